@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import _venv
 
 ROOT = Path(__file__).resolve().parent.parent
 PROTOS = ROOT / "protos"
@@ -37,16 +38,8 @@ PACKAGES = {
 }
 
 
-class GeneratorUnavailable(RuntimeError):
+class GeneratorUnavailableError(RuntimeError):
     """No interpreter that can run the pinned generator."""
-
-
-def cache_folder() -> Path:
-    """The folder outside the clone that keeps what the scripts install."""
-    if explicit := os.environ.get("VIRTUFIN_CACHE"):
-        return Path(explicit)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "virtufin-api"
 
 
 def _version_of(python: str) -> tuple[int, int] | None:
@@ -69,7 +62,7 @@ def find_python() -> str:
     for candidate in candidates:
         if _version_of(candidate) in GENERATOR_PYTHONS:
             return candidate
-    raise GeneratorUnavailable(
+    raise GeneratorUnavailableError(
         "the protobuf generator needs Python 3.10, 3.11 or 3.12 (grpcio-tools 1.63.2 has no wheels "
         "for later ones); none was found on PATH or in pyenv"
     )
@@ -77,16 +70,7 @@ def find_python() -> str:
 
 def _environment() -> Path:
     """The generator's virtual environment, made on first use."""
-    home = cache_folder() / ("generator-" + "-".join(REQUIREMENTS[0].split("==")))
-    stamp = home / "requirements.txt"
-    wanted = "\n".join(REQUIREMENTS)
-    if not stamp.exists() or stamp.read_text() != wanted:
-        shutil.rmtree(home, ignore_errors=True)
-        subprocess.run([find_python(), "-m", "venv", str(home)], check=True)
-        pip = [str(home / "bin/python"), "-m", "pip", "install", "--quiet"]
-        subprocess.run([*pip, "--disable-pip-version-check", *REQUIREMENTS], check=True)
-        stamp.write_text(wanted)
-    return home
+    return _venv.ensure("generator", find_python(), REQUIREMENTS)
 
 
 def generate(package: str, destination: Path) -> list[Path]:
@@ -95,8 +79,8 @@ def generate(package: str, destination: Path) -> list[Path]:
     destination.mkdir(parents=True, exist_ok=True)
     sources = sorted((PROTOS / package).glob("*.proto"))
     command = [str(home / "bin/python"), "-m", "grpc_tools.protoc", f"-I{PROTOS}"]
-    for plugin in ("protoc-gen-mypy", "protoc-gen-mypy_grpc"):
-        command.append(f"--plugin={plugin}={home / 'bin' / plugin}")
+    plugins = ("protoc-gen-mypy", "protoc-gen-mypy_grpc")
+    command += [f"--plugin={name}={home / 'bin' / name}" for name in plugins]
     for option in ("python_out", "grpc_python_out", "mypy_out", "mypy_grpc_out"):
         target = f"quiet:{destination}" if option.startswith("mypy") else str(destination)
         command.append(f"--{option}={target}")

@@ -1,0 +1,186 @@
+"""Every check of this project by name: `scripts/nox --list`.
+
+`scripts/test` runs what is tagged quick, `.ci/run` the rest too.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2026.10.20"
+nox.options.default_venv_backend = "uv"
+nox.options.error_on_missing_interpreters = True
+nox.options.tags = ["quick"]
+
+SUPPORTED = ["3.10", "3.11", "3.12", "3.13"]
+OLDEST = SUPPORTED[0]
+DISTRIBUTIONS = [
+    "virtufin-api-protos",
+    "virtufin-api",
+    "virtufin-api-dapr",
+    "virtufin-api-emulator",
+]
+SOURCES = [f"packages/{name}/src" for name in DISTRIBUTIONS]
+SCRIPTS = ["noxfile.py", "scripts", "scripts/generate_protos"]
+CONSTRAINTS = "requirements/constraints.txt"
+COVERED = {"virtufin-api": 95, "virtufin-api-emulator": 95}
+"""Branch coverage in per cent below which the checks fail."""
+
+
+def install(session: nox.Session, *groups: str, constraints: str | None = CONSTRAINTS) -> None:
+    """Installs all distributions as editable, and groups of pyproject.toml; prints the versions."""
+    command = [item for name in DISTRIBUTIONS for item in ("-e", f"packages/{name}")]
+    install_only(session, *groups, more=command, constraints=constraints)
+
+
+def install_only(
+    session: nox.Session,
+    *groups: str,
+    more: list[str] | None = None,
+    constraints: str | None = CONSTRAINTS,
+) -> None:
+    """Installs groups of pyproject.toml and `more`; prints the versions."""
+    command = [item for group in groups for item in ("--group", f"pyproject.toml:{group}")]
+    if constraints:
+        command += ["-c", constraints]
+    session.install("--quiet", *command, *(more or []))
+    versions = session.run("uv", "pip", "freeze", "--quiet", external=True, silent=True)
+    found = [line for line in str(versions).splitlines() if "==" in line]
+    session.log(f"Python {session.run('python', '-V', silent=True)}".strip() + " with")
+    session.log(", ".join(found))
+
+
+@nox.session(tags=["quick"])
+def lint(session: nox.Session) -> None:
+    """Style, order of imports, and which module may import which."""
+    install(session, "lint")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports", "--no-cache")
+
+
+@nox.session(tags=["quick"])
+def types(session: nox.Session) -> None:
+    """Everything shipped, and what builds it, under mypy strict."""
+    install(session, "types")
+    for source in SOURCES:
+        session.run("mypy", source)
+    session.run("mypy", *SCRIPTS)
+
+
+@nox.session(tags=["quick"], venv_backend="none")
+def protos(session: nox.Session) -> None:
+    """The committed generated code is what the pinned generator writes."""
+    optional = [] if "--strict" in session.posargs else ["--optional"]
+    session.run(sys.executable, "scripts/generate_protos", "--check", *optional)
+
+
+@nox.session(tags=["quick"])
+def coverage(session: nox.Session) -> None:
+    """The tests on this Python, with branch coverage; with arguments only the tests they pick."""
+    install(session, "test")
+    if session.posargs:
+        session.run("pytest", *session.posargs)
+        return
+    data = Path(session.create_tmp()) / "coverage"
+    shutil.rmtree(data, ignore_errors=True)
+    data.mkdir()
+    env = {"COVERAGE_FILE": str(data / "data")}
+    session.run("coverage", "run", "-m", "pytest", "-m", "not heavy", env=env)
+    session.run("coverage", "combine", "--quiet", env=env)
+    for name, floor in COVERED.items():
+        session.log(f"branch coverage of {name}, at least {floor} %")
+        include = f"--include=packages/{name}/*"
+        session.run("coverage", "report", include, f"--fail-under={floor}", env=env)
+
+
+@nox.session(python=SUPPORTED)
+def tests(session: nox.Session) -> None:
+    """The tests on each supported Python."""
+    install(session, "test")
+    session.run("pytest", "-m", "not heavy", *session.posargs)
+
+
+@nox.session(python=OLDEST)
+def lowest(session: nox.Session) -> None:
+    """The tests of each distribution with the oldest versions that it declares."""
+    needs = {
+        "protos": ["virtufin-api-protos"],
+        "client": ["virtufin-api-protos", "virtufin-api"],
+        "emulator": ["virtufin-api-protos", "virtufin-api", "virtufin-api-emulator"],
+        "dapr": ["virtufin-api-protos", "virtufin-api", "virtufin-api-dapr"],
+    }
+    wheels = build_wheels(session)
+    for folder, distributions in needs.items():
+        constraints = str(wheels / f"lowest-{folder}.txt")
+        declared = [f"packages/{name}/pyproject.toml" for name in distributions]
+        session.run(
+            "uv", "pip", "compile", "--quiet", *declared, "--python-version", OLDEST,
+            "--resolution", "lowest-direct", "--only-binary", ":all:",
+            "--find-links", str(wheels), "--output-file", constraints,
+            external=True, silent=True,
+        )  # fmt: skip
+        session.run("uv", "venv", "--quiet", "--clear", session.virtualenv.location, external=True)
+        # The tests of the client run against the emulator.
+        extra = ["virtufin-api-emulator"] if folder == "client" else []
+        wanted = [f"{name}[grpc]" if folder == "protos" else name for name in distributions]
+        more = ["--find-links", str(wheels), *wanted, *extra]
+        install_only(session, "test", more=more, constraints=constraints)
+        session.run("pytest", "-m", "not heavy", f"tests/{folder}", *session.posargs)
+
+
+@nox.session
+def packaging(session: nox.Session) -> None:
+    """Builds the distributions and installs each alone into a bare environment."""
+    install(session, "test", "build")
+    session.run("pytest", "-m", "heavy", "tests/packaging", *session.posargs)
+
+
+@nox.session(tags=["quick"])
+def docs(session: nox.Session) -> None:
+    """Builds the documentation strictly; with --serve shows it while you write."""
+    install(session, "docs")
+    env = {"NO_MKDOCS_2_WARNING": "true"}
+    if session.posargs:
+        session.run("mkdocs", *(arg.lstrip("-") for arg in session.posargs), env=env)
+    else:
+        session.run("mkdocs", "build", "--strict", "--quiet", "--clean", env=env)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Runs every example of the documentation against an emulator."""
+    more = [item for name in DISTRIBUTIONS for item in ("-e", f"packages/{name}")]
+    session.install("--quiet", "-c", CONSTRAINTS, *more)
+    # Long enough for the demo to end its own processes after Ctrl-C.
+    session.run("python", "scripts/_demo.py", *session.posargs, interrupt_timeout=15)
+
+
+@nox.session(venv_backend="none")
+def lock(session: nox.Session) -> None:
+    """Recompiles the versions that all checks use."""
+    groups = nox.project.load_toml("pyproject.toml")["dependency-groups"]
+    session.run(
+        "uv", "pip", "compile", "--quiet", "requirements/constraints.in",
+        *(f"--group=pyproject.toml:{group}" for group in groups),
+        "--universal", "--python-version", OLDEST, "--no-annotate", "--no-header",
+        "--no-emit-index-url", "--no-emit-find-links",
+        *(f"--no-emit-package={name}" for name in DISTRIBUTIONS),
+        "--output-file", CONSTRAINTS, *session.posargs,
+        external=True, silent=True,
+    )  # fmt: skip
+
+
+def build_wheels(session: nox.Session) -> Path:
+    """Wheels of all distributions in a fresh folder."""
+    folder = Path(session.create_tmp()) / "wheels"
+    shutil.rmtree(folder, ignore_errors=True)
+    for name in DISTRIBUTIONS:
+        source = f"packages/{name}"
+        command = ["uv", "build", "--quiet", "--wheel", source, "--out-dir", str(folder)]
+        session.run(*command, external=True)
+    return folder

@@ -1,0 +1,57 @@
+"""Runs nox, in an environment of its own with uv, on this clone: `_tools.py ARGUMENTS OF NOX`."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import _venv
+
+ROOT = Path(__file__).resolve().parent.parent
+TOOLS = ("nox", "uv")
+
+
+def pinned(names: tuple[str, ...]) -> list[str]:
+    """The requirements of these names as requirements/constraints.txt pins them."""
+    text = (ROOT / "requirements/constraints.txt").read_text()
+    return [re.findall(rf"^{name}==\S+", text, re.MULTILINE)[0] for name in names]
+
+
+def interpreters() -> list[str]:
+    """Folders of the real interpreters below pyenv: its shims answer only for the active ones."""
+    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    return [str(path.parent) for path in sorted(root.glob("versions/3.1[0-9]*/bin/python"))]
+
+
+def environment(tools: Path) -> dict[str, str]:
+    """What nox and uv get: real interpreters, no downloads of others, the index that pip uses."""
+    env = dict(os.environ)
+    shims = str(Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "shims")
+    path = [folder for folder in env.get("PATH", "").split(os.pathsep) if folder != shims]
+    env["PATH"] = os.pathsep.join([str(tools / "bin"), *path, *interpreters()])
+    env["UV_PYTHON_DOWNLOADS"] = "never"
+    env["UV_BUILD_CONSTRAINT"] = str(ROOT / "requirements/constraints.txt")
+    if index := env.get("PIP_INDEX_URL"):
+        env.setdefault("UV_DEFAULT_INDEX", index)
+    for name in ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "PYENV_VERSION", "PYTEST_ADDOPTS"):
+        env.pop(name, None)
+    return env
+
+
+def main() -> int:
+    """Sets up the tools, waits for other runs in this clone, and runs nox."""
+    tools = _venv.ensure("tools", sys.executable, pinned(TOOLS))
+    command = [str(tools / "bin/nox"), "--noxfile", str(ROOT / "noxfile.py"), *sys.argv[1:]]
+    with _venv.lock(ROOT / ".nox/.lock", "another run in this clone"):
+        process = subprocess.Popen(command, env=environment(tools))
+        # Ctrl-C reaches nox too, which ends its children first: wait for that.
+        signal.signal(signal.SIGINT, lambda *_: None)
+        return process.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
