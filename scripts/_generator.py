@@ -38,7 +38,7 @@ PACKAGES = {
 }
 
 
-class GeneratorUnavailableError(RuntimeError):
+class GeneratorUnavailableError(_venv.SetupError):
     """No interpreter that can run the pinned generator."""
 
 

@@ -44,7 +44,10 @@ def environment(tools: Path) -> dict[str, str]:
 
 def main() -> int:
     """Sets up the tools, waits for other runs in this clone, and runs nox."""
-    tools = _venv.ensure("tools", sys.executable, pinned(TOOLS))
+    try:
+        tools = _venv.ensure("tools", sys.executable, pinned(TOOLS))
+    except _venv.SetupError as error:
+        sys.exit(str(error))
     command = [str(tools / "bin/nox"), "--noxfile", str(ROOT / "noxfile.py"), *sys.argv[1:]]
     with _venv.lock(ROOT / ".nox/.lock", "another run in this clone"):
         process = subprocess.Popen(command, env=environment(tools))

@@ -16,6 +16,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 
+class SetupError(RuntimeError):
+    """An environment could not be made; the text says what to do."""
+
+
 def cache_folder() -> Path:
     """The folder outside the clone that keeps what the scripts install."""
     if explicit := os.environ.get("VIRTUFIN_CACHE"):
@@ -68,7 +72,7 @@ def _make(home: Path, python: str, requirements: Sequence[str]) -> None:
     install = [*pip, "install", "--quiet", "--only-binary", ":all:", *requirements]
     if subprocess.run(install, check=False).returncode != 0:
         shutil.rmtree(home, ignore_errors=True)
-        sys.exit(
+        raise SetupError(
             f"could not install {' '.join(requirements)}: what pip says is above. It needs a "
-            "package index: is the network up, or does PIP_INDEX_URL name one that answers?"
+            "package index: is the network up, does PIP_INDEX_URL name one that answers?"
         )

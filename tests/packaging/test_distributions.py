@@ -1,0 +1,153 @@
+"""Each distribution, built and installed alone into a bare environment, does its work."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+
+import pytest
+
+from tests.workspace import DISTRIBUTIONS, PACKAGES, ROOT
+
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
+
+EXERCISES = {
+    "virtufin-api-protos": """
+import importlib.util
+from virtufin.api.protos import pubsub_pb2, state_pb2
+assert state_pb2.StateItem.FromString(state_pb2.StateItem(key="k").SerializeToString()).key == "k"
+assert importlib.util.find_spec("grpc") is None, "the messages alone need no grpcio"
+""",
+    "virtufin-api-protos[grpc]": """
+import grpc
+from virtufin.api.protos import gateway_pb2_grpc
+with grpc.insecure_channel("localhost:1") as channel:
+    assert gateway_pb2_grpc.GatewayStub(channel).InvokeJson
+""",
+    "virtufin-api": """
+import asyncio
+from virtufin.api.client import ApiClient, VirtufinError
+
+async def main():
+    async with ApiClient(host="127.0.0.1", grpc_port=1) as client:
+        try:
+            await client.list_services_async(timeout=1)
+        except VirtufinError as error:
+            print(type(error).__name__)
+        else:
+            raise SystemExit("nobody listens there")
+
+asyncio.run(main())
+try:
+    from virtufin.api.client import DaprPublisher
+except ImportError as error:
+    assert "virtufin-api[dapr]" in str(error), error
+else:
+    raise SystemExit("the plugin is not installed")
+""",
+    "virtufin-api-dapr": """
+import asyncio
+from virtufin.api.client import DaprPublisher, VirtufinError
+
+async def main():
+    async with DaprPublisher(address="127.0.0.1:1") as publisher:
+        try:
+            await publisher.publish_async("topic", {"key": "value"}, timeout=1)
+        except VirtufinError as error:
+            print(type(error).__name__)
+        else:
+            raise SystemExit("nobody listens there")
+
+asyncio.run(main())
+""",
+    "virtufin-api-emulator": """
+import asyncio
+from virtufin.api.client import ApiClient
+from virtufin.api.emulator import Emulator
+
+async def main():
+    async with Emulator() as gateway:
+        async with ApiClient(host=gateway.host, grpc_port=gateway.port) as client:
+            print(await client.list_services_async())
+            await client.save_state_async("workmanager", "k", "v")
+            assert (await client.get_state_async("workmanager", "k"))["value"] == "v"
+
+asyncio.run(main())
+""",
+}
+
+
+def run(*command, **options):
+    result = subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    assert result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """Wheels and sdists of all four."""
+    folder = tmp_path_factory.mktemp("dist")
+    sources = tmp_path_factory.mktemp("sources")
+    for name in DISTRIBUTIONS:
+        # A copy, so that nothing of the clone outside the distribution's folder can be used.
+        shutil.copytree(PACKAGES / name, sources / name)
+        run("uv", "build", str(sources / name), "--out-dir", str(folder))
+    return folder
+
+
+def environment(folder, *requirements):
+    """A bare virtual environment with these and what they need."""
+    run("uv", "venv", "--python", sys.executable, str(folder))
+    python = str(folder / "bin/python")
+    if requirements:
+        constraints = str(ROOT / "requirements/constraints.txt")
+        install = ("uv", "pip", "install", "--python", python, "-c", constraints)
+        run(*install, *requirements)
+    return python
+
+
+def test_a_wheel_and_an_sdist_of_each(built):
+    for name in DISTRIBUTIONS:
+        stem = name.replace("-", "_") + "-*"
+        assert len(list(built.glob(f"{stem}.whl"))) == 1
+        assert len(list(built.glob(f"{stem}.tar.gz"))) == 1
+
+
+def test_no_wheel_puts_a_file_into_the_shared_namespace(built):
+    for wheel in built.glob("*.whl"):
+        names = zipfile.ZipFile(wheel).namelist()
+        assert any(name.endswith("/py.typed") for name in names)
+        assert any(name.endswith("licenses/LICENSE") for name in names)
+        outside = [n for n in names if not n.startswith("virtufin/api/") and ".dist-info/" not in n]
+        assert outside == []
+        assert [n for n in names if n.count("/") == 2 and n.startswith("virtufin/api/")] == []
+
+
+def test_the_sdists_have_what_a_wheel_needs(built):
+    for sdist in built.glob("*.tar.gz"):
+        with tarfile.open(sdist) as archive:
+            names = {name.partition("/")[2] for name in archive.getnames()}
+        assert {"LICENSE", "README.md", "pyproject.toml", "PKG-INFO"} <= names
+
+
+@pytest.mark.parametrize("requirement", EXERCISES)
+def test_installed_alone(requirement, built, tmp_path):
+    python = environment(tmp_path / "venv", "--find-links", str(built), requirement)
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUFIN"))}
+    warnings = ("-W", "error")
+    run(python, *warnings, "-c", EXERCISES[requirement], cwd=tmp_path, env=env)
+
+
+def test_the_emulator_command_is_installed(built, tmp_path):
+    environment(tmp_path / "venv", "--find-links", str(built), "virtufin-api-emulator")
+    assert "--port" in run(str(tmp_path / "venv/bin/virtufin-emulator"), "--help")
+
+
+def test_the_source_tree_needs_only_grpcio_reflection_and_protobuf(tmp_path):
+    tree = tmp_path / "src/python"
+    run(sys.executable, str(ROOT / "scripts/create_client.py"), "--output", str(tree))
+    python = environment(tmp_path / "venv", "grpcio", "grpcio-reflection", "protobuf")
+    use = "import gateway_pb2_grpc; from virtufin.api.client import ApiClient; ApiClient()"
+    run(python, "-W", "error", "-c", use, env={**os.environ, "PYTHONPATH": str(tree)})
