@@ -1,0 +1,45 @@
+"""An emulator of the Virtufin.Api gateway, for development and tests.
+
+Example:
+    >>> import asyncio
+    >>> from virtufin.api.emulator import Emulator
+    >>> async def main() -> bool:
+    ...     async with Emulator() as gateway:
+    ...         return gateway.port > 0
+    >>> asyncio.run(main())
+    True
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from virtufin.api.emulator._emulator import Emulator
+    from virtufin.api.emulator._policy import InvocationPolicy
+    from virtufin.api.emulator._services import SAMPLES, Service
+    from virtufin.api.emulator.faults import Faults
+
+__version__ = "0.2.0"
+__all__ = ["SAMPLES", "Emulator", "Faults", "InvocationPolicy", "Service", "__version__"]
+
+_HOMES = {
+    "Emulator": "_emulator",
+    "Faults": "faults",
+    "InvocationPolicy": "_policy",
+    "SAMPLES": "_services",
+    "Service": "_services",
+}
+
+
+def __getattr__(name: str) -> object:
+    # Late, because pytest imports this package in every run for the plugin, and grpc is not cheap.
+    if name in _HOMES:
+        from importlib import import_module
+
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

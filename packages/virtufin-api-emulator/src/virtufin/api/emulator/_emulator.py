@@ -1,0 +1,283 @@
+"""The emulator: puts the parts together and opens the port."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Literal
+
+import grpc.aio
+
+from virtufin.api.client._wire import Wire
+from virtufin.api.client._reflection import V1, V1ALPHA
+from virtufin.api.emulator import _health, _ports
+from virtufin.api.emulator._auth import AuthInterceptor
+from virtufin.api.emulator._catalog import Catalog
+from virtufin.api.emulator._config import ConfigServicer
+from virtufin.api.emulator._gateway import GatewayServicer
+from virtufin.api.emulator._invoker import Invoker
+from virtufin.api.emulator._memory_backend import MemoryBackend
+from virtufin.api.emulator._opaque import event_class, with_opaque_events
+from virtufin.api.emulator._own_descriptors import AggregatedSource, own_descriptors
+from virtufin.api.emulator._policy import InvocationPolicy
+from virtufin.api.emulator._pubsub import PubsubServicer
+from virtufin.api.emulator._reflection_service import reflection_handlers
+from virtufin.api.emulator._registry import Registry
+from virtufin.api.emulator._samples.server import SampleServer
+from virtufin.api.emulator._services import SAMPLES, Service, checked
+from virtufin.api.emulator._serving import handlers
+from virtufin.api.emulator._state import LEGACY_METHODS, LegacyStateServicer, StateServicer
+from virtufin.api.emulator.faults import FaultInterceptor, Faults
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+DEFAULT_MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+DEFAULT_GRACE = 0.5
+_INFRASTRUCTURE = (
+    f"{_health.SERVICE}/Check",
+    f"{_health.SERVICE}/Watch",
+    f"{V1}/ServerReflectionInfo",
+    f"{V1ALPHA}/ServerReflectionInfo",
+)
+
+
+class Emulator:
+    """A Virtufin.Api gateway in this process, on a port of its own, in the caller's event loop.
+
+    Keeps state in memory. State survives `stop` and `start`, as the gateway's state store would;
+    `reset` forgets it.
+
+    Example:
+        >>> import asyncio
+        >>> from virtufin.api.emulator import Emulator
+        >>> async def main() -> str:
+        ...     async with Emulator(api_keys=["secret"]) as gateway:
+        ...         return gateway.host
+        >>> asyncio.run(main())
+        '127.0.0.1'
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        api_keys: Iterable[str] = (),
+        services: Iterable[Service] | None = None,
+        accept_any_service: bool = False,
+        json_names: Literal["camel", "proto"] = "camel",
+        hold_headers: bool = False,
+        legacy_state: bool = True,
+        max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
+        max_concurrent_streams: int | None = None,
+        invocation: InvocationPolicy | None = None,
+        wire: Wire | None = None,
+    ) -> None:
+        """Does no I/O and needs no running loop.
+
+        Args:
+            host: Where to listen: an address or name of this machine.
+            port: TCP port; 0 takes a free one at the first start and keeps it from then on.
+            api_keys: Keys one of which a call must carry as `x-api-key`; none turns that off.
+            services: The backends; None means the two bundled samples (`SAMPLES`).
+            accept_any_service: Whether state may belong to services that are not registered.
+            json_names: Field names of JSON replies: `camel` as the documented gateway does, or
+                `proto`.
+            hold_headers: Whether a subscription's response headers wait for the first event, as
+                with some servers, instead of being sent once it is registered.
+            legacy_state: Whether RegisterKeys and GetAllState exist; newer gateways answer
+                UNIMPLEMENTED.
+            max_message_bytes: Largest message received, in bytes.
+            max_concurrent_streams: Calls at once per connection; None for no limit. Kestrel's
+                default is 100; further calls of a connection then wait.
+            invocation: Limits and retries of calls to backends.
+            wire: Messages and paths; None means the packaged ones.
+
+        Raises:
+            ValueError: An argument is out of its range.
+            TypeError: An argument has the wrong type.
+        """
+        if isinstance(api_keys, str):
+            raise TypeError("api_keys is an iterable of keys, not one text")
+        if json_names not in ("camel", "proto"):
+            raise ValueError(f"json_names is 'camel' or 'proto', got {json_names!r}")
+        if not 0 <= port <= 65535:
+            raise ValueError(f"port is a number from 0 to 65535, got {port}")
+        self._host = host
+        self._port = port
+        self._api_keys = tuple(api_keys)
+        if not all(self._api_keys):
+            raise ValueError("an API key must not be empty")
+        self._hold_headers = hold_headers
+        self._max_message_bytes = max_message_bytes
+        self._max_concurrent_streams = max_concurrent_streams
+        self._wire = wire or Wire.packaged()
+        self._registry = Registry(checked(SAMPLES if services is None else services))
+        self._backend = MemoryBackend()
+        event = event_class(self._wire)
+        self._samples = [
+            SampleServer(service, self._backend.publish, event)
+            for service in self._registry
+            if service.sample
+        ]
+        policy = invocation or InvocationPolicy()
+        self._catalog = Catalog(self._registry, policy, max_message_bytes)
+        self._invoker = Invoker(self._registry, self._catalog, policy)
+        self._state = (LegacyStateServicer if legacy_state else StateServicer)(
+            self._wire,
+            self._backend,
+            (lambda _: True) if accept_any_service else self._registry.__contains__,
+        )
+        self._gateway = GatewayServicer(
+            self._wire,
+            self._registry,
+            self._catalog,
+            self._invoker,
+            proto_names=json_names == "proto",
+        )
+        self._own = own_descriptors(self._wire, without=() if legacy_state else LEGACY_METHODS)
+        self._faults = Faults(
+            (self._wire[name].full_name for name in self._wire), infrastructure=_INFRASTRUCTURE
+        )
+        self._changing = asyncio.Lock()
+        self._server: grpc.aio.Server | None = None
+        self._running: AsyncExitStack | None = None
+
+    @property
+    def host(self) -> str:
+        """Where it listens."""
+        return self._host
+
+    @property
+    def port(self) -> int:
+        """The port; 0 only before the first start with `port=0`."""
+        return self._port
+
+    @property
+    def target(self) -> str:
+        """What to give to a gRPC channel, `127.0.0.1:5002`."""
+        return _ports.reachable(self._host, self._port)
+
+    @property
+    def faults(self) -> Faults:
+        """What shall go wrong."""
+        return self._faults
+
+    @property
+    def services(self) -> tuple[Service, ...]:
+        """The registered backends."""
+        return tuple(self._registry)
+
+    @property
+    def running(self) -> bool:
+        """Whether it is started."""
+        return self._running is not None
+
+    async def start(self) -> None:
+        """Opens the port; returns when calls are served. Does nothing if it is running.
+
+        Raises:
+            OSError: The port is taken, or the host is not of this machine; the text says which.
+        """
+        async with self._changing:
+            if self._running is not None:
+                return
+            async with AsyncExitStack() as stack:
+                await self._backend.start()
+                stack.push_async_callback(self._backend.stop)
+                for sample in self._samples:
+                    self._registry.locate(sample.name, await sample.start())
+                    stack.push_async_callback(sample.stop)
+                stack.push_async_callback(self._catalog.close)
+                self._invoker.reset()
+                if isinstance(self._state, LegacyStateServicer):
+                    self._state.forget()
+                server = await self._serve()
+                self._port = await _ports.listen(server, self._host, self._port)
+                await server.start()
+                self._server = server
+                self._running = stack.pop_all()
+
+    async def stop(self, grace: float = DEFAULT_GRACE) -> None:
+        """Closes the port. Does nothing if it is not running.
+
+        Subscriptions end at once, with UNAVAILABLE.
+
+        Args:
+            grace: Seconds that other calls in progress may take; then they are cancelled.
+        """
+        async with self._changing:
+            if self._running is None or self._server is None:
+                return
+            server, stack = self._server, self._running
+            self._server = self._running = None
+            try:
+                stopping = asyncio.ensure_future(server.stop(grace))
+                await self._backend.stop()
+                await stopping
+            finally:
+                await stack.aclose()
+
+    async def reset(self) -> None:
+        """Forgets state, registered keys, faults, and what the samples were told.
+
+        Open streams stay open.
+        """
+        self._faults.clear()
+        await self._backend.reset()
+        self._invoker.reset()
+        self._catalog.forget()
+        if isinstance(self._state, LegacyStateServicer):
+            self._state.forget()
+        for sample in self._samples:
+            sample.reset()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    def __repr__(self) -> str:
+        state = "running" if self.running else "stopped"
+        return f"<Emulator {_ports.address(self._host, self._port)}, {state}>"
+
+    async def _serve(self) -> grpc.aio.Server:
+        options: list[tuple[str, int]] = [
+            *_ports.SERVER_OPTIONS,
+            ("grpc.max_receive_message_length", self._max_message_bytes),
+            ("grpc.max_send_message_length", -1),
+        ]
+        if self._max_concurrent_streams is not None:
+            options.append(("grpc.max_concurrent_streams", self._max_concurrent_streams))
+        interceptors: list[grpc.aio.ServerInterceptor] = [FaultInterceptor(self._faults)]
+        if self._api_keys:
+            interceptors.insert(0, AuthInterceptor(self._api_keys))
+        server = grpc.aio.server(interceptors=interceptors, options=options)
+        opaque = with_opaque_events(self._wire)
+        pubsub = PubsubServicer(
+            self._wire, opaque, self._backend, self._faults, hold_headers=self._hold_headers
+        )
+        config = ConfigServicer(self._wire, self._registry)
+        source = AggregatedSource(self._own, self._registry, self._catalog)
+        server.add_generic_rpc_handlers(
+            (
+                handlers(self._wire, "Gateway", self._gateway),
+                handlers(self._wire, "State", self._state),
+                handlers(self._wire, "Config", config),
+                handlers(opaque, "Pubsub", pubsub),
+                *reflection_handlers(source),
+            )
+        )
+        await _health.add_health(server, dict.fromkeys(self._wire[name].service for name in self._wire))
+        return server

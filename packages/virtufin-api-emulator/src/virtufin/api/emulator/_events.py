@@ -1,0 +1,37 @@
+"""CloudEvents of the gateway and the sample backends themselves."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def json_event(
+    event_class: Any, *, source: str, type: str, subject: str, data: Mapping[str, Any]  # noqa: A002
+) -> bytes:
+    """A serialized CloudEvent of now with a JSON payload.
+
+    Args:
+        event_class: Message class of CloudEvent.
+        source: Short name of the service, `api` for `urn:com.virtufin.api`.
+        type: Its last parts, `state.change` for `com.virtufin.api.state.change`.
+        subject: `<entity_type>/<id>`.
+        data: The payload.
+    """
+    event = event_class(
+        id=str(uuid.uuid4()),
+        source=f"urn:com.virtufin.{source}",
+        spec_version="1.0",
+        type=f"com.virtufin.{source}.{type}",
+        text_data=json.dumps(data),
+    )
+    event.attributes["time"].ce_timestamp.FromDatetime(datetime.now(timezone.utc))
+    event.attributes["datacontenttype"].ce_string = "application/json"
+    event.attributes["subject"].ce_string = subject
+    serialized: bytes = event.SerializeToString()
+    return serialized

@@ -1,0 +1,150 @@
+"""virtufin.Gateway."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from google.protobuf import json_format
+from google.protobuf.message import DecodeError
+
+from virtufin.api.emulator._auth import HEADER
+from virtufin.api.emulator._invoker import InvocationError
+from virtufin.api.emulator._refusal import RefusedError, invalid
+from virtufin.api.emulator._schema import method_info, method_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from virtufin.api.client._wire import Wire
+    from virtufin.api.emulator._catalog import BackendMethod, Catalog
+    from virtufin.api.emulator._invoker import Invoker
+    from virtufin.api.emulator._registry import Registry
+    from virtufin.api.emulator._services import Service
+
+# Headers of the transport, and the key to this gateway; everything else is forwarded.
+_KEPT_BACK = {HEADER, "user-agent", "te", "content-type", "host"}
+
+
+class GatewayServicer:
+    """Calls to backends, and what they offer."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        registry: Registry,
+        catalog: Catalog,
+        invoker: Invoker,
+        *,
+        proto_names: bool,
+    ) -> None:
+        self._wire = wire
+        self._registry = registry
+        self._catalog = catalog
+        self._invoker = invoker
+        self._proto_names = proto_names
+
+    async def invoke(self, request: Any, context: Any) -> Any:
+        return await self._invoke(
+            "Gateway.Invoke",
+            request,
+            context,
+            encode=lambda _: bytes(request.request_data),
+            decode=lambda _, reply: reply,
+        )
+
+    async def invoke_json(self, request: Any, context: Any) -> Any:
+        return await self._invoke(
+            "Gateway.InvokeJson",
+            request,
+            context,
+            encode=lambda method: _parse(method, request.request_data),
+            decode=self._render,
+        )
+
+    async def list_services(self, request: Any, context: Any) -> Any:
+        return self._wire["Gateway.ListServices"].response(services=self._registry.names())
+
+    async def list_methods(self, request: Any, context: Any) -> Any:
+        description = await self._catalog.describe(self._service(request.service))
+        return self._wire["Gateway.ListMethods"].response(
+            methods=[method_info(method.descriptor) for method in description.methods.values()]
+        )
+
+    async def get_method_schema(self, request: Any, context: Any) -> Any:
+        schema_type = request.type or "input"
+        if schema_type not in ("input", "output"):
+            raise invalid(f"type is 'input' or 'output', got {schema_type!r}")
+        method = await self._catalog.method(self._service(request.service), request.method)
+        if method is None:
+            raise RefusedError(
+                grpc.StatusCode.NOT_FOUND, f"{request.service} has no method {request.method!r}"
+            )
+        return self._wire["Gateway.GetMethodSchema"].response(
+            schema=method_schema(method.descriptor, schema_type)
+        )
+
+    def _service(self, name: str) -> Service:
+        service = self._registry.get(name)
+        if service is None:
+            raise RefusedError(grpc.StatusCode.NOT_FOUND, f"unknown service {name!r}")
+        return service
+
+    async def _invoke(
+        self,
+        name: str,
+        request: Any,
+        context: Any,
+        *,
+        encode: Callable[[BackendMethod], bytes],
+        decode: Callable[[BackendMethod, bytes], str | bytes],
+    ) -> Any:
+        respond = self._wire[name].response
+        try:
+            method, reply = await self._invoker.call(
+                request.service,
+                request.method,
+                encode,
+                metadata=_forwarded(context),
+                time_left=context.time_remaining(),
+            )
+            data = decode(method, reply)
+        except InvocationError as error:
+            return respond(success=False, status=error.status, message=error.message)
+        return respond(success=True, status="OK", response_data=data)
+
+    def _render(self, method: BackendMethod, reply: bytes) -> str:
+        try:
+            return json_format.MessageToJson(
+                method.response.FromString(reply),
+                preserving_proto_field_name=self._proto_names,
+                indent=None,
+                ensure_ascii=False,
+                descriptor_pool=method.pool,
+            )
+        except (DecodeError, json_format.Error, TypeError) as error:
+            raise InvocationError(
+                "INTERNAL", f"the reply of {method.path} does not fit its descriptor: {error}"
+            ) from error
+
+
+def _parse(method: BackendMethod, text: str) -> bytes:
+    message = method.request()
+    try:
+        json_format.Parse(text or "{}", message, descriptor_pool=method.pool)
+    except (json_format.Error, ValueError, TypeError, AttributeError, RecursionError) as error:
+        # Later lines only list what the message has.
+        reason = str(error).partition("\n")[0]
+        raise InvocationError(
+            "INVALID_REQUEST", f"{method.path} takes {message.DESCRIPTOR.full_name}: {reason}"
+        ) from error
+    data: bytes = message.SerializeToString()
+    return data
+
+
+def _forwarded(context: Any) -> list[tuple[str, str | bytes]]:
+    return [
+        (key, value)
+        for key, value in context.invocation_metadata() or ()
+        if key not in _KEPT_BACK and not key.startswith((":", "grpc-"))
+    ]

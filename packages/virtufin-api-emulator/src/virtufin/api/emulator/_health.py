@@ -1,0 +1,25 @@
+"""grpc.health.v1."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import grpc.aio
+
+FILE = health_pb2.DESCRIPTOR
+SERVICE: str = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+
+
+async def add_health(server: grpc.aio.Server, services: Iterable[str]) -> Any:
+    """Serves health checks of these services, all of them serving; returns the servicer."""
+    servicer = aio.HealthServicer()
+    for service in services:
+        await servicer.set(service, health_pb2.HealthCheckResponse.SERVING)
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    return servicer

@@ -1,0 +1,159 @@
+"""One call to a backend, with the documented gateway's patience."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import grpc
+import grpc.aio
+
+from virtufin.api.emulator._circuit import Circuit
+from virtufin.api.emulator._refusal import RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from virtufin.api.emulator._catalog import BackendMethod, Catalog
+    from virtufin.api.emulator._policy import InvocationPolicy
+    from virtufin.api.emulator._registry import Registry
+    from virtufin.api.emulator._services import Service
+
+    Metadata = Sequence[tuple[str, str | bytes]]
+
+
+_STATUS = {
+    grpc.StatusCode.INTERNAL: "INTERNAL",
+    grpc.StatusCode.DATA_LOSS: "INTERNAL",
+    grpc.StatusCode.INVALID_ARGUMENT: "INVALID_REQUEST",
+    grpc.StatusCode.FAILED_PRECONDITION: "INVALID_REQUEST",
+    grpc.StatusCode.OUT_OF_RANGE: "INVALID_REQUEST",
+    grpc.StatusCode.ALREADY_EXISTS: "INVALID_REQUEST",
+    grpc.StatusCode.NOT_FOUND: "NOT_FOUND",
+    grpc.StatusCode.UNAVAILABLE: "UNAVAILABLE",
+    grpc.StatusCode.DEADLINE_EXCEEDED: "UNAVAILABLE",
+    grpc.StatusCode.UNIMPLEMENTED: "UNSUPPORTED",
+}
+_NO_ANSWER = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+
+
+class InvocationError(Exception):
+    """The call failed, to be told in-band."""
+
+    def __init__(self, status: str, message: str) -> None:
+        super().__init__(f"{status}: {message}")
+        self.status = status
+        self.message = message
+
+
+class Invoker:
+    """Calls methods of registered backends."""
+
+    def __init__(self, registry: Registry, catalog: Catalog, policy: InvocationPolicy) -> None:
+        self._registry = registry
+        self._catalog = catalog
+        self._policy = policy
+        self._circuits: dict[str, Circuit] = {}
+
+    def reset(self) -> None:
+        """Closes all circuits."""
+        self._circuits.clear()
+
+    async def call(
+        self,
+        service_name: str,
+        method_name: str,
+        encode: Callable[[BackendMethod], bytes],
+        *,
+        metadata: Metadata,
+        time_left: float | None,
+    ) -> tuple[BackendMethod, bytes]:
+        """Calls a backend and returns its serialized reply.
+
+        Args:
+            service_name: As registered.
+            method_name: Short name.
+            encode: Makes the serialized request, once the method is known.
+            metadata: Sent along.
+            time_left: What the caller's own deadline leaves, in seconds; None without one.
+
+        Raises:
+            InvocationError: The call failed, in the backend or on the way.
+        """
+        service = self._registry.get(service_name)
+        if service is None:
+            raise InvocationError("NOT_FOUND", f"unknown service {service_name!r}")
+        clock = asyncio.get_running_loop().time
+        limit = self._policy.call_limit
+        limit = limit if time_left is None else min(limit, time_left)
+        circuit = self._circuit(service_name)
+        if wait := circuit.wait(clock()):
+            raise InvocationError(
+                "UNAVAILABLE",
+                f"the circuit of {service_name} is open after repeated failures, "
+                f"for another {wait:.1f} s",
+            )
+        try:
+            result = await self._try(service, method_name, encode, metadata, clock() + limit)
+        except RefusedError as error:
+            if error.code in _NO_ANSWER:
+                circuit.failed(clock())
+            else:
+                circuit.succeeded()
+            raise InvocationError(
+                _STATUS.get(error.code, "UNKNOWN"),
+                f"{service_name}/{method_name}: {error.code.name}: {error.details}",
+            ) from error
+        circuit.succeeded()
+        return result
+
+    async def _try(
+        self,
+        service: Service,
+        method_name: str,
+        encode: Callable[[BackendMethod], bytes],
+        metadata: Metadata,
+        deadline: float,
+    ) -> tuple[BackendMethod, bytes]:
+        clock = asyncio.get_running_loop().time
+        delay = self._policy.retry_delay
+        for retries_left in reversed(range(self._policy.retries + 1)):
+            try:
+                return await self._once(service, method_name, encode, metadata, deadline)
+            except RefusedError as error:
+                out_of_time = clock() + delay >= deadline
+                if error.code is not grpc.StatusCode.UNAVAILABLE or not retries_left or out_of_time:
+                    raise
+            await asyncio.sleep(delay)
+            delay *= 2
+        raise AssertionError("unreachable")
+
+    async def _once(
+        self,
+        service: Service,
+        method_name: str,
+        encode: Callable[[BackendMethod], bytes],
+        metadata: Metadata,
+        deadline: float,
+    ) -> tuple[BackendMethod, bytes]:
+        method = await self._catalog.method(service, method_name)
+        if method is None:
+            raise InvocationError("NOT_FOUND", f"{service.name} has no method {method_name!r}")
+        if not method.unary:
+            raise InvocationError(
+                "UNSUPPORTED", f"{service.name}/{method_name} streams; only unary methods can be called"
+            )
+        payload = encode(method)
+        send = self._catalog.channel(service).unary_unary(method.path)
+        left = deadline - asyncio.get_running_loop().time()
+        try:
+            reply: bytes = await send(payload, timeout=max(left, 0.0), metadata=tuple(metadata))
+        except grpc.aio.AioRpcError as error:
+            raise RefusedError(error.code(), error.details() or "") from error
+        return method, reply
+
+    def _circuit(self, name: str) -> Circuit:
+        if name not in self._circuits:
+            policy = self._policy
+            self._circuits[name] = Circuit(policy.circuit_failures, policy.circuit_open)
+        return self._circuits[name]

@@ -1,0 +1,76 @@
+"""Opening the port a server listens on, with a reason in words where that fails."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import grpc.aio
+
+SERVER_OPTIONS = (
+    # Else a second server binds the same port, silently, and gets half of the connections.
+    ("grpc.so_reuseport", 0),
+    # Clients may send keepalive pings as often as they like, with and without open streams.
+    ("grpc.http2.min_ping_interval_without_data_ms", 0),
+    ("grpc.http2.max_ping_strikes", 0),
+    ("grpc.keepalive_permit_without_calls", 1),
+)
+"""What every server here has."""
+
+_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104
+
+
+async def listen(server: grpc.aio.Server, host: str, port: int) -> int:
+    """Binds the server to a port, a free one for 0, and returns which.
+
+    Raises:
+        OSError: The port is taken, the host is not of this machine, ...
+    """
+    await _check(host, port)
+    try:
+        bound = server.add_insecure_port(address(host, port))
+    except RuntimeError as error:
+        raise OSError(errno.EADDRNOTAVAIL, f"cannot listen on {address(host, port)}") from error
+    if not bound:
+        raise OSError(errno.EADDRNOTAVAIL, f"cannot listen on {address(host, port)}")
+    return bound
+
+
+def address(host: str, port: int) -> str:
+    """`host:port`, with brackets where they belong."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def reachable(host: str, port: int) -> str:
+    """The address to call a server at that listens on `host`."""
+    return address(_WILDCARDS.get(host, host), port)
+
+
+async def _check(host: str, port: int) -> None:
+    # gRPC itself only says that it failed, and writes its own lines to stderr.
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM)
+    except socket.gaierror as error:
+        raise OSError(errno.EADDRNOTAVAIL, f"cannot listen on {host!r}: {error.strerror}") from None
+    free, failure = False, None
+    for family, kind, protocol, _, where in found:
+        try:
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(where)
+                free = True
+        except OSError as error:
+            failure = error
+            if error.errno == errno.EADDRINUSE:
+                break
+    if failure is None or (free and failure.errno != errno.EADDRINUSE):
+        return
+    text = os.strerror(failure.errno or errno.EADDRNOTAVAIL)
+    if failure.errno == errno.EADDRINUSE:
+        text = "the port is taken; choose another, or 0 for a free one"
+    raise OSError(failure.errno, f"cannot listen on {address(host, port)}: {text}")

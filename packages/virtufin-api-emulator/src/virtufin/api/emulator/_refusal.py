@@ -1,0 +1,33 @@
+"""How a servicer says that a call ends with a gRPC status."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+class RefusedError(Exception):
+    """Ends the call it is raised in with a gRPC status."""
+
+    def __init__(self, code: grpc.StatusCode, details: str = "") -> None:
+        super().__init__(f"{code.name}: {details}")
+        self.code = code
+        self.details = details
+
+
+def invalid(details: str) -> RefusedError:
+    """INVALID_ARGUMENT with a text."""
+    return RefusedError(grpc.StatusCode.INVALID_ARGUMENT, details)
+
+
+def refusing_handler(code: grpc.StatusCode, details: str) -> grpc.RpcMethodHandler:
+    """A handler that ends any call of any kind at once, before reading its request."""
+
+    async def refuse(requests: AsyncIterator[bytes], context: Any) -> None:
+        await context.abort(code, details)
+
+    return grpc.stream_stream_rpc_method_handler(refuse)  # type: ignore[arg-type]

@@ -1,0 +1,34 @@
+"""Tags, with the limits both managers document."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from virtufin.api.emulator._refusal import invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+MOST = 50
+LONGEST_KEY = 128
+LONGEST_VALUE = 1024
+
+
+def check_tags(tags: Mapping[str, str]) -> None:
+    """Refuses tags beyond the documented limits with INVALID_ARGUMENT."""
+    if len(tags) > MOST:
+        raise invalid(f"at most {MOST} tags, got {len(tags)}")
+    for key, value in tags.items():
+        if not key:
+            raise invalid("a tag's key must not be empty")
+        if len(key) > LONGEST_KEY:
+            raise invalid(f"a tag's key has at most {LONGEST_KEY} characters, got {len(key)}")
+        if len(value) > LONGEST_VALUE:
+            raise invalid(f"a tag's value has at most {LONGEST_VALUE} characters, got {len(value)}")
+
+
+def carries(tags: Mapping[str, str], filters: Iterable[Any]) -> bool:
+    """Whether tags match all filters; a filter without value asks for the key only."""
+    return all(
+        one.key in tags and (not one.value or tags[one.key] == one.value) for one in filters
+    )

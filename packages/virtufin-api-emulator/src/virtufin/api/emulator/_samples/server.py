@@ -1,0 +1,89 @@
+"""Serves a sample backend."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import grpc.aio
+
+from virtufin.api.client._wire import Wire
+from virtufin.api.emulator import _ports
+from virtufin.api.emulator._descriptors import StaticSource
+from virtufin.api.emulator._events import json_event
+from virtufin.api.emulator._own_descriptors import server_descriptors
+from virtufin.api.emulator._reflection_service import reflection_handlers
+from virtufin.api.emulator._samples.websocketmanager import WebSocketManager
+from virtufin.api.emulator._samples.workmanager import WorkManager
+from virtufin.api.emulator._serving import handlers
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from virtufin.api.emulator._services import Service
+
+_KINDS: dict[str, type[WorkManager] | type[WebSocketManager]] = {
+    "workmanager": WorkManager,
+    "websocketmanager": WebSocketManager,
+}
+_HOST = "127.0.0.1"
+
+
+class SampleServer:
+    """One bundled backend. What it was told survives a stop and start."""
+
+    def __init__(
+        self, service: Service, publish: Callable[[str, bytes], Awaitable[None]], event_class: Any
+    ) -> None:
+        """Does no I/O.
+
+        Args:
+            service: What it is registered as.
+            publish: Takes topic and serialized CloudEvent of its lifecycle events.
+            event_class: Message class of CloudEvent.
+
+        Raises:
+            ValueError: There is no such sample.
+        """
+        if service.sample not in _KINDS:
+            raise ValueError(
+                f"there is no sample {service.sample!r}; there are {', '.join(sorted(_KINDS))}"
+            )
+        self.name = service.name
+        self._kind = _KINDS[service.sample]
+        self._publish = publish
+        self._event_class = event_class
+        self._servicer = self._kind(self._announce)
+        self._server: grpc.aio.Server | None = None
+
+    async def start(self) -> str:
+        """Starts serving and returns the address."""
+        file = self._kind.FILE
+        (service,) = file.services_by_name.values()
+        own = server_descriptors([file], [service.full_name])
+        self._server = grpc.aio.server(options=_ports.SERVER_OPTIONS)
+        self._server.add_generic_rpc_handlers(
+            (
+                handlers(Wire.from_files([file], origin="sample"), service.name, self._servicer),
+                *reflection_handlers(StaticSource(own)),
+            )
+        )
+        port = await _ports.listen(self._server, _HOST, 0)
+        await self._server.start()
+        return _ports.address(_HOST, port)
+
+    async def stop(self) -> None:
+        """Stops serving."""
+        if self._server is not None:
+            await self._server.stop(None)
+            self._server = None
+
+    def reset(self) -> None:
+        """Goes back to how it was at first."""
+        self._servicer.reset()
+
+    async def _announce(self, subject: str, type: str, data: dict[str, str]) -> None:  # noqa: A002
+        source = self._kind.SOURCE
+        event = json_event(
+            self._event_class, source=source, type=type, subject=subject, data=data
+        )
+        await self._publish(f"{source}.lifecycle", event)

@@ -1,0 +1,105 @@
+"""The WebSocketManager sample: keeps a list of connections, opens none; every peer echoes."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from virtufin.api.emulator._refusal import RefusedError, invalid
+from virtufin.api.emulator._samples import websocketmanager_pb2 as pb
+from virtufin.api.emulator._samples._tags import carries, check_tags
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+_CONNECTED = "connected"
+
+
+class WebSocketManager:
+    """virtufin.WebSocketManager."""
+
+    FILE = pb.DESCRIPTOR
+    SOURCE = "websocketmanager"
+
+    def __init__(self, announce: Callable[[str, str, dict[str, str]], Awaitable[None]]) -> None:
+        """Does no I/O.
+
+        Args:
+            announce: Publishes a lifecycle event; takes subject, type and payload.
+        """
+        self._announce = announce
+        self._instance_id = str(uuid.uuid4())
+        self._connections: dict[str, pb.WebSocketConnection] = {}
+        self.reset()
+
+    def reset(self) -> None:
+        """One connection that has every field set."""
+        self._connections.clear()
+        self._add(
+            url="wss://stream.example.com/sample",
+            topic="act.exchange.sample.trade.received",
+            tags={"sample": "true"},
+        )
+
+    async def connect(self, request: Any, context: Any) -> Any:
+        if not request.url.startswith(("ws://", "wss://")):
+            raise invalid(f"url must begin with ws:// or wss://, got {request.url!r}")
+        check_tags(request.tags)
+        connection = self._add(url=request.url, topic="", tags=request.tags)
+        await self._tell(connection, "connected")
+        return pb.ConnectResponse(id=connection.id, status=connection.status)
+
+    async def list(self, request: Any, context: Any) -> Any:
+        found = [one for one in self._connections.values() if carries(one.tags, request.filters)]
+        return pb.ListResponse(connections=found)
+
+    async def disconnect(self, request: Any, context: Any) -> Any:
+        connection = self._connection(request.id)
+        del self._connections[request.id]
+        await self._tell(connection, "disconnected")
+        return pb.DisconnectResponse()
+
+    async def start_publish(self, request: Any, context: Any) -> Any:
+        connection = self._connection(request.id)
+        if not request.topic:
+            raise invalid("topic must not be empty")
+        connection.topic = request.topic
+        return pb.StartPublishResponse()
+
+    async def stop_publish(self, request: Any, context: Any) -> Any:
+        self._connection(request.id).topic = ""
+        return pb.StopPublishResponse()
+
+    async def send(self, request: Any, context: Any) -> Any:
+        self._connection(request.id)
+        return pb.SendResponse(response=request.message)
+
+    async def send_raw(self, request: Any, context: Any) -> Any:
+        self._connection(request.id)
+        return pb.SendRawResponse()
+
+    def _add(self, **fields: Any) -> pb.WebSocketConnection:
+        connection = pb.WebSocketConnection(
+            id=str(uuid.uuid4()),
+            status=_CONNECTED,
+            instance_id=self._instance_id,
+            content_type="application/json",
+            **fields,
+        )
+        self._connections[connection.id] = connection
+        return connection
+
+    def _connection(self, connection_id: str) -> pb.WebSocketConnection:
+        try:
+            return self._connections[connection_id]
+        except KeyError:
+            raise RefusedError(
+                grpc.StatusCode.NOT_FOUND, f"no connection {connection_id!r}"
+            ) from None
+
+    async def _tell(self, connection: pb.WebSocketConnection, what: str) -> None:
+        await self._announce(
+            f"connection/{connection.id}", f"connection.{what}", {"id": connection.id}
+        )

@@ -1,0 +1,137 @@
+"""The WorkManager sample: keeps a list of workers, runs nothing."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from virtufin.api.emulator._refusal import RefusedError, invalid
+from virtufin.api.emulator._samples import workmanager_pb2 as pb
+from virtufin.api.emulator._samples._tags import carries, check_tags
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+_LANGUAGES = {
+    "text/x-python": "python",
+    "text/javascript": "javascript",
+    "application/javascript": "javascript",
+    "text/x-csharp": "csharp",
+}
+
+
+class WorkManager:
+    """virtufin.WorkManager."""
+
+    FILE = pb.DESCRIPTOR
+    SOURCE = "workmanager"
+
+    def __init__(self, announce: Callable[[str, str, dict[str, str]], Awaitable[None]]) -> None:
+        """Does no I/O.
+
+        Args:
+            announce: Publishes a lifecycle event; takes subject, type and payload.
+        """
+        self._announce = announce
+        self._workers: dict[str, pb.WorkerInfo] = {}
+        self.reset()
+
+    def reset(self) -> None:
+        """One running worker that has every field set."""
+        self._workers.clear()
+        self._add(
+            mime_type="text/x-python",
+            topics=["worker-commands"],
+            status=pb.WORKER_STATUS_RUNNING,
+            config={"interval": "5"},
+            tags={"sample": "true"},
+        )
+
+    async def create_worker(self, request: Any, context: Any) -> Any:
+        if request.code_source.WhichOneof("source") is None:
+            raise invalid("code_source must have a url or a content")
+        if not request.mime_type:
+            raise invalid("mime_type must not be empty")
+        check_tags(request.tags)
+        topics = list(request.topics)
+        if request.topic and request.topic not in topics:
+            topics.append(request.topic)
+        worker = self._add(
+            mime_type=request.mime_type,
+            topics=topics,
+            status=pb.WORKER_STATUS_STOPPED,
+            config=request.config,
+            tags=request.tags,
+        )
+        await self._tell(worker, "created")
+        return pb.CreateWorkerResponse(id=worker.id)
+
+    async def start_worker(self, request: Any, context: Any) -> Any:
+        await self._switch(request.id, pb.WORKER_STATUS_RUNNING, "started")
+        return pb.StartWorkerResponse()
+
+    async def stop_worker(self, request: Any, context: Any) -> Any:
+        await self._switch(request.id, pb.WORKER_STATUS_STOPPED, "stopped")
+        return pb.StopWorkerResponse()
+
+    async def delete_worker(self, request: Any, context: Any) -> Any:
+        worker = self._worker(request.id)
+        del self._workers[request.id]
+        await self._tell(worker, "deleted")
+        return pb.DeleteWorkerResponse()
+
+    async def list_workers(self, request: Any, context: Any) -> Any:
+        found = [one for one in self._workers.values() if carries(one.tags, request.filters)]
+        return pb.ListWorkersResponse(workers=found)
+
+    async def set_tag(self, request: Any, context: Any) -> Any:
+        self._tag(self._worker(request.id), {request.key: request.value})
+        return pb.SetTagResponse()
+
+    async def get_tag(self, request: Any, context: Any) -> Any:
+        tags = self._worker(request.id).tags
+        if request.key not in tags:
+            raise RefusedError(
+                grpc.StatusCode.NOT_FOUND, f"worker {request.id!r} has no tag {request.key!r}"
+            )
+        return pb.GetTagResponse(value=tags[request.key])
+
+    async def set_tags(self, request: Any, context: Any) -> Any:
+        self._tag(self._worker(request.id), dict(request.tags))
+        return pb.SetTagsResponse()
+
+    async def get_tags(self, request: Any, context: Any) -> Any:
+        return pb.GetTagsResponse(tags=self._worker(request.id).tags)
+
+    def _add(self, *, mime_type: str, **fields: Any) -> pb.WorkerInfo:
+        worker = pb.WorkerInfo(
+            id=str(uuid.uuid4()),
+            mime_type=mime_type,
+            language=_LANGUAGES.get(mime_type, mime_type.rpartition("/")[2]),
+            created_at=datetime.now(timezone.utc).isoformat(),
+            **fields,
+        )
+        self._workers[worker.id] = worker
+        return worker
+
+    def _worker(self, worker_id: str) -> pb.WorkerInfo:
+        try:
+            return self._workers[worker_id]
+        except KeyError:
+            raise RefusedError(grpc.StatusCode.NOT_FOUND, f"no worker {worker_id!r}") from None
+
+    def _tag(self, worker: pb.WorkerInfo, tags: dict[str, str]) -> None:
+        check_tags({**worker.tags, **tags})
+        worker.tags.update(tags)
+
+    async def _switch(self, worker_id: str, status: pb.WorkerStatus.ValueType, what: str) -> None:
+        worker = self._worker(worker_id)
+        if worker.status != status:
+            worker.status = status
+            await self._tell(worker, what)
+
+    async def _tell(self, worker: pb.WorkerInfo, what: str) -> None:
+        await self._announce(f"worker/{worker.id}", f"worker.{what}", {"id": worker.id})

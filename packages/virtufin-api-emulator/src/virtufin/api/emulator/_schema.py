@@ -1,0 +1,85 @@
+"""Methods and messages as the gateway describes them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from google.protobuf.descriptor import FieldDescriptor
+
+if TYPE_CHECKING:
+    from google.protobuf.descriptor import Descriptor, MethodDescriptor, OneofDescriptor
+
+_TYPES = {
+    value: name.removeprefix("TYPE_").lower()
+    for name, value in vars(FieldDescriptor).items()
+    if name.startswith("TYPE_") and isinstance(value, int)
+}
+
+
+def method_info(method: MethodDescriptor) -> dict[str, Any]:
+    """Fields of MethodInfo."""
+    return {
+        "name": method.name,
+        "full_name": method.full_name,
+        "input_type": method.input_type.full_name,
+        "output_type": method.output_type.full_name,
+        "is_client_streaming": method.client_streaming,
+        "is_server_streaming": method.server_streaming,
+    }
+
+
+def method_schema(method: MethodDescriptor, schema_type: str) -> dict[str, Any]:
+    """Fields of MethodSchema, for the input or the output message."""
+    message = method.input_type if schema_type == "input" else method.output_type
+    return {
+        "input_type_name": method.input_type.full_name,
+        "output_type_name": method.output_type.full_name,
+        "schema_type": schema_type,
+        "fields": [_field(field) for field in message.fields],
+    }
+
+
+def _field(field: FieldDescriptor) -> dict[str, Any]:
+    oneof: OneofDescriptor | None = field.containing_oneof
+    # `optional` in proto3 is a oneof of one field, made by the compiler, with a name like _this.
+    optional = oneof is not None and len(oneof.fields) == 1 and oneof.name == f"_{field.name}"
+    described = _type(field)
+    described["is_optional"] = optional
+    if oneof is not None and not optional:
+        described["oneof_group"] = oneof.name
+        described["oneof_cases"] = [_case(case) for case in oneof.fields]
+    return described
+
+
+def _case(field: FieldDescriptor) -> dict[str, Any]:
+    described = _type(field)
+    del described["is_repeated"]
+    return {**described, "field_number": field.number}
+
+
+def _type(field: FieldDescriptor) -> dict[str, Any]:
+    message: Descriptor | None = field.message_type
+    described: dict[str, Any] = {
+        "name": field.name,
+        "type": _TYPES[field.type],
+        "type_name": "",
+        "is_repeated": _repeated(field),
+    }
+    if message is not None and message.GetOptions().map_entry:
+        key, value = (_type(message.fields_by_name[part]) for part in ("key", "value"))
+        value_type = value["type_name"] or value["type"]
+        described["type"] = "map"
+        described["type_name"] = f"map<{key['type']}, {value_type}>"
+        described["is_repeated"] = False
+    elif message is not None:
+        described["type_name"] = message.full_name
+    elif field.enum_type is not None:
+        described["type_name"] = field.enum_type.full_name
+    return described
+
+
+def _repeated(field: Any) -> bool:
+    # protobuf 6 deprecates `label`; protobuf 5 has nothing else.
+    if hasattr(type(field), "is_repeated"):
+        return bool(field.is_repeated)
+    return bool(field.label == FieldDescriptor.LABEL_REPEATED)

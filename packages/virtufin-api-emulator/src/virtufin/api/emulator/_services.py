@@ -1,0 +1,126 @@
+"""The backends a gateway knows by name."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+SAMPLE_SCHEME = "sample:"
+
+
+@dataclass(frozen=True)
+class Service:
+    """A backend registered with the gateway."""
+
+    name: str
+    """What callers say: `client.gateway.<name>`."""
+    address: str
+    """gRPC target, `host:port` as a rule. `sample:workmanager` and `sample:websocketmanager` stand
+    for the bundled backends, which the emulator starts and stops itself."""
+    dapr_app_id: str = ""
+    """What the Config service says; empty means the same as `name`."""
+    grpc_service: str = ""
+    """Full name of the gRPC service, `acme.Orders`. Empty: every service the backend's reflection
+    lists, except health checking and reflection itself."""
+    pubsub_name: str = "pubsub"
+    """What the Config service says."""
+    store_name: str = "statestore"
+    """What the Config service says."""
+    state_keys: tuple[str, ...] = ()
+    """What the Config service says."""
+
+    def __post_init__(self) -> None:
+        for field in ("name", "address"):
+            if not getattr(self, field):
+                raise ValueError(f"a service needs a {field}")
+        object.__setattr__(self, "state_keys", tuple(self.state_keys))
+
+    @property
+    def sample(self) -> str:
+        """Which bundled backend it stands for; empty for a backend of your own."""
+        scheme, found, name = self.address.partition(SAMPLE_SCHEME)
+        return name if found and not scheme else ""
+
+    @property
+    def endpoint(self) -> tuple[str, int]:
+        """Host and port of the address; port 0 where it has none."""
+        host, _, port = self.address.rpartition(":")
+        return (host.strip("[]"), int(port)) if host and port.isdigit() else (self.address, 0)
+
+
+SAMPLES = (
+    Service("workmanager", "sample:workmanager", grpc_service="virtufin.WorkManager"),
+    Service("websocketmanager", "sample:websocketmanager", grpc_service="virtufin.WebSocketManager"),
+)
+"""The two bundled backends, which an emulator has unless told otherwise."""
+
+
+class ServicesFileError(ValueError):
+    """A file of services cannot be used; the text says why."""
+
+
+def checked(services: Iterable[Service]) -> tuple[Service, ...]:
+    """The services, once it is sure that no two share a name.
+
+    Raises:
+        ValueError: Two share a name.
+        TypeError: One is not a `Service`.
+    """
+    known: dict[str, Service] = {}
+    for service in services:
+        if not isinstance(service, Service):
+            raise TypeError(f"services are Service objects, got {service!r}")
+        if service.name in known:
+            raise ValueError(f"two services are named {service.name!r}")
+        known[service.name] = service
+    return tuple(known.values())
+
+
+def read_services(path: str | Path) -> tuple[Service, ...]:
+    """Reads a TOML file with one `[[service]]` table per backend, keys as in `Service`.
+
+    Raises:
+        ServicesFileError: The file cannot be read, is no TOML, or says something else.
+    """
+    try:
+        document = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ServicesFileError(f"{path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ServicesFileError(f"{path}: not TOML: {error}") from error
+    entries = document.pop("service", None)
+    if document or not isinstance(entries, list):
+        raise ServicesFileError(f"{path}: expected [[service]] tables and nothing else")
+    try:
+        return checked(_service(entry) for entry in entries)
+    except (TypeError, ValueError) as error:
+        raise ServicesFileError(f"{path}: {error}") from error
+
+
+def _service(entry: Any) -> Service:
+    if not isinstance(entry, dict):
+        raise TypeError(f"a service is a table, got {entry!r}")
+    legal = {field.name for field in fields(Service)}
+    if unknown := sorted(set(entry) - legal):
+        raise ValueError(f"unknown key {unknown[0]!r}; a service has {', '.join(sorted(legal))}")
+    for key in ("name", "address"):
+        if key not in entry:
+            raise ValueError(f"a service needs a {key}")
+    for key, value in entry.items():
+        if key == "state_keys":
+            right = isinstance(value, list) and all(isinstance(item, str) for item in value)
+        else:
+            right = isinstance(value, str)
+        if not right:
+            raise ValueError(f"{key} = {value!r} has the wrong type")
+    return Service(**entry)

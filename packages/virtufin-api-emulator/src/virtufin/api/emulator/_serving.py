@@ -1,0 +1,60 @@
+"""From a servicer to the handlers gRPC wants, with messages and paths taken from a `Wire`."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from virtufin.api.emulator._refusal import RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from virtufin.api.client._wire import Method, Wire
+
+
+def handlers(wire: Wire, service: str, servicer: object) -> grpc.GenericRpcHandler:
+    """Handlers of all methods of `service` that the wire and the servicer both have.
+
+    The servicer's methods have the RPCs' names in snake_case and take request and context. Those
+    of server-streaming RPCs write to the context themselves, for then their cleanup runs in the
+    call's own task, also when the client is gone.
+    """
+    methods = [wire[name] for name in wire if name.partition(".")[0] == service]
+    by_name = {
+        method.name: _handler(method, behaviour)
+        for method in methods
+        if (behaviour := getattr(servicer, snake_case(method.name), None)) is not None
+    }
+    return grpc.method_handlers_generic_handler(methods[0].service, by_name)
+
+
+def snake_case(name: str) -> str:
+    """`GetBulkState` to `get_bulk_state`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+
+
+def _handler(method: Method, behaviour: Callable[[Any, Any], Any]) -> grpc.RpcMethodHandler:
+    async def answer(request: Any, context: Any) -> Any:
+        try:
+            return await behaviour(request, context)
+        except RefusedError as refused:
+            if refused.code is grpc.StatusCode.OK:
+                return None
+            await context.abort(refused.code, refused.details)
+
+    make = (
+        grpc.unary_stream_rpc_method_handler
+        if method.server_streaming
+        else grpc.unary_unary_rpc_method_handler
+    )
+    return make(
+        answer, request_deserializer=method.request.FromString, response_serializer=_serialize
+    )
+
+
+def _serialize(message: Any) -> bytes:
+    data: bytes = message.SerializeToString()
+    return data
