@@ -1,0 +1,13 @@
+"""Publishing through a Dapr sidecar, past the gateway.
+
+Example:
+    >>> from virtufin.api.dapr import DaprPublisher
+    >>> async def main():
+    ...     async with DaprPublisher(pubsub_name="pubsub") as publisher:
+    ...         await publisher.publish_async("prices", {"symbol": "ABC", "price": 1.5})
+"""
+
+from virtufin.api.dapr._publisher import DaprPublisher
+from virtufin.api.dapr._version import __version__
+
+__all__ = ["DaprPublisher", "__version__"]

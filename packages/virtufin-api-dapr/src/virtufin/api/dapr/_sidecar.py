@@ -1,0 +1,108 @@
+"""Where the Dapr sidecar is and how calls reach it."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import grpc
+from dapr.conf.helpers import GrpcEndpoint
+from dapr.proto import api_v1
+from google.protobuf.empty_pb2 import Empty
+
+from virtufin.api.client._method import Method
+from virtufin.api.client._sentinel import NotGiven
+from virtufin.api.client._settings import (
+    ClientSettings,
+    KeepaliveSettings,
+    ReconnectSettings,
+    RetrySettings,
+    SubscriptionSettings,
+    TlsSettings,
+    timeout_or_none,
+)
+from virtufin.api.client._transport import Transport
+from virtufin.api.client.errors import InvalidInputError, VirtufinError
+
+HOST = "127.0.0.1"
+GRPC_PORT = "50001"
+PUBLISH_EVENT = Method(
+    service="dapr.proto.runtime.v1.Dapr",
+    name="PublishEvent",
+    request=api_v1.PublishEventRequest,
+    response=Empty,
+)
+
+# A sidecar shares the machine, so nothing is gained by pings, and servers written in Go close a
+# connection whose idle pings come more often than every two hours.
+_KEEPALIVE = KeepaliveSettings(time=3 * 60 * 60.0)
+# The sidecar knows its own limit and says so.
+_MAX_MESSAGE_BYTES = 2**31 - 1
+
+# The transport's own hints speak of the gateway.
+_HINTS = {
+    grpc.StatusCode.UNAVAILABLE: "is a Dapr sidecar running there, and is it its gRPC port?",
+    grpc.StatusCode.UNAUTHENTICATED: "set api_token= or DAPR_API_TOKEN to the sidecar's token",
+    grpc.StatusCode.DEADLINE_EXCEEDED: "give more time with timeout= or deadline()",
+}
+
+
+def address_from_environment() -> str:
+    """The sidecar's address as Dapr's own environment variables give it."""
+    if endpoint := os.environ.get("DAPR_GRPC_ENDPOINT"):
+        return endpoint
+    host = os.environ.get("DAPR_RUNTIME_HOST") or HOST
+    return f"{host}:{os.environ.get('DAPR_GRPC_PORT') or GRPC_PORT}"
+
+
+def transport(
+    address: str | None, api_token: str | NotGiven | None, timeout: float | None, source: str
+) -> Transport:
+    """The connection to a sidecar; opened by the first call.
+
+    Raises:
+        InvalidInputError: The address cannot be one, or the token cannot travel in a header.
+    """
+    endpoint = _endpoint(address_from_environment() if address is None else address)
+    if isinstance(api_token, NotGiven):
+        api_token = os.environ.get("DAPR_API_TOKEN") or None
+    settings = ClientSettings(
+        target=endpoint.endpoint,
+        api_key=None,
+        tls=TlsSettings() if endpoint.tls else None,
+        timeout=timeout_or_none(timeout),
+        keepalive=_KEEPALIVE,
+        retry=RetrySettings(max_attempts=1),
+        reconnect=ReconnectSettings(),
+        subscription=SubscriptionSettings(),
+        max_message_bytes=_MAX_MESSAGE_BYTES,
+        metadata=() if api_token is None else (("dapr-api-token", _checked(api_token)),),
+        interceptors=(),
+        source=source,
+    )
+    return Transport(settings)
+
+
+def explained(error: VirtufinError) -> VirtufinError:
+    """The error of a call, in words that are right for a sidecar."""
+    if isinstance(error, grpc.RpcError):
+        details = str(error.details() or error.status)
+        hint = _HINTS.get(error.code())
+        error.message = f"{details} ({hint})" if hint else details
+    return error
+
+
+def _endpoint(address: str) -> Any:
+    if not isinstance(address, str) or not address.strip():
+        raise InvalidInputError(f"the sidecar's address must be text, not {address!r}")
+    try:
+        return GrpcEndpoint(address)
+    except ValueError as error:
+        raise InvalidInputError(f"the sidecar's address {address!r} is none: {error}") from None
+
+
+def _checked(api_token: object) -> str:
+    printable = isinstance(api_token, str) and all(" " < c <= "~" for c in api_token)
+    if not isinstance(api_token, str) or not api_token or not printable:
+        raise InvalidInputError("api_token must be printable ASCII without spaces, not empty")
+    return api_token
