@@ -8,40 +8,14 @@ ones are the best reading of them, not the truth.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
 
 from google.protobuf import message_factory
 from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
+
+from virtufin.api.client._method import Method
 from virtufin.api.protos import config_pb2, gateway_pb2, pubsub_pb2, state_pb2
 
 PACKAGE = "virtufin"
-
-
-@dataclass(frozen=True)
-class Method:
-    """One RPC: where it is and what goes over it."""
-
-    service: str
-    """Full name of the service, `virtufin.State`."""
-    name: str
-    """Name of the method, `GetState`."""
-    request: Any
-    """Message class of the request."""
-    response: Any
-    """Message class of the response, or of each item of a stream."""
-    server_streaming: bool = False
-    """Whether the response is a stream."""
-
-    @property
-    def path(self) -> str:
-        """The HTTP/2 path of the RPC."""
-        return f"/{self.service}/{self.name}"
-
-    @property
-    def full_name(self) -> str:
-        """The name people read in errors, `virtufin.State/GetState`."""
-        return f"{self.service}/{self.name}"
 
 
 class Wire:

@@ -1,0 +1,133 @@
+"""Asyncio client of the Virtufin.Api gateway.
+
+Example:
+    >>> import asyncio
+    >>> from virtufin.api.client import ApiClient
+    >>> async def main():
+    ...     async with ApiClient(host="memory:") as client:
+    ...         await client.save_state_async("workmanager", "greeting", "hello")
+    ...         state = await client.get_state_async("workmanager", "greeting")
+    ...         return state["value"]
+    >>> asyncio.run(main())
+    'hello'
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from virtufin.api.client._client import ApiClient
+from virtufin.api.client._config import ConfigClient
+from virtufin.api.client._deadline import Deadline, deadline
+from virtufin.api.client._gateway import GatewayClient, ServiceProxy
+from virtufin.api.client._handlers import EventHandler, HandlerSubscription, StreamEventHandler
+from virtufin.api.client._pubsub import PubsubClient
+from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven
+from virtufin.api.client._settings import (
+    KeepaliveSettings,
+    ReconnectSettings,
+    RetrySettings,
+    SubscriptionSettings,
+    TlsSettings,
+)
+from virtufin.api.client._state import StateClient
+from virtufin.api.client._states import SubscriptionState, SubscriptionStats
+from virtufin.api.client._subscription import Subscription
+from virtufin.api.client._version import __version__
+from virtufin.api.client.errors import (
+    AbortedError,
+    AlreadyExistsError,
+    CallCancelledError,
+    ClientClosedError,
+    ConflictError,
+    DataLossError,
+    DeadlineExceededError,
+    FailedPreconditionError,
+    InternalError,
+    InvalidInputError,
+    InvalidReplyError,
+    InvalidRequestError,
+    NotFoundError,
+    PermissionDeniedError,
+    ResourceExhaustedError,
+    StreamFailedError,
+    StreamInterruptedError,
+    UnauthenticatedError,
+    UnavailableError,
+    UnknownError,
+    UnsupportedError,
+    VirtufinError,
+    WrongLoopError,
+)
+from virtufin.api.client.events import PubsubEvent
+
+if TYPE_CHECKING:
+    from virtufin.api.dapr import DaprPublisher as DaprPublisher
+
+__all__ = [
+    "NOT_GIVEN",
+    "AbortedError",
+    "AlreadyExistsError",
+    "ApiClient",
+    "CallCancelledError",
+    "ClientClosedError",
+    "ConfigClient",
+    "ConflictError",
+    "DataLossError",
+    "Deadline",
+    "DeadlineExceededError",
+    "EventHandler",
+    "FailedPreconditionError",
+    "GatewayClient",
+    "HandlerSubscription",
+    "InternalError",
+    "InvalidInputError",
+    "InvalidReplyError",
+    "InvalidRequestError",
+    "KeepaliveSettings",
+    "NotFoundError",
+    "NotGiven",
+    "PermissionDeniedError",
+    "PubsubClient",
+    "PubsubEvent",
+    "ReconnectSettings",
+    "ResourceExhaustedError",
+    "RetrySettings",
+    "ServiceProxy",
+    "StateClient",
+    "StreamEventHandler",
+    "StreamFailedError",
+    "StreamInterruptedError",
+    "Subscription",
+    "SubscriptionSettings",
+    "SubscriptionState",
+    "SubscriptionStats",
+    "TlsSettings",
+    "UnauthenticatedError",
+    "UnavailableError",
+    "UnknownError",
+    "UnsupportedError",
+    "VirtufinError",
+    "WrongLoopError",
+    "__version__",
+    "deadline",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Finds `DaprPublisher` in its own distribution, at first use."""
+    if name != "DaprPublisher":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return importlib.import_module("virtufin.api.dapr").DaprPublisher
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith(("virtufin", "dapr")):
+            raise
+        raise ImportError(
+            "DaprPublisher needs the Dapr plugin: pip install 'virtufin-api[dapr]'"
+        ) from error
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), "DaprPublisher"])

@@ -1,0 +1,175 @@
+"""gRPC channels: how they are made, and which of them a call goes over."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import grpc
+from grpc import aio
+
+from virtufin.api.client._settings import ClientSettings, TlsSettings
+from virtufin.api.client._version import __version__
+from virtufin.api.client.errors import InvalidInputError
+
+STREAMS_PER_CONNECTION = 80
+"""Servers commonly allow 100 streams per connection and let further ones wait without a word."""
+
+_MAX_RECONNECT_BACKOFF_MS = 2000
+_IDEMPOTENT = {
+    "virtufin.Gateway": ("ListServices", "ListMethods", "GetMethodSchema"),
+    "virtufin.State": ("GetState", "GetBulkState", "QueryState", "GetAllState"),
+    "virtufin.Config": ("ListServices", "GetService"),
+}
+
+
+def channel_options(settings: ClientSettings) -> list[tuple[str, Any]]:
+    """The channel arguments for these settings."""
+    keepalive_time = int(settings.keepalive.time * 1000)
+    keepalive_timeout = int(settings.keepalive.timeout * 1000)
+    options: list[tuple[str, Any]] = [
+        # All four are needed to find a half-open connection: without ping_timeout it takes a
+        # minute, without max_pings_without_data an idle stream is never probed.
+        ("grpc.keepalive_time_ms", keepalive_time),
+        ("grpc.keepalive_timeout_ms", keepalive_timeout),
+        ("grpc.http2.ping_timeout_ms", keepalive_timeout),
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.max_reconnect_backoff_ms", _MAX_RECONNECT_BACKOFF_MS),
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        # Checked before sending, with an error that says what to do.
+        ("grpc.max_send_message_length", -1),
+        # Channels with equal arguments would share one connection otherwise.
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.primary_user_agent", f"virtufin-api-python/{__version__}"),
+        ("grpc.service_config", json.dumps(_service_config(settings))),
+    ]
+    if settings.tls is not None and settings.tls.server_name:
+        options.append(("grpc.ssl_target_name_override", settings.tls.server_name))
+    return options
+
+
+def _service_config(settings: ClientSettings) -> dict[str, Any]:
+    config: dict[str, Any] = {"loadBalancingConfig": [{"round_robin": {}}]}
+    retry = settings.retry
+    if retry.max_attempts > 1:
+        names = [
+            {"service": service, "method": method}
+            for service, methods in _IDEMPOTENT.items()
+            for method in methods
+        ]
+        policy = {
+            "maxAttempts": retry.max_attempts,
+            "initialBackoff": f"{retry.initial_backoff}s",
+            "maxBackoff": f"{retry.max_backoff}s",
+            "backoffMultiplier": retry.multiplier,
+            "retryableStatusCodes": ["UNAVAILABLE"],
+        }
+        config["methodConfig"] = [{"name": names, "retryPolicy": policy}]
+        config["retryThrottling"] = {"maxTokens": 10, "tokenRatio": 0.1}
+    return config
+
+
+def read_credentials(tls: TlsSettings) -> grpc.ChannelCredentials:
+    """Makes credentials; reads files, so it belongs in a thread.
+
+    Raises:
+        InvalidInputError: A file cannot be read.
+    """
+    return grpc.ssl_channel_credentials(
+        root_certificates=_pem("ca", tls.ca),
+        private_key=_pem("key", tls.key),
+        certificate_chain=_pem("certificate", tls.certificate),
+    )
+
+
+def _pem(name: str, source: bytes | str | Path | None) -> bytes | None:
+    if source is None or isinstance(source, bytes):
+        return source
+    try:
+        return Path(source).read_bytes()
+    except OSError as error:
+        raise InvalidInputError(f"TlsSettings.{name}: cannot read {source}: {error}") from None
+
+
+class StreamSlot:
+    """A place for one stream on a channel, until released."""
+
+    def __init__(self, counted: _Counted) -> None:
+        self._counted: _Counted | None = counted
+        self.channel = counted.channel
+        counted.streams += 1
+
+    def release(self) -> None:
+        """Gives the place back; does nothing the second time."""
+        if self._counted is not None:
+            self._counted.streams -= 1
+            self._counted = None
+
+
+class _Counted:
+    def __init__(self, channel: aio.Channel) -> None:
+        self.channel = channel
+        self.streams = 0
+
+
+class ChannelPool:
+    """One channel for unary calls, and as many more as the streams need."""
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        options: Sequence[tuple[str, Any]],
+        credentials: grpc.ChannelCredentials | None,
+        interceptors: Sequence[Any],
+        streams_per_channel: int = STREAMS_PER_CONNECTION,
+    ) -> None:
+        self._target = target
+        self._options = options
+        self._credentials = credentials
+        self._interceptors = interceptors
+        self._streams_per_channel = streams_per_channel
+        self._for_streams: list[_Counted] = []
+        self.unary = self._new()
+
+    def _new(self) -> aio.Channel:
+        if self._credentials is None:
+            return aio.insecure_channel(
+                self._target, options=self._options, interceptors=self._interceptors
+            )
+        return aio.secure_channel(
+            self._target,
+            self._credentials,
+            options=self._options,
+            interceptors=self._interceptors,
+        )
+
+    def stream_slot(self) -> StreamSlot:
+        """Takes a place for one stream, on a new channel where the others are full."""
+        for counted in self._for_streams:
+            if counted.streams < self._streams_per_channel:
+                return StreamSlot(counted)
+        self._for_streams.append(_Counted(self._new()))
+        return StreamSlot(self._for_streams[-1])
+
+    async def close(self) -> None:
+        """Closes all channels, ending what still runs on them."""
+        for channel in (self.unary, *(counted.channel for counted in self._for_streams)):
+            await channel.close()
+
+
+class BorrowedChannel:
+    """A channel the caller brought: used for everything, never closed."""
+
+    def __init__(self, channel: aio.Channel) -> None:
+        self.unary = channel
+        self._counted = _Counted(channel)
+
+    def stream_slot(self) -> StreamSlot:
+        """A place on the one channel."""
+        return StreamSlot(self._counted)
+
+    async def close(self) -> None:
+        """Leaves the channel to its owner."""

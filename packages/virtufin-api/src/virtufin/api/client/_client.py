@@ -1,0 +1,322 @@
+"""The client: puts the parts together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+from grpc import aio
+
+from virtufin.api.client._config import ConfigClient
+from virtufin.api.client._connect import wait_for_gateway
+from virtufin.api.client._gateway import GatewayClient, Request
+from virtufin.api.client._handlers import Handler, HandlerSubscription
+from virtufin.api.client._pubsub import PubsubClient
+from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven
+from virtufin.api.client._settings import (
+    MAX_MESSAGE_BYTES,
+    SOURCE,
+    TIMEOUT,
+    ApiKey,
+    ClientSettings,
+    KeepaliveSettings,
+    ReconnectSettings,
+    RetrySettings,
+    SubscriptionSettings,
+    TlsSettings,
+    positive,
+    resolve_api_key,
+    resolve_metadata,
+    resolve_target,
+    resolve_tls,
+    timeout_or_none,
+)
+from virtufin.api.client._state import StateClient
+from virtufin.api.client._transport import Transport
+from virtufin.api.client._wire import Wire
+from virtufin.api.client.errors import InvalidInputError
+from virtufin.api.client.results import AllStateResult, MethodInfo, StateResult, StatusResult
+
+
+class ApiClient:
+    """Asyncio client of the Virtufin.Api gateway.
+
+    The constructor does no I/O and needs no running event loop; the first call, `async with` or
+    `connect()` opens the channel. One client belongs to one event loop.
+
+    Args:
+        host: Name or address of the gateway; a gRPC target (`dns:///name:port`,
+            `ipv4:a:1,b:2`, `unix:path`; with several addresses calls go round robin); or
+            `memory:`, an emulator inside the process (needs virtufin-api-emulator), which
+            `memory:name` shares by name. Default VIRTUFIN_API_HOST, else `localhost`.
+        grpc_port: Native gRPC port. Default VIRTUFIN_API_GRPC_PORT, else 5002.
+        api_key: Key for the gateway, or a function (plain or async) that returns the current one.
+            Default VIRTUFIN_API_KEY, else none.
+        tls: True, or `TlsSettings`. Default VIRTUFIN_API_TLS, else plain text.
+        timeout: Deadline of every unary call in seconds where the call gives none; None means no
+            deadline. Default 30.
+        keepalive: How half-open connections are found.
+        retry: How calls that only read are retried.
+        reconnect: How subscriptions come back.
+        subscription: Bounds and waits of subscriptions.
+        max_message_bytes: Largest message to send or receive. Default 4 MiB, as gRPC's.
+        metadata: Headers for every call.
+        interceptors: `grpc.aio` client interceptors.
+        source: CloudEvents source of published events. Default VIRTUFIN_API_SOURCE, else
+            `urn:com.virtufin.client`.
+        channel: A `grpc.aio.Channel` of your own, which `close()` leaves open. Excludes everything
+            that is fixed when a channel is made: address, tls, keepalive, retry, interceptors.
+
+    Raises:
+        InvalidInputError: A setting is of the wrong type or cannot be used.
+
+    Example:
+        >>> import asyncio
+        >>> from virtufin.api.client import ApiClient
+        >>> async def main():
+        ...     async with ApiClient(host="memory:") as client:
+        ...         return await client.list_services_async()
+        >>> asyncio.run(main())
+        ['workmanager', 'websocketmanager']
+    """
+
+    def __init__(
+        self,
+        host: str | NotGiven = NOT_GIVEN,
+        grpc_port: int | NotGiven = NOT_GIVEN,
+        *,
+        api_key: ApiKey | NotGiven | None = NOT_GIVEN,
+        tls: bool | TlsSettings | NotGiven | None = NOT_GIVEN,
+        timeout: float | None = TIMEOUT,
+        keepalive: KeepaliveSettings | None = None,
+        retry: RetrySettings | None = None,
+        reconnect: ReconnectSettings | None = None,
+        subscription: SubscriptionSettings | None = None,
+        max_message_bytes: int | None = None,
+        metadata: Mapping[str, str | bytes] | None = None,
+        interceptors: Sequence[Any] | None = None,
+        source: str | None = None,
+        channel: aio.Channel | None = None,
+    ) -> None:
+        if channel is not None:
+            _refuse_beside_channel(
+                host=host if isinstance(host, str) else None,
+                grpc_port=grpc_port if isinstance(grpc_port, int) else None,
+                tls=None if isinstance(tls, NotGiven) else tls,
+                keepalive=keepalive,
+                retry=retry,
+                interceptors=interceptors,
+                max_message_bytes=max_message_bytes,
+            )
+        target = resolve_target(host, grpc_port)
+        memory = target[len("memory:") :] if target.startswith("memory:") else None
+        self._settings = ClientSettings(
+            target=target,
+            api_key=resolve_api_key(api_key),
+            tls=resolve_tls(tls) if memory is None and channel is None else None,
+            timeout=timeout_or_none(timeout),
+            keepalive=_of(KeepaliveSettings, keepalive, "keepalive"),
+            retry=_of(RetrySettings, retry, "retry"),
+            reconnect=_of(ReconnectSettings, reconnect, "reconnect"),
+            subscription=_of(SubscriptionSettings, subscription, "subscription"),
+            max_message_bytes=_bytes(max_message_bytes),
+            metadata=resolve_metadata(metadata),
+            interceptors=tuple(interceptors or ()),
+            source=source or os.environ.get("VIRTUFIN_API_SOURCE") or SOURCE,
+            memory=memory,
+        )
+        self._transport = Transport(self._settings, channel)
+        wire = Wire.packaged()
+        self._gateway = GatewayClient(self._transport, wire)
+        self._state = StateClient(self._transport, wire)
+        self._config = ConfigClient(self._transport, wire)
+        self._pubsub = PubsubClient(
+            self._transport,
+            wire,
+            source=self._settings.source,
+            reconnect=self._settings.reconnect,
+            settings=self._settings.subscription,
+        )
+
+    @property
+    def gateway(self) -> GatewayClient:
+        """Calls to the backends."""
+        return self._gateway
+
+    @property
+    def pubsub(self) -> PubsubClient:
+        """Publishing, subscribing, requests and replies."""
+        return self._pubsub
+
+    @property
+    def state(self) -> StateClient:
+        """State of services."""
+        return self._state
+
+    @property
+    def config(self) -> ConfigClient:
+        """What the gateway knows about its services."""
+        return self._config
+
+    @property
+    def target(self) -> str:
+        """Where the gateway is, as a gRPC target."""
+        return self._transport.peer
+
+    @property
+    def closed(self) -> bool:
+        """Whether the client was closed."""
+        return self._transport.closed
+
+    async def connect(self, *, timeout: float | NotGiven | None = NOT_GIVEN) -> None:
+        """Waits until the gateway answers.
+
+        Asks its health service; a gateway without one counts as answering.
+
+        Args:
+            timeout: Seconds; not given means the client's default, None no limit.
+
+        Raises:
+            UnavailableError: It did not answer in time; says what was seen last.
+        """
+        await wait_for_gateway(self._transport, timeout)
+
+    async def close(self) -> None:
+        """Ends every stream, call and background task within a bound. Idempotent.
+
+        Calls in flight fail with ClientClosedError, iterations end, later calls say that the
+        client is closed.
+        """
+        await self._transport.close()
+
+    async def __aenter__(self) -> ApiClient:
+        """Opens the channel; does not wait for the gateway."""
+        await self._transport.open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Closes the client."""
+        await self.close()
+
+    async def list_services_async(
+        self, *, timeout: float | NotGiven | None = NOT_GIVEN
+    ) -> list[str]:
+        """Names of the registered backends."""
+        return await self._gateway.list_services_async(timeout=timeout)
+
+    async def list_methods_async(
+        self, service: str, *, timeout: float | NotGiven | None = NOT_GIVEN
+    ) -> list[MethodInfo]:
+        """Methods of a backend."""
+        return await self._gateway.list_methods_async(service, timeout=timeout)
+
+    async def invoke_async(
+        self,
+        service: str,
+        method: str,
+        request_data: Request = None,
+        *,
+        timeout: float | NotGiven | None = NOT_GIVEN,
+    ) -> Any:
+        """Calls a backend's method with a dict; see `GatewayClient.invoke_async`."""
+        return await self._gateway.invoke_async(service, method, request_data, timeout=timeout)
+
+    async def save_state_async(
+        self,
+        service: str,
+        key: str,
+        value: str,
+        etag: str | None = None,
+        *,
+        include_value: bool = False,
+        publish_change: bool = False,
+        timeout: float | NotGiven | None = NOT_GIVEN,
+    ) -> StatusResult:
+        """Writes a key; see `StateClient.save`."""
+        return await self._state.save(
+            service,
+            key,
+            value,
+            etag,
+            include_value=include_value,
+            publish_change=publish_change,
+            timeout=timeout,
+        )
+
+    async def get_state_async(
+        self, service: str, key: str, *, timeout: float | NotGiven | None = NOT_GIVEN
+    ) -> StateResult:
+        """Reads a key; see `StateClient.get`."""
+        return await self._state.get(service, key, timeout=timeout)
+
+    async def get_all_state_async(
+        self, service: str, *, timeout: float | NotGiven | None = NOT_GIVEN
+    ) -> AllStateResult:
+        """Reads all registered keys; see `StateClient.get_all_state`."""
+        return await self._state.get_all_state(service, timeout=timeout)
+
+    async def register_keys_async(
+        self,
+        service: str,
+        keys: str | Iterable[str],
+        *,
+        timeout: float | NotGiven | None = NOT_GIVEN,
+    ) -> StatusResult:
+        """Names the keys that `get_all_state_async` returns."""
+        return await self._state.register_keys(service, keys, timeout=timeout)
+
+    async def subscribe_async_with_handler(
+        self,
+        handler: Handler,
+        services: str | Iterable[str] | None = None,
+        topics: str | Iterable[str] | None = None,
+        event_types: str | Iterable[str] | None = None,
+        *,
+        topic: str | None = None,
+        max_concurrency: int = 1,
+        timeout: float | NotGiven | None = NOT_GIVEN,
+    ) -> HandlerSubscription:
+        """Calls a handler with each event; see `PubsubClient.subscribe_async_with_handler`."""
+        return await self._pubsub.subscribe_async_with_handler(
+            handler,
+            services,
+            topics,
+            event_types,
+            topic=topic,
+            max_concurrency=max_concurrency,
+            timeout=timeout,
+        )
+
+    def __repr__(self) -> str:
+        return f"<ApiClient at {self.target}{', closed' if self.closed else ''}>"
+
+
+def _of(kind: type[Any], value: object, what: str) -> Any:
+    if value is None:
+        return kind()
+    if not isinstance(value, kind):
+        raise InvalidInputError(f"{what} must be {kind.__name__}, not {value!r}")
+    return value
+
+
+def _bytes(value: int | None) -> int:
+    if value is None:
+        return MAX_MESSAGE_BYTES
+    if not isinstance(value, int):
+        raise InvalidInputError(f"max_message_bytes must be a whole number, not {value!r}")
+    return int(positive("max_message_bytes", value))
+
+
+def _refuse_beside_channel(**settings: object) -> None:
+    given = sorted(name for name, value in settings.items() if value is not None)
+    if given:
+        raise InvalidInputError(
+            f"channel= excludes {', '.join(given)}: they are fixed when a channel is made"
+        )

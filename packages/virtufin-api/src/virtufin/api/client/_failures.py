@@ -1,0 +1,153 @@
+"""From gRPC statuses, in-band statuses and stream ends to the errors people catch."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import grpc
+
+from virtufin.api.client import errors
+from virtufin.api.client.errors import VirtufinError
+
+BY_CODE: dict[grpc.StatusCode, type[VirtufinError]] = {
+    grpc.StatusCode.CANCELLED: errors.CallCancelledError,
+    grpc.StatusCode.UNKNOWN: errors.UnknownError,
+    grpc.StatusCode.INVALID_ARGUMENT: errors.InvalidRequestError,
+    grpc.StatusCode.DEADLINE_EXCEEDED: errors.DeadlineExceededError,
+    grpc.StatusCode.NOT_FOUND: errors.NotFoundError,
+    grpc.StatusCode.ALREADY_EXISTS: errors.AlreadyExistsError,
+    grpc.StatusCode.PERMISSION_DENIED: errors.PermissionDeniedError,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: errors.ResourceExhaustedError,
+    grpc.StatusCode.FAILED_PRECONDITION: errors.FailedPreconditionError,
+    grpc.StatusCode.ABORTED: errors.AbortedError,
+    grpc.StatusCode.OUT_OF_RANGE: errors.InvalidRequestError,
+    grpc.StatusCode.UNIMPLEMENTED: errors.UnsupportedError,
+    grpc.StatusCode.INTERNAL: errors.InternalError,
+    grpc.StatusCode.UNAVAILABLE: errors.UnavailableError,
+    grpc.StatusCode.DATA_LOSS: errors.DataLossError,
+    grpc.StatusCode.UNAUTHENTICATED: errors.UnauthenticatedError,
+}
+
+BY_STATUS: dict[str, type[VirtufinError]] = {
+    "CONFLICT": errors.ConflictError,
+    "INTERNAL": errors.InternalError,
+    "INVALID_REQUEST": errors.InvalidRequestError,
+    "NOT_FOUND": errors.NotFoundError,
+    "UNAVAILABLE": errors.UnavailableError,
+    "UNSUPPORTED": errors.UnsupportedError,
+}
+
+Metadata = tuple[tuple[str, "str | bytes"], ...]
+
+
+class _TransportError(grpc.RpcError):
+    """What makes an error that came as a gRPC status a `grpc.RpcError` with its accessors."""
+
+    _code: grpc.StatusCode = grpc.StatusCode.UNKNOWN
+    _details: str = ""
+    _debug: str = ""
+    _trailing: Metadata = ()
+
+    def code(self) -> grpc.StatusCode:
+        """The gRPC status code."""
+        return self._code
+
+    def details(self) -> str:
+        """The text that came with the status."""
+        return self._details
+
+    def debug_error_string(self) -> str:
+        """What grpc adds for people who debug the transport."""
+        return self._debug
+
+    def trailing_metadata(self) -> Any:
+        """Metadata sent with the status."""
+        return self._trailing
+
+
+class _RefusedError(ValueError):
+    """What makes an in-band refusal a `ValueError`."""
+
+
+def from_status(
+    code: grpc.StatusCode,
+    message: str,
+    *,
+    details: str = "",
+    debug: str = "",
+    trailing: Metadata = (),
+    kind: type[VirtufinError] | None = None,
+    **context: Any,
+) -> VirtufinError:
+    """The error for a gRPC status; `kind` overrides the class that the code stands for."""
+    combined = _combined(kind or BY_CODE.get(code, errors.UnknownError), _TransportError)
+    error = combined(message, status=code.name, **context)
+    parts = {"_code": code, "_details": details, "_debug": debug, "_trailing": trailing}
+    error.__dict__.update(parts)
+    return error
+
+
+def as_kind(error: VirtufinError, kind: type[VirtufinError], **context: Any) -> VirtufinError:
+    """The same error with a narrower meaning, such as a conflict instead of just an abort."""
+    narrowed = _combined(kind, *_kinds_of(error))(error.message)
+    narrowed.__dict__.update(error.__dict__, **context)
+    return narrowed
+
+
+def from_refusal(status: str, message: str, **context: Any) -> VirtufinError:
+    """The error for an in-band refusal, `success=false`."""
+    meaning = BY_STATUS.get(status.upper(), errors.UnknownError)
+    return _combined(meaning, _RefusedError)(message, status=status or "UNKNOWN", **context)
+
+
+def about_stream(
+    kind: type[errors.StreamInterruptedError] | type[errors.StreamFailedError],
+    message: str,
+    cause: VirtufinError | None,
+    **context: Any,
+) -> VirtufinError:
+    """The error of a subscription, which is also of the class of its cause."""
+    if cause is None:
+        return kind(message, **context)
+    error = _combined(kind, *_kinds_of(cause))(message)
+    error.__dict__.update(cause.__dict__, message=message, **context)
+    error.__cause__ = cause
+    return error
+
+
+def _kinds_of(error: VirtufinError) -> tuple[type[BaseException], ...]:
+    return getattr(type(error), "_kinds", None) or (type(error),)
+
+
+def _combined(*kinds: type[BaseException]) -> type[VirtufinError]:
+    return _made(kinds)
+
+
+@functools.cache
+def _made(kinds: tuple[type[BaseException], ...]) -> type[VirtufinError]:
+    """The private class that has all these meanings, named after the first for people to read."""
+    bases: list[type[BaseException]] = []
+    for kind in kinds:
+        if not any(issubclass(base, kind) for base in bases):
+            bases = [base for base in bases if not issubclass(kind, base)]
+            bases.append(kind)
+    namespace = {
+        "__module__": errors.__name__,
+        "__doc__": kinds[0].__doc__,
+        "__reduce__": _reduce,
+        "_kinds": kinds,
+    }
+    return type(kinds[0].__name__, tuple(bases), namespace)
+
+
+def _reduce(error: VirtufinError) -> tuple[Any, ...]:
+    return _restore, (_kinds_of(error), error.message, error.__dict__)
+
+
+def _restore(
+    kinds: tuple[type[BaseException], ...], message: str, state: dict[str, Any]
+) -> VirtufinError:
+    error = _combined(*kinds)(message)
+    error.__dict__.update(state)
+    return error

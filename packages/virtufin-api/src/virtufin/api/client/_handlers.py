@@ -1,0 +1,264 @@
+"""Subscriptions that call a handler."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Protocol, runtime_checkable
+
+from virtufin.api.client._buffer import Ended
+from virtufin.api.client._settings import timeout_or_none
+from virtufin.api.client._states import SubscriptionState, SubscriptionStats
+from virtufin.api.client._stream import EventStream
+from virtufin.api.client._transport import Transport
+from virtufin.api.client.errors import InvalidInputError, VirtufinError
+from virtufin.api.client.events import PubsubEvent
+
+logger = logging.getLogger("virtufin.api.client.handler")
+
+OnEvent = Callable[[PubsubEvent], Any]
+OnError = Callable[[Exception], Any]
+
+_CLOSE_WAIT = 5.0
+
+
+@runtime_checkable
+class EventHandler(Protocol):
+    """An object with `on_event`, and `on_error` where errors matter; both plain or async."""
+
+    def on_event(self, event: PubsubEvent) -> Any:
+        """Handles one event."""
+
+
+@dataclass(frozen=True)
+class StreamEventHandler:
+    """A handler from functions.
+
+    Args:
+        on_event: Called with each `PubsubEvent`; plain or async.
+        on_error: Called with each error: an interruption that will be retried
+            (`StreamInterruptedError`), what `on_event` raised, and the failure that ended the
+            subscription (`StreamFailedError`); plain or async.
+
+    Example:
+        >>> from virtufin.api.client import StreamEventHandler
+        >>> handler = StreamEventHandler(on_event=lambda event: print(event.topic))
+    """
+
+    on_event: OnEvent
+    on_error: OnError | None = None
+
+
+Handler = EventHandler | StreamEventHandler | OnEvent
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which events of a stream a handler wants; empty means all."""
+
+    services: tuple[str, ...] = ()
+    event_types: tuple[str, ...] = ()
+
+    def matches(self, event: PubsubEvent) -> bool:
+        """Whether the event is wanted."""
+        if self.services and event.service not in self.services:
+            return False
+        return not self.event_types or event.type in self.event_types
+
+
+def callbacks(handler: object) -> tuple[OnEvent, OnError | None]:
+    """The two functions of a handler.
+
+    Raises:
+        InvalidInputError: It is neither a function nor an object with `on_event`.
+    """
+    on_event = getattr(handler, "on_event", None)
+    if callable(on_event):
+        on_error = getattr(handler, "on_error", None)
+        return on_event, on_error if callable(on_error) else None
+    if callable(handler):
+        return handler, None
+    raise InvalidInputError(
+        f"handler must be a function, or an object with on_event(event), not {handler!r}"
+    )
+
+
+class HandlerSubscription:
+    """The handle of a handler's subscription.
+
+    The subscription lives until `cancel()`, the end of the client, or a failure; the handle itself
+    may be thrown away.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        stream: EventStream,
+        handler: Handler,
+        wanted: Filter,
+        *,
+        max_concurrency: int,
+        ready_wait: float,
+    ) -> None:
+        if not isinstance(max_concurrency, int) or isinstance(max_concurrency, bool):
+            raise InvalidInputError(f"max_concurrency must be a whole number: {max_concurrency!r}")
+        if max_concurrency < 1:
+            raise InvalidInputError(f"max_concurrency must be at least 1, not {max_concurrency}")
+        self._transport = transport
+        self._stream = stream
+        self._on_event, self._on_error = callbacks(handler)
+        self._wanted = wanted
+        self._limit = max_concurrency
+        self._ready_wait = ready_wait
+        self._running: set[asyncio.Task[None]] = set()
+        self._stopping = False
+        self._errors = 0
+        stream.start()
+        self._task = transport.spawn(self._consume(), "virtufin-handler")
+
+    @property
+    def state(self) -> SubscriptionState:
+        """Where the subscription is in its life."""
+        return self._stream.state
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether the gateway has answered on the current stream."""
+        return self._stream.confirmed
+
+    @property
+    def stats(self) -> SubscriptionStats:
+        """Counters, as they are now."""
+        return self._stream.stats
+
+    @property
+    def handler_errors(self) -> int:
+        """How many times the handler raised."""
+        return self._errors
+
+    async def ready(self, timeout: float | None = None) -> bool:
+        """Waits until events published from now on arrive; returns whether that is confirmed.
+
+        Args:
+            timeout: Seconds; None means 2 s (`SubscriptionSettings.ready_wait`).
+
+        Raises:
+            VirtufinError: The subscription has failed for good.
+        """
+        wait = timeout_or_none(timeout)
+        return await self._stream.live(self._ready_wait if wait is None else wait)
+
+    async def cancel(self) -> None:
+        """Ends the subscription and waits for the handler, which is cancelled. Idempotent."""
+        self._stopping = True
+        self._stream.stop()
+        current = asyncio.current_task()
+        for task in (self._task, *self._running):
+            if task is not current:
+                task.cancel()
+        others = {self._task, *self._running} - {current}
+        await asyncio.wait(others, timeout=_CLOSE_WAIT)
+
+    async def wait_closed(self) -> None:
+        """Waits for the end.
+
+        Raises:
+            VirtufinError: It ended by failing (`StreamFailedError`).
+        """
+        await asyncio.wait((self._task,))
+        await self._stream.ended()
+        if self._stream.failure is not None:
+            raise self._stream.failure
+
+    async def __aenter__(self) -> HandlerSubscription:
+        """Returns the handle."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Ends the subscription."""
+        await self.cancel()
+
+    async def _consume(self) -> None:
+        try:
+            while not self._stopping:
+                try:
+                    item = await self._stream.next()
+                except Ended:
+                    break
+                except VirtufinError as failure:
+                    await self._tell(failure)
+                    break
+                if not isinstance(item, PubsubEvent):
+                    await self._tell(item)
+                elif self._wanted.matches(item):
+                    await self._dispatch(item)
+            if self._running:
+                await asyncio.wait(self._running)
+        finally:
+            self._stream.stop()
+            for task in self._running:
+                task.cancel()
+
+    async def _dispatch(self, event: PubsubEvent) -> None:
+        if self._limit == 1:
+            await self._handle(event)
+            return
+        while len(self._running) >= self._limit:
+            await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+        task = self._transport.spawn(self._handle(event), "virtufin-handler-event")
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _handle(self, event: PubsubEvent) -> None:
+        try:
+            await _called(self._on_event, event)
+        except asyncio.CancelledError as cancelled:
+            if self._stopping or _task_is_cancelled():
+                raise
+            await self._failed(event, cancelled)
+        except Exception as error:  # noqa: BLE001 - a handler's error never ends the stream
+            await self._failed(event, error)
+
+    async def _failed(self, event: PubsubEvent, error: BaseException) -> None:
+        self._errors += 1
+        logger.error(
+            "handler failed on event %s of topic %s",
+            event.message_id,
+            event.topic,
+            exc_info=error,
+        )
+        await self._tell(error)
+
+    async def _tell(self, error: BaseException) -> None:
+        if self._on_error is None:
+            return
+        try:
+            await _called(self._on_error, error)
+        except Exception:
+            logger.exception("on_error failed on %r", error)
+
+
+async def _called(function: Callable[[Any], Any], argument: object) -> Any:
+    result = function(argument)
+    return await result if inspect.isawaitable(result) else result
+
+
+def _task_is_cancelled() -> bool:
+    """Whether this task is being cancelled, as opposed to something it awaited.
+
+    Python 3.10 cannot tell; there the answer is yes, so that no cancellation is swallowed.
+    """
+    task = asyncio.current_task()
+    if sys.version_info >= (3, 11):
+        return task is not None and task.cancelling() > 0
+    return True

@@ -1,0 +1,18 @@
+"""The mark of an argument that was not given, where `None` means something of its own."""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+
+class NotGiven(enum.Enum):
+    """Type of `NOT_GIVEN`."""
+
+    TOKEN = 0
+
+    def __repr__(self) -> str:
+        return "NOT_GIVEN"
+
+
+NOT_GIVEN: Final = NotGiven.TOKEN

@@ -1,0 +1,335 @@
+"""Key-value state of services, with etags."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
+
+from virtufin.api.client._arguments import name, names
+from virtufin.api.client._attributes import checked_text
+from virtufin.api.client._backoff import delays
+from virtufin.api.client._data import to_json
+from virtufin.api.client._failures import as_kind
+from virtufin.api.client._replies import accepted
+from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven
+from virtufin.api.client._transport import Transport, expired
+from virtufin.api.client._wire import Wire
+from virtufin.api.client.errors import (
+    AbortedError,
+    ConflictError,
+    InvalidInputError,
+    UnsupportedError,
+)
+from virtufin.api.client.results import (
+    AllStateResult,
+    DeleteBulkResult,
+    StateResult,
+    StatusResult,
+)
+
+Change = Callable[["str | None"], "str | Awaitable[str | None] | None"]
+
+
+class StateClient:
+    """Saves and reads the state of services. Values are text; JSON is yours to make.
+
+    Every method exists with and without the suffix `_async`.
+
+    Example:
+        >>> async def count(client):
+        ...     return await client.state.update(
+        ...         "workmanager", "counter", lambda value: str(int(value or 0) + 1)
+        ...     )
+    """
+
+    def __init__(self, transport: Transport, wire: Wire) -> None:
+        self._transport = transport
+        self._wire = wire
+        self._registered: dict[str, dict[str, None]] = {}
+
+    async def save(
+        self,
+        service: str,
+        key: str,
+        value: str,
+        etag: str | None = None,
+        *,
+        include_value: bool = False,
+        publish_change: bool = False,
+        timeout: float | NotGiven | None = NOT_GIVEN,
+    ) -> StatusResult:
+        """Writes a key.
+
+        Args:
+            service: The service the key belongs to.
+            key: The key; must not contain `||`.
+            value: The text to store.
+            etag: With the etag of a `get`, written only if nobody wrote since; None or empty
+                overwrites whatever is there.
+            include_value: Whether the change event carries the value.
+            publish_change: Whether to publish an event on topic `state.change`.
+            timeout: Seconds for the call; not given means the client's default, None no deadline.
+
+        Raises:
+            ConflictError: The etag is not the current one; `service`, `key` and `etag` are set.
+            InvalidInputError: Key or value cannot be sent.
+            InvalidRequestError: The gateway does not know the service.
+        """
+        if not isinstance(value, str):
+            raise InvalidInputError(
+                f"value must be text, not {type(value).__name__}; use json.dumps() for data"
+            )
+        call = self._wire["State.SaveState"]
+        request = call.request(
+            service=name(service, "service"),
+            key=_key(key),
+            value=checked_text(value, "value"),
+            etag="" if etag is None else checked_text(etag, "etag"),
+            include_value=include_value,
+            publish_change=publish_change,
+        )
+        context = {"service": service, "key": key}
+        try:
+            reply = await self._transport.unary(call, request, timeout=timeout, **context)
+            return accepted(
+                reply, **context, method=call.full_name, peer=self._transport.peer, etag=etag
+            )
+        except ConflictError:
+            raise
+        except AbortedError as error:
+            if not etag:
+                raise
+            raise as_kind(error, ConflictError, etag=etag) from None
+
+    async def get(
+        self, service: str, key: str, *, timeout: float | NotGiven | None = NOT_GIVEN
+    ) -> StateResult:
+        """Reads a key; `found` is False where it is missing.
+
+        Raises:
+            InvalidRequestError: The gateway does not know the service.
+        """
+        call = self._wire["State.GetState"]
+        request = call.request(service=name(service, "service"), key=_key(key))
+        reply = await self._transport.unary(
+            call, request, timeout=timeout, service=service, key=key
+        )
+        return {"key": key, "value": reply.value, "etag": reply.etag, "found": bool(reply.etag)}
+
+    async def delete(
+        self,
+        service: str,
+        key: str,
+        *,
+        include_value: bool = False,
+        publish_change: bool = False,
+        timeout: float | NotGiven | None = NOT_GIVEN,
+    ) -> StatusResult:
+        """Deletes a key; a missing one is no error."""
+        call = self._wire["State.DeleteState"]
+        request = call.request(
+            service=name(service, "service"),
+            key=_key(key),
+            include_value=include_value,
+            publish_change=publish_change,
+        )
+        context = {"service": service, "key": key}
+        reply = await self._transport.unary(call, request, timeout=timeout, **context)
+        return accepted(reply, **context, method=call.full_name, peer=self._transport.peer)
+
+    async def query(
+        self,
+        service: str,
+        query: str | Mapping[str, Any] = "{}",
+        *,
+        limit: int = 0,
+        timeout: float | NotGiven | None = NOT_GIVEN,
+    ) -> list[StateResult]:
+        """Finds keys by their values, where the state store can.
+
+        Args:
+            service: The service whose state is searched.
+            query: A Dapr state query, as text or dict; `{}` matches all.
+            limit: Most items to return; 0 means no limit.
+            timeout: Seconds for the call; not given means the client's default, None no deadline.
+
+        Raises:
+            InternalError: The state store has no query API.
+        """
+        if not isinstance(limit, int) or isinstance(limit, bool) or not 0 <= limit < 2**31:
+            raise InvalidInputError(f"limit must be a whole number from 0 on, not {limit!r}")
+        text = query if isinstance(query, str) else to_json(dict(query), "query")
+        _checked_json(text)
+        call = self._wire["State.QueryState"]
+        request = call.request(service=name(service, "service"), query=text, limit=limit)
+        reply = await self._transport.unary(call, request, timeout=timeout, service=service)
+        return [_item(item) for item in reply.items]
+
+    async def get_bulk(
+        self,
+        service: str,
+        keys: str | Iterable[str],
+        *,
+        timeout: float | NotGiven | None = NOT_GIVEN,
+    ) -> list[StateResult]:
+        """Reads several keys; the results come in the order asked, each with `found`."""
+        wanted = _keys(keys)
+        if not wanted:
+            return []
+        call = self._wire["State.GetBulkState"]
+        request = call.request(service=name(service, "service"), keys=wanted)
+        reply = await self._transport.unary(call, request, timeout=timeout, service=service)
+        items = {item.key: _item(item) for item in reply.items}
+        missing: StateResult = {"key": "", "value": "", "etag": "", "found": False}
+        return [items.get(key) or {**missing, "key": key} for key in wanted]
+
+    async def delete_bulk(
+        self,
+        service: str,
+        keys: str | Iterable[str],
+        *,
+        publish_change: bool = False,
+        timeout: float | NotGiven | None = NOT_GIVEN,
+    ) -> DeleteBulkResult:
+        """Deletes several keys; `failed_keys` names those that are still there."""
+        call = self._wire["State.DeleteBulkState"]
+        request = call.request(
+            service=name(service, "service"), keys=_keys(keys), publish_change=publish_change
+        )
+        reply = await self._transport.unary(call, request, timeout=timeout, service=service)
+        status = accepted(reply, service=service, method=call.full_name, peer=self._transport.peer)
+        return {**status, "failed_keys": list(reply.failed_keys)}
+
+    async def update(
+        self,
+        service: str,
+        key: str,
+        function: Change,
+        *,
+        attempts: int = 10,
+        timeout: float | NotGiven | None = NOT_GIVEN,
+    ) -> str | None:
+        """Reads a key, applies a function and saves under the etag; starts over on a conflict.
+
+        A missing key has no etag to hold, so of two callers that create it at once one loses its
+        change.
+
+        Args:
+            service: The service the key belongs to.
+            key: The key.
+            function: Gets the value (None where the key is missing) and returns the new one, or
+                None to leave it as it is. May be a coroutine function. It may run several times.
+            attempts: How often to try in all before the conflict is raised.
+            timeout: Seconds for all of it; not given means the client's default, None no limit.
+
+        Returns:
+            The value that stands afterwards, as far as this caller knows.
+
+        Raises:
+            ConflictError: Others wrote in between at every attempt.
+            DeadlineExceededError: The time was up first.
+        """
+        if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 1:
+            raise InvalidInputError(f"attempts must be a whole number above 0, not {attempts!r}")
+        budget = self._transport.budget(timeout)
+        waits = delays(0.01, 1.0, 2.0, 0.5)
+        attempt = 0
+        while True:
+            attempt += 1
+            current = await self.get(service, key, timeout=budget.left())
+            value = current["value"] if current["found"] else None
+            changed = function(value)
+            new = await changed if inspect.isawaitable(changed) else changed
+            if new is None:
+                return value
+            try:
+                await self.save(service, key, new, current["etag"], timeout=budget.left())
+                return new
+            except ConflictError as conflict:
+                conflict.attempt = attempt
+                if attempt >= attempts:
+                    raise
+                await asyncio.sleep(budget.at_most(next(waits)))
+                if budget.left() == 0.0:
+                    raise expired(budget, service=service, key=key) from conflict
+
+    async def register_keys(
+        self,
+        service: str,
+        keys: str | Iterable[str],
+        *,
+        timeout: float | NotGiven | None = NOT_GIVEN,
+    ) -> StatusResult:
+        """Names the keys that `get_all_state` returns.
+
+        Gateways of today have no such call; then the client itself remembers them.
+        """
+        wanted = _keys(keys)
+        self._registered.setdefault(name(service, "service"), {}).update(dict.fromkeys(wanted))
+        call = self._wire["State.RegisterKeys"]
+        request = call.request(service=service, keys=wanted)
+        try:
+            reply = await self._transport.unary(call, request, timeout=timeout, service=service)
+        except UnsupportedError:
+            return {"success": True, "status": "OK", "message": "remembered by this client"}
+        return accepted(reply, service=service, method=call.full_name, peer=self._transport.peer)
+
+    async def get_all_state(
+        self, service: str, *, timeout: float | NotGiven | None = NOT_GIVEN
+    ) -> AllStateResult:
+        """Reads all registered keys of a service; missing ones are left out.
+
+        Where the gateway has no such call, these are the keys registered through this client.
+        """
+        budget = self._transport.budget(timeout)
+        call = self._wire["State.GetAllState"]
+        request = call.request(service=name(service, "service"))
+        try:
+            reply = await self._transport.unary(
+                call, request, timeout=budget.left(), service=service
+            )
+        except UnsupportedError:
+            keys = list(self._registered.get(service, ()))
+            items = await self.get_bulk(service, keys, timeout=budget.left())
+            return {"values": {item["key"]: item["value"] for item in items if item["found"]}}
+        return {"values": dict(reply.values)}
+
+    save_async = save
+    get_async = get
+    delete_async = delete
+    query_async = query
+    get_bulk_async = get_bulk
+    delete_bulk_async = delete_bulk
+    update_async = update
+    register_keys_async = register_keys
+    get_all_state_async = get_all_state
+
+
+def _key(key: object) -> str:
+    text = name(key, "key")
+    if "||" in text:
+        raise InvalidInputError(f"key {text!r} contains '||', which Dapr keeps for itself")
+    return text
+
+
+def _keys(keys: str | Iterable[str]) -> tuple[str, ...]:
+    return tuple(_key(key) for key in names(keys, "keys"))
+
+
+def _item(item: Any) -> StateResult:
+    return {
+        "key": item.key,
+        "value": item.value,
+        "etag": item.etag,
+        "found": bool(item.etag or item.value),
+    }
+
+
+def _checked_json(text: str) -> None:
+    try:
+        json.loads(text)
+    except ValueError as error:
+        raise InvalidInputError(f"query is not JSON: {error}") from None

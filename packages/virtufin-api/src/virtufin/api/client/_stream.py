@@ -1,0 +1,369 @@
+"""The stream that survives: reads one gateway stream after the other into one buffer.
+
+The only reconnect loop of the code base. The reader task belongs to the transport (which cancels
+and awaits it on close) and owns the gRPC call; consumers only ever touch the buffer, so cancelling
+one of them loses nothing. A full buffer stops the reading, which pauses the gateway's sending by
+HTTP/2 flow control.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+
+from virtufin.api.client._backoff import delays
+from virtufin.api.client._buffer import Buffer
+from virtufin.api.client._failures import about_stream
+from virtufin.api.client._method import Method
+from virtufin.api.client._settings import ReconnectSettings, SubscriptionSettings
+from virtufin.api.client._states import SubscriptionState, SubscriptionStats
+from virtufin.api.client._transport import Stream, Transport
+from virtufin.api.client.errors import (
+    ClientClosedError,
+    StreamFailedError,
+    StreamInterruptedError,
+    UnauthenticatedError,
+    VirtufinError,
+)
+from virtufin.api.client.events import PubsubEvent
+
+logger = logging.getLogger("virtufin.api.client.subscription")
+
+TRANSIENT = frozenset(
+    {
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.ABORTED,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DATA_LOSS,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+    }
+)
+"""Codes after which a subscription reconnects; a clean end counts among them."""
+
+FATAL = frozenset(
+    {
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.ALREADY_EXISTS,
+        grpc.StatusCode.PERMISSION_DENIED,
+        grpc.StatusCode.UNAUTHENTICATED,
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.OUT_OF_RANGE,
+        grpc.StatusCode.UNIMPLEMENTED,
+    }
+)
+"""Codes that end a subscription: trying again would not change the answer."""
+
+Item = PubsubEvent | VirtufinError
+
+
+class EventStream:
+    """Events of some topics, over as many gateway streams as it takes."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        method: Method,
+        topics: tuple[str, ...],
+        *,
+        reconnect: ReconnectSettings,
+        settings: SubscriptionSettings,
+        on_start: Callable[[EventStream], None],
+        on_end: Callable[[EventStream], None],
+    ) -> None:
+        self._transport = transport
+        self._method = method
+        self.topics = topics
+        self._reconnect = reconnect
+        self._settings = settings
+        self._on_start = on_start
+        self._on_end = on_end
+        self._buffer: Buffer[Item] = Buffer(
+            settings.max_buffered_events, settings.max_buffered_bytes
+        )
+        self._task: asyncio.Task[None] | None = None
+        self._state = SubscriptionState.NEW
+        self._changed: asyncio.Future[None] | None = None
+        self.confirmed = False
+        self.failure: VirtufinError | None = None
+        self._live_since: float | None = None
+        self._gap_reported = False
+        self._key_retried = False
+        self._progress = False
+        self._received = 0
+        self._delivered = 0
+        self._interruptions = 0
+        self._attempts = 0
+
+    # What can be seen
+
+    @property
+    def state(self) -> SubscriptionState:
+        """Where the stream is in its life."""
+        return self._state
+
+    @property
+    def stats(self) -> SubscriptionStats:
+        """Counters, now."""
+        return SubscriptionStats(
+            received=self._received,
+            delivered=self._delivered,
+            buffered=len(self._buffer),
+            interruptions=self._interruptions,
+            attempts=self._attempts,
+        )
+
+    def carries(self, topic: str) -> bool:
+        """Whether events of that topic come over this stream."""
+        return not self.topics or topic in self.topics
+
+    # What consumers do
+
+    def start(self) -> None:
+        """Begins to connect; does nothing the second time.
+
+        Raises:
+            ClientClosedError: The client was closed.
+            WrongLoopError: The client belongs to another loop.
+        """
+        if self._task is not None:
+            return
+        self._transport.check()
+        self._set_state(SubscriptionState.CONNECTING)
+        self._on_start(self)
+        name = ", ".join(self.topics) or "all topics"
+        self._task = self._transport.spawn(self._run(), f"virtufin-subscription {name}")
+        # A task cancelled before its first step never runs its `finally`.
+        self._task.add_done_callback(lambda _: self._end(None))
+
+    async def live(self, timeout: float | None) -> bool:
+        """Waits until the stream is live, `timeout` seconds at most; returns `confirmed`.
+
+        Raises:
+            VirtufinError: The stream has failed.
+        """
+        until = None if timeout is None else time.monotonic() + timeout
+        waiting = (
+            SubscriptionState.NEW,
+            SubscriptionState.CONNECTING,
+            SubscriptionState.RECONNECTING,
+        )
+        while self._state in waiting:
+            left = None if until is None else until - time.monotonic()
+            if left is not None and left <= 0:
+                break
+            await self._change(left)
+        if self.failure is not None:
+            raise self.failure
+        return self.confirmed
+
+    async def next(self) -> Item:
+        """The next event, or the report of a gap in its place between them.
+
+        Raises:
+            Ended: The stream was closed.
+            VirtufinError: It has failed.
+        """
+        item = await self._buffer.get()
+        if isinstance(item, PubsubEvent):
+            self._delivered += 1
+        return item
+
+    def stop(self) -> None:
+        """Ends the stream; what was received can still be taken."""
+        if self._task is None:
+            self._end(None)
+        else:
+            self._task.cancel()
+
+    async def ended(self) -> None:
+        """Waits for the end."""
+        while not self._state.ended:
+            await self._change(None)
+
+    # The reader
+
+    async def _run(self) -> None:
+        try:
+            await self._keep_reading()
+        except ClientClosedError:
+            self._end(None)
+        except VirtufinError as error:
+            self._end(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not end unseen
+            failure = StreamFailedError(f"the subscription broke: {error!r}")
+            failure.__cause__ = error
+            self._end(failure)
+
+    async def _keep_reading(self) -> None:
+        waits = self._delays()
+        attempt = 0
+        while True:
+            attempt += 1
+            self._attempts += 1
+            self._progress = False
+            error = await self._read_one_stream(attempt)
+            if not self._should_reconnect(error):
+                raise self._failed(error)
+            if self._progress or self._was_stable():
+                waits, attempt = self._delays(), 0
+            wait = next(waits)
+            self._report(error, wait, attempt)
+            self._live_since = None
+            self.confirmed = False
+            self._set_state(
+                SubscriptionState.RECONNECTING
+                if self._state is SubscriptionState.LIVE
+                else self._state
+            )
+            await asyncio.sleep(wait)
+
+    async def _read_one_stream(self, attempt: int) -> VirtufinError | None:
+        """Reads one gateway stream to its end; returns what ended it, None for a clean end."""
+        request = self._method.request(topics=self.topics)
+        try:
+            stream = await self._transport.stream(
+                self._method, request, topic=", ".join(self.topics) or None, attempt=attempt
+            )
+        except ClientClosedError:
+            raise
+        except VirtufinError as error:
+            return error
+        presume = self._presume_later(stream)
+        try:
+            if await stream.headers():
+                self._set_live(confirmed=True)
+            presume.cancel()
+            while (received := await stream.next()) is not None:
+                message, size = received
+                self._received += 1
+                self._progress = True
+                self._buffer.append(PubsubEvent(message.topic, message.cloudevent), size)
+                await self._buffer.room()
+        except VirtufinError as error:
+            return error
+        finally:
+            presume.cancel()
+            await stream.release()
+        return None
+
+    def _presume_later(self, stream: Stream) -> _Presumption:
+        return _Presumption(
+            self._settings.ready_wait,
+            lambda: stream.connected,
+            lambda: self._set_live(confirmed=False),
+        )
+
+    def _set_live(self, *, confirmed: bool) -> None:
+        self.confirmed = confirmed
+        if self._live_since is None:
+            self._live_since = time.monotonic()
+        self._gap_reported = False
+        self._key_retried = False
+        self._set_state(SubscriptionState.LIVE)
+
+    def _was_stable(self) -> bool:
+        since = self._live_since
+        return since is not None and time.monotonic() - since >= self._reconnect.stable_after
+
+    def _delays(self) -> Any:
+        settings = self._reconnect
+        return delays(
+            settings.initial_backoff, settings.max_backoff, settings.multiplier, settings.jitter
+        )
+
+    def _should_reconnect(self, error: VirtufinError | None) -> bool:
+        if self._reconnect.should_reconnect is not None:
+            return bool(self._reconnect.should_reconnect(error))
+        if error is None:
+            return True
+        if isinstance(error, UnauthenticatedError) and self._transport.rotates_key:
+            first, self._key_retried = not self._key_retried, True
+            return first
+        return isinstance(error, grpc.RpcError) and error.code() in TRANSIENT
+
+    def _report(self, error: VirtufinError | None, wait: float, attempt: int) -> None:
+        """Puts one report per gap between the events, where the gap is."""
+        if self._gap_reported:
+            return
+        self._gap_reported = True
+        self._interruptions += 1
+        reason = error.message if error is not None else "the gateway ended the stream"
+        lost = ""
+        if error is not None and error.status == grpc.StatusCode.RESOURCE_EXHAUSTED.name:
+            lost = " An event above max_message_bytes is lost, if that was the cause."
+        report = about_stream(
+            StreamInterruptedError,
+            f"subscription interrupted: {reason}. Trying again in {wait:.1f} s; "
+            f"events published meanwhile may be missing.{lost}",
+            error,
+            topic=", ".join(self.topics) or None,
+            retry_in=wait,
+        )
+        logger.warning("%s", report)
+        self._buffer.append(report, 0)
+
+    def _failed(self, error: VirtufinError | None) -> VirtufinError:
+        reason = error.message if error is not None else "the gateway ended the stream"
+        return about_stream(
+            StreamFailedError,
+            f"subscription failed: {reason}",
+            error,
+            topic=", ".join(self.topics) or None,
+        )
+
+    def _end(self, failure: VirtufinError | None) -> None:
+        if self._state.ended:
+            return
+        self.failure = failure
+        if failure is not None:
+            logger.error("%s", failure)
+        self._buffer.finish(failure)
+        self._set_state(SubscriptionState.FAILED if failure else SubscriptionState.CLOSED)
+        self._on_end(self)
+
+    # State changes
+
+    def _set_state(self, state: SubscriptionState) -> None:
+        self._state = state
+        changed, self._changed = self._changed, None
+        if changed is not None and not changed.done():
+            changed.set_result(None)
+
+    async def _change(self, timeout: float | None) -> None:
+        """Waits for the next change of state, or until the time is up."""
+        if self._changed is None:
+            self._changed = asyncio.get_running_loop().create_future()
+        await asyncio.wait((self._changed,), timeout=timeout)
+
+
+class _Presumption:
+    """Takes a stream for live when its connection stands and nothing was heard for a while.
+
+    Some servers send response headers only with the first event, so silence says nothing.
+    """
+
+    def __init__(
+        self, wait: float, connected: Callable[[], bool], presume: Callable[[], None]
+    ) -> None:
+        self._wait = wait
+        self._connected = connected
+        self._presume = presume
+        self._timer = asyncio.get_running_loop().call_later(wait, self._fire)
+
+    def _fire(self) -> None:
+        if self._connected():
+            self._presume()
+        else:
+            self._timer = asyncio.get_running_loop().call_later(self._wait / 4, self._fire)
+
+    def cancel(self) -> None:
+        self._timer.cancel()

@@ -1,0 +1,133 @@
+"""The subscription people iterate."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+
+from virtufin.api.client._buffer import Ended
+from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven
+from virtufin.api.client._settings import timeout_or_none
+from virtufin.api.client._states import SubscriptionState, SubscriptionStats
+from virtufin.api.client._stream import EventStream
+from virtufin.api.client.events import PubsubEvent
+
+_CLOSE_WAIT = 5.0
+
+
+class Subscription:
+    """Events of some topics, for as long as you iterate.
+
+    Connects at the first use: iteration, `ready()` or `async with`. Reconnects after an
+    interruption, pauses the gateway while the consumer is slow, and loses no received event when a
+    wait for the next one is cancelled (`asyncio.wait_for(anext(subscription), 1.0)` is safe).
+    Letting go of the object ends it like `aclose()`.
+
+    Example:
+        >>> async def watch(client):
+        ...     async with client.pubsub.subscribe_async_iter("prices") as subscription:
+        ...         async for event in subscription:
+        ...             print(event.topic, event.data_as_text())
+    """
+
+    def __init__(self, stream: EventStream, ready_wait: float) -> None:
+        self._stream = stream
+        self._ready_wait = ready_wait
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """The topics asked for; empty means what the gateway makes of no topics."""
+        return self._stream.topics
+
+    @property
+    def state(self) -> SubscriptionState:
+        """Where the subscription is in its life."""
+        return self._stream.state
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether the gateway has answered on the current stream."""
+        return self._stream.confirmed
+
+    @property
+    def stats(self) -> SubscriptionStats:
+        """Counters, as they are now."""
+        return self._stream.stats
+
+    async def ready(self, timeout: float | NotGiven | None = NOT_GIVEN) -> bool:
+        """Waits until events published from now on arrive.
+
+        Args:
+            timeout: Seconds; not given means 2 s (`SubscriptionSettings.ready_wait`).
+
+        Returns:
+            Whether the gateway has confirmed the stream. False means that it did not within the
+            wait: some gateways answer with the first event only, or it is not reachable yet.
+
+        Raises:
+            VirtufinError: The subscription has failed for good.
+        """
+        self._start()
+        if isinstance(timeout, NotGiven):
+            return await self._stream.live(self._ready_wait)
+        return await self._stream.live(timeout_or_none(timeout))
+
+    async def wait_closed(self) -> None:
+        """Waits for the end.
+
+        Raises:
+            VirtufinError: It ended by failing (`StreamFailedError`).
+        """
+        await self._stream.ended()
+        if self._stream.failure is not None:
+            raise self._stream.failure
+
+    async def aclose(self) -> None:
+        """Ends the subscription. What was received can still be iterated. Idempotent."""
+        self._stream.stop()
+        await asyncio.wait_for(self._stream.ended(), _CLOSE_WAIT)
+
+    def __aiter__(self) -> Subscription:
+        """Starts the subscription."""
+        self._start()
+        return self
+
+    async def __anext__(self) -> PubsubEvent:
+        """The next event."""
+        self._start()
+        try:
+            while True:
+                item = await self._stream.next()
+                if isinstance(item, PubsubEvent):
+                    return item
+        except Ended:
+            raise StopAsyncIteration from None
+
+    async def __aenter__(self) -> Subscription:
+        """Starts the subscription and waits until it is ready, 2 s at most."""
+        await self.ready()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Ends the subscription."""
+        await self.aclose()
+
+    def _start(self) -> None:
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        self._stream.start()
+
+    def __del__(self) -> None:
+        loop = self._loop
+        if loop is not None and not loop.is_closed() and not self._stream.state.ended:
+            loop.call_soon_threadsafe(self._stream.stop)
+
+    def __repr__(self) -> str:
+        topics = ", ".join(self.topics) or "all topics"
+        return f"<Subscription {topics}: {self.state.value}>"

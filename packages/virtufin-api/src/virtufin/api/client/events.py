@@ -1,0 +1,322 @@
+"""Events: what a subscription hands out, and how one is made from data and attributes.
+
+An event is a CloudEvent, version 1.0, in the protobuf format. The documented surface of this client
+is older: text keys in `metadata`, with `ce-*` for the attributes that CloudEvents defines and bare
+names for extensions. Both are the same event.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, cast
+
+from google.protobuf.message import Message
+
+from virtufin.api.client._attributes import (
+    CONTEXT,
+    ExtensionValue,
+    checked_name,
+    checked_text,
+    set_time,
+    set_value,
+    text_of,
+    value_of,
+)
+from virtufin.api.client._data import set_data
+from virtufin.api.client.errors import InvalidInputError, InvalidReplyError
+from virtufin.api.protos.cloudevents_pb2 import CloudEvent
+
+__all__ = ["DEFAULT_SOURCE", "DEFAULT_TYPE", "PubsubEvent", "to_cloudevent"]
+
+DEFAULT_SOURCE = "urn:com.virtufin.client"
+"""Source of events that name none."""
+DEFAULT_TYPE = "com.virtufin.client.event.published"
+"""Type of events that name none."""
+
+_URN = "urn:com.virtufin."
+_SPEC_VERSION = "1.0"
+
+
+class PubsubEvent:
+    """One event of a topic. Immutable; equal where topic and CloudEvent are."""
+
+    __slots__ = ("__weakref__", "_event", "_topic")
+
+    def __init__(self, topic: str, cloudevent: CloudEvent) -> None:
+        self._topic = topic
+        self._event = cloudevent
+
+    @property
+    def topic(self) -> str:
+        """The topic it was published to."""
+        return self._topic
+
+    @property
+    def cloudevent(self) -> CloudEvent:
+        """The CloudEvent message as it came; treat it as read-only."""
+        return self._event
+
+    @property
+    def data(self) -> bytes:
+        """The payload: binary data as sent, text as UTF-8, a protobuf Any as its value."""
+        kind = self._event.WhichOneof("data")
+        if kind == "binary_data":
+            return self._event.binary_data
+        if kind == "text_data":
+            return self._event.text_data.encode()
+        return self._event.proto_data.value if kind == "proto_data" else b""
+
+    def data_as_text(self) -> str:
+        """The payload decoded as UTF-8.
+
+        Raises:
+            InvalidReplyError: It is not UTF-8.
+        """
+        if self._event.WhichOneof("data") == "text_data":
+            return self._event.text_data
+        try:
+            return self.data.decode()
+        except UnicodeDecodeError as error:
+            raise InvalidReplyError(
+                f"the data of event {self.message_id!r} is not UTF-8: {error}", topic=self._topic
+            ) from None
+
+    def data_as_json(self) -> Any:
+        """The payload decoded as JSON.
+
+        Raises:
+            InvalidReplyError: It is not JSON.
+        """
+        try:
+            return json.loads(self.data_as_text())
+        except json.JSONDecodeError as error:
+            raise InvalidReplyError(
+                f"the data of event {self.message_id!r} is not JSON: {error}", topic=self._topic
+            ) from None
+
+    @property
+    def message_id(self) -> str:
+        """The CloudEvents `id`, unique together with `source`."""
+        return self._event.id
+
+    @property
+    def source(self) -> str:
+        """Where the event happened, a URI-reference."""
+        return self._event.source
+
+    @property
+    def type(self) -> str:
+        """What happened, such as `com.virtufin.workmanager.worker.started`."""
+        return self._event.type
+
+    @property
+    def service(self) -> str:
+        """The service of a source `urn:com.virtufin.<service>`; empty for other sources."""
+        source = self._event.source
+        return source[len(_URN) :] if source.startswith(_URN) else ""
+
+    @property
+    def timestamp(self) -> str:
+        """The time of the event as ISO 8601 text; empty where it has none."""
+        return self._text("time")
+
+    @property
+    def subject(self) -> str:
+        """What the event is about, such as `worker/42`; empty where it has none."""
+        return self._text("subject")
+
+    @property
+    def content_type(self) -> str:
+        """Media type of the payload (`datacontenttype`); empty where none is given."""
+        return self._text("datacontenttype")
+
+    @property
+    def correlation_id(self) -> str:
+        """What ties a reply to its request; empty where there is none."""
+        return self._text("correlationid")
+
+    @property
+    def reply_topic(self) -> str:
+        """Where a reply is expected; empty where none is."""
+        return self._text("replytopic")
+
+    @property
+    def extensions(self) -> dict[str, ExtensionValue]:
+        """Extension attributes with their typed values."""
+        values = {}
+        for name, attribute in self._event.attributes.items():
+            value = None if name in CONTEXT else value_of(attribute)
+            if value is not None:
+                values[name] = value
+        return values
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """All attributes as text: `ce-id`, `ce-source`, ... and extensions by their name."""
+        event = self._event
+        pairs = {
+            "ce-id": event.id,
+            "ce-source": event.source,
+            "ce-specversion": event.spec_version,
+            "ce-type": event.type,
+        }
+        for name, attribute in event.attributes.items():
+            pairs[f"ce-{name}" if name in CONTEXT else name] = text_of(attribute)
+        return pairs
+
+    def _text(self, name: str) -> str:
+        attributes = self._event.attributes
+        return text_of(attributes[name]) if name in attributes else ""
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, PubsubEvent):
+            return NotImplemented
+        return self._topic == other._topic and self._event == other._event
+
+    def __hash__(self) -> int:
+        return hash((self._topic, self._event.source, self._event.id))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickled, (self._topic, self._event.SerializeToString())
+
+    def __repr__(self) -> str:
+        return (
+            f"<PubsubEvent topic={self._topic!r} id={self._event.id!r} type={self._event.type!r} "
+            f"{len(self.data)} bytes>"
+        )
+
+
+def _unpickled(topic: str, event: bytes) -> PubsubEvent:
+    return PubsubEvent(topic, CloudEvent.FromString(event))
+
+
+def to_cloudevent(
+    data: object,
+    metadata: Mapping[str, str] | None = None,
+    *,
+    type: str | None = None,  # noqa: A002 - the CloudEvents name
+    source: str | None = None,
+    subject: str | None = None,
+    content_type: str | None = None,
+    extensions: Mapping[str, ExtensionValue] | None = None,
+    correlation_id: str | None = None,
+    reply_topic: str | None = None,
+    default_source: str = DEFAULT_SOURCE,
+) -> CloudEvent:
+    """Makes the CloudEvent that `publish_async` sends for these arguments.
+
+    Args:
+        data: Text, bytes, anything JSON can hold, or a ready CloudEvent message, which is returned
+            as it is.
+        metadata: Text attributes: `ce-id`, `ce-source`, `ce-type`, `ce-time`, `ce-specversion`,
+            `ce-datacontenttype`, `ce-subject`, `ce-dataschema`, and extensions by their name.
+        type: What happened; default `com.virtufin.client.event.published`.
+        source: Where it happened; default `default_source`.
+        subject: What it is about.
+        content_type: Media type of the data; the default follows from the data's type.
+        extensions: Extension attributes: text, bool, 32-bit int, bytes, or datetime with zone.
+        correlation_id: Extension `correlationid`.
+        reply_topic: Extension `replytopic`.
+        default_source: Source where none is given.
+
+    Raises:
+        InvalidInputError: A name is illegal, a keyword contradicts `metadata`, or the data cannot
+            be sent.
+    """
+    given = {
+        "type": type,
+        "source": source,
+        "subject": subject,
+        "datacontenttype": content_type,
+        "correlationid": correlation_id,
+        "replytopic": reply_topic,
+    }
+    keywords = {
+        name: checked_text(value, _KEYWORDS.get(name, name))
+        for name, value in given.items()
+        if value is not None
+    }
+    if isinstance(data, Message):
+        return _ready(data, [*keywords, *(metadata or ()), *(extensions or ())])
+    context, others = _from_metadata(metadata)
+    for name, value in keywords.items():
+        into: dict[str, Any] = context if name in CONTEXT else others
+        _merge(into, name, value)
+    for name, extension in (extensions or {}).items():
+        _merge(others, checked_name(name, "extensions"), extension)
+    return _assembled(data, context, others, default_source)
+
+
+_KEYWORDS = {
+    "datacontenttype": "content_type",
+    "correlationid": "correlation_id",
+    "replytopic": "reply_topic",
+}
+
+
+def _ready(data: Message, extras: list[str]) -> CloudEvent:
+    if data.DESCRIPTOR.full_name != CloudEvent.DESCRIPTOR.full_name:
+        raise InvalidInputError(
+            f"data is a {data.DESCRIPTOR.full_name} message; publish data.SerializeToString(), "
+            "or a CloudEvent that holds it"
+        )
+    if extras:
+        raise InvalidInputError(
+            f"a ready CloudEvent goes out untouched; set {', '.join(sorted(extras))} in it instead"
+        )
+    if isinstance(data, CloudEvent):
+        return data
+    return CloudEvent.FromString(data.SerializeToString())
+
+
+def _from_metadata(metadata: Mapping[str, str] | None) -> tuple[dict[str, str], dict[str, Any]]:
+    context: dict[str, str] = {}
+    others: dict[str, Any] = {}
+    if metadata is not None and not isinstance(metadata, Mapping):
+        raise InvalidInputError(f"metadata must be a mapping, not {metadata!r}")
+    for key, value in (metadata or {}).items():
+        text = checked_text(value, f"metadata {key!r}")
+        name = key[3:] if isinstance(key, str) and key.startswith("ce-") else key
+        if name is not key and name in CONTEXT:
+            context[name] = text
+        else:
+            _merge(others, checked_name(name, "metadata"), text)
+    return context, others
+
+
+def _merge(into: dict[str, Any], name: str, value: object) -> None:
+    if name in into and into[name] != value:
+        raise InvalidInputError(
+            f"{_KEYWORDS.get(name, name)} is given twice and differs: {into[name]!r} and {value!r}"
+        )
+    into[name] = value
+
+
+def _assembled(
+    data: object, context: dict[str, str], extensions: dict[str, Any], default_source: str
+) -> CloudEvent:
+    version = context.get("specversion", _SPEC_VERSION)
+    if version != _SPEC_VERSION:
+        raise InvalidInputError(f"ce-specversion must be {_SPEC_VERSION!r}, not {version!r}")
+    event = CloudEvent(
+        id=context.get("id", str(uuid.uuid4())),
+        source=context.get("source", default_source),
+        spec_version=version,
+        type=context.get("type", DEFAULT_TYPE),
+    )
+    for name in ("id", "source", "type"):
+        if not getattr(event, name):
+            raise InvalidInputError(f"{name} must not be empty (CloudEvents 1.0)")
+    default_content_type = set_data(event, data)
+    attributes = event.attributes
+    set_time(attributes["time"], cast("datetime | str | None", context.get("time")), "ce-time")
+    attributes["datacontenttype"].ce_string = context.get("datacontenttype", default_content_type)
+    for name in ("subject", "dataschema"):
+        if name in context:
+            attributes[name].ce_string = context[name]
+    for name, value in extensions.items():
+        set_value(attributes[name], value, f"attribute {name!r}")
+    return event
