@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import hmac
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 import grpc
 import grpc.aio
 
-from virtufin.api.emulator._refusal import refusing_handler
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+from virtufin.api.emulator._refusal import Continuation, Handler, refusing_handler
 
 HEADER = "x-api-key"
 _EXEMPT = "/grpc.health.v1.Health/"
@@ -25,9 +22,9 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
+        continuation: Continuation,
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler:
+    ) -> Handler | None:
         """Called by grpc for each call."""
         if handler_call_details.method.startswith(_EXEMPT) or self._admits(handler_call_details):
             return await continuation(handler_call_details)

@@ -6,13 +6,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from virtufin.api.emulator._broker import Subscription
+from virtufin.api.emulator._broker import Subscription
 
 
 @dataclass(frozen=True)

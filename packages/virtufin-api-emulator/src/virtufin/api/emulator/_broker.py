@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from types import TracebackType
 
 import grpc
 
 from virtufin.api.emulator._refusal import RefusedError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from types import TracebackType
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import grpc
 import grpc.aio
 from google.protobuf import message_factory
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.descriptor_pool import DescriptorPool
 
 from virtufin.api.client._reflection import (
     InvalidDescriptorsError,
@@ -20,15 +22,10 @@ from virtufin.api.client._reflection import (
     SymbolNotFoundError,
 )
 from virtufin.api.emulator._descriptors import DescriptorSet
+from virtufin.api.emulator._policy import InvocationPolicy
 from virtufin.api.emulator._refusal import RefusedError
-
-if TYPE_CHECKING:
-    from google.protobuf.descriptor import MethodDescriptor
-    from google.protobuf.descriptor_pool import DescriptorPool
-
-    from virtufin.api.emulator._policy import InvocationPolicy
-    from virtufin.api.emulator._registry import Registry
-    from virtufin.api.emulator._services import Service
+from virtufin.api.emulator._registry import Registry
+from virtufin.api.emulator._services import Service
 
 _INFRASTRUCTURE = ("grpc.reflection.", "grpc.health.", "grpc.channelz.")
 _log = logging.getLogger("virtufin.api.emulator.backends")
@@ -87,7 +84,9 @@ class Description:
 class Catalog:
     """Descriptions of the registered backends, and the channels to them."""
 
-    def __init__(self, registry: Registry, policy: InvocationPolicy, max_message_bytes: int) -> None:
+    def __init__(
+        self, registry: Registry, policy: InvocationPolicy, max_message_bytes: int
+    ) -> None:
         self._registry = registry
         self._policy = policy
         self._max_message_bytes = max_message_bytes
@@ -170,9 +169,7 @@ class Catalog:
         return known
 
     async def _fetch(self, service: Service) -> Description:
-        client = ReflectionClient(
-            self.channel(service), timeout=self._policy.reflection_timeout
-        )
+        client = ReflectionClient(self.channel(service), timeout=self._policy.reflection_timeout)
         try:
             names = [service.grpc_service] if service.grpc_service else await _own(client)
             pool = await client.pool(*names)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from virtufin.api.client._wire import Wire
-    from virtufin.api.emulator._registry import Registry
-    from virtufin.api.emulator._services import Service
+from virtufin.api.client._wire import Wire
+from virtufin.api.emulator._registry import Registry
+from virtufin.api.emulator._services import Service
 
 
 class ConfigServicer:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Literal
+from types import TracebackType
+from typing import Literal
 
 import grpc.aio
 
-from virtufin.api.client._wire import Wire
 from virtufin.api.client._reflection import V1, V1ALPHA
+from virtufin.api.client._wire import Wire
 from virtufin.api.emulator import _health, _ports
 from virtufin.api.emulator._auth import AuthInterceptor
 from virtufin.api.emulator._catalog import Catalog
@@ -28,12 +30,6 @@ from virtufin.api.emulator._services import SAMPLES, Service, checked
 from virtufin.api.emulator._serving import handlers
 from virtufin.api.emulator._state import LEGACY_METHODS, LegacyStateServicer, StateServicer
 from virtufin.api.emulator.faults import FaultInterceptor, Faults
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from types import TracebackType
-
-    from typing_extensions import Self
 
 DEFAULT_MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 DEFAULT_GRACE = 0.5
@@ -236,7 +232,7 @@ class Emulator:
         for sample in self._samples:
             sample.reset()
 
-    async def __aenter__(self) -> Self:
+    async def __aenter__(self) -> Emulator:
         await self.start()
         return self
 
@@ -279,5 +275,7 @@ class Emulator:
                 *reflection_handlers(source),
             )
         )
-        await _health.add_health(server, dict.fromkeys(self._wire[name].service for name in self._wire))
+        await _health.add_health(
+            server, dict.fromkeys(self._wire[name].service for name in self._wire)
+        )
         return server

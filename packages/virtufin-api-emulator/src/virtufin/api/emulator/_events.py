@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Mapping
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from typing import Any
 
 
 def json_event(
-    event_class: Any, *, source: str, type: str, subject: str, data: Mapping[str, Any]  # noqa: A002
+    event_class: Any,
+    *,
+    source: str,
+    kind: str,
+    subject: str,
+    data: Mapping[str, Any],
 ) -> bytes:
     """A serialized CloudEvent of now with a JSON payload.
 
     Args:
         event_class: Message class of CloudEvent.
         source: Short name of the service, `api` for `urn:com.virtufin.api`.
-        type: Its last parts, `state.change` for `com.virtufin.api.state.change`.
+        kind: The last parts of its type, `state.change` for `com.virtufin.api.state.change`.
         subject: `<entity_type>/<id>`.
         data: The payload.
     """
@@ -27,7 +30,7 @@ def json_event(
         id=str(uuid.uuid4()),
         source=f"urn:com.virtufin.{source}",
         spec_version="1.0",
-        type=f"com.virtufin.{source}.{type}",
+        type=f"com.virtufin.{source}.{kind}",
         text_data=json.dumps(data),
     )
     event.attributes["time"].ce_timestamp.FromDatetime(datetime.now(timezone.utc))

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import grpc
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 
+from virtufin.api.client._wire import Wire
 from virtufin.api.emulator._auth import HEADER
-from virtufin.api.emulator._invoker import InvocationError
+from virtufin.api.emulator._catalog import BackendMethod, Catalog
+from virtufin.api.emulator._invoker import InvocationError, Invoker
 from virtufin.api.emulator._refusal import RefusedError, invalid
+from virtufin.api.emulator._registry import Registry
 from virtufin.api.emulator._schema import method_info, method_schema
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from virtufin.api.client._wire import Wire
-    from virtufin.api.emulator._catalog import BackendMethod, Catalog
-    from virtufin.api.emulator._invoker import Invoker
-    from virtufin.api.emulator._registry import Registry
-    from virtufin.api.emulator._services import Service
+from virtufin.api.emulator._services import Service
 
 # Headers of the transport, and the key to this gateway; everything else is forwarded.
 _KEPT_BACK = {HEADER, "user-agent", "te", "content-type", "host"}

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
+import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    import grpc.aio
 
 FILE = health_pb2.DESCRIPTOR
 SERVICE: str = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name

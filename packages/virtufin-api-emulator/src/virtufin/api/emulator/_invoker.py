@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import grpc
 import grpc.aio
 
+from virtufin.api.emulator._catalog import BackendMethod, Catalog
 from virtufin.api.emulator._circuit import Circuit
+from virtufin.api.emulator._policy import InvocationPolicy
 from virtufin.api.emulator._refusal import RefusedError
+from virtufin.api.emulator._registry import Registry
+from virtufin.api.emulator._services import Service
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from virtufin.api.emulator._catalog import BackendMethod, Catalog
-    from virtufin.api.emulator._policy import InvocationPolicy
-    from virtufin.api.emulator._registry import Registry
-    from virtufin.api.emulator._services import Service
-
-    Metadata = Sequence[tuple[str, str | bytes]]
+Metadata = Sequence[tuple[str, str | bytes]]
 
 
 _STATUS = {
@@ -141,10 +138,11 @@ class Invoker:
             raise InvocationError("NOT_FOUND", f"{service.name} has no method {method_name!r}")
         if not method.unary:
             raise InvocationError(
-                "UNSUPPORTED", f"{service.name}/{method_name} streams; only unary methods can be called"
+                "UNSUPPORTED",
+                f"{service.name}/{method_name} streams; only unary methods can be called",
             )
         payload = encode(method)
-        send = self._catalog.channel(service).unary_unary(method.path)
+        send: Any = self._catalog.channel(service).unary_unary(method.path)
         left = deadline - asyncio.get_running_loop().time()
         try:
             reply: bytes = await send(payload, timeout=max(left, 0.0), metadata=tuple(metadata))

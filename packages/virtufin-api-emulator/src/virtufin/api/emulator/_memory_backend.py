@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 import grpc
 
@@ -11,9 +11,6 @@ from virtufin.api.emulator._backend import Backend, Entry
 from virtufin.api.emulator._broker import Broker, Event, Subscription
 from virtufin.api.emulator._query import Query, QueryError
 from virtufin.api.emulator._refusal import RefusedError, invalid
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 class MemoryBackend(Backend):

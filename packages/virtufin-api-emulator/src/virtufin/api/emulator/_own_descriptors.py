@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterable, Sequence
 
 from google.protobuf import descriptor_pb2
+from google.protobuf.descriptor import FileDescriptor
 
 from virtufin.api.client._reflection import V1, V1ALPHA, build_pool
+from virtufin.api.client._wire import Wire
 from virtufin.api.emulator import _health
+from virtufin.api.emulator._catalog import Catalog
 from virtufin.api.emulator._descriptors import DescriptorSet, closure
 from virtufin.api.emulator._reflection_service import reflection_files
 from virtufin.api.emulator._refusal import RefusedError
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
-
-    from google.protobuf.descriptor import FileDescriptor
-
-    from virtufin.api.client._wire import Wire
-    from virtufin.api.emulator._catalog import Catalog
-    from virtufin.api.emulator._registry import Registry
+from virtufin.api.emulator._registry import Registry
 
 
 def wire_files(wire: Wire) -> list[FileDescriptor]:

@@ -6,10 +6,8 @@ import asyncio
 import errno
 import os
 import socket
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import grpc.aio
+import grpc.aio
 
 SERVER_OPTIONS = (
     # Else a second server binds the same port, silently, and gets half of the connections.
@@ -21,7 +19,7 @@ SERVER_OPTIONS = (
 )
 """What every server here has."""
 
-_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104
+_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 
 
 async def listen(server: grpc.aio.Server, host: str, port: int) -> int:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
 
+from virtufin.api.client._wire import Wire
+from virtufin.api.emulator._backend import Backend
 from virtufin.api.emulator._opaque import PUBLISH, SUBSCRIBE, event_class
 from virtufin.api.emulator._refusal import RefusedError, invalid
-
-if TYPE_CHECKING:
-    from virtufin.api.client._wire import Wire
-    from virtufin.api.emulator._backend import Backend
-    from virtufin.api.emulator.faults import Faults
+from virtufin.api.emulator.faults import Faults
 
 
 class PubsubServicer:
@@ -47,13 +45,13 @@ class PubsubServicer:
         topics = list(request.topics)
         if not all(topics):
             raise invalid("topics must not be empty texts")
-        with await self._backend.subscribe(topics) as subscription:
-            with self._faults.stream(subscription.end):
-                if not self._hold_headers:
-                    await context.send_initial_metadata(())
-                while True:
-                    event = await subscription.next()
-                    await context.write(self._item(topic=event.topic, cloudevent=event.cloudevent))
+        subscription = await self._backend.subscribe(topics)
+        with subscription, self._faults.stream(subscription.end):
+            if not self._hold_headers:
+                await context.send_initial_metadata(())
+            while True:
+                event = await subscription.next()
+                await context.write(self._item(topic=event.topic, cloudevent=event.cloudevent))
 
     async def unsubscribe(self, request: Any, context: Any) -> Any:
         # No subscription id is ever handed out, so none is known.

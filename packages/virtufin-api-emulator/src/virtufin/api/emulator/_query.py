@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import json
 import operator
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    from virtufin.api.emulator._backend import Entry
+from virtufin.api.emulator._backend import Entry
 
 _MISSING = object()
 _ORDERED = {"GT": operator.gt, "GTE": operator.ge, "LT": operator.lt, "LTE": operator.le}

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
 
 import grpc
 from google.protobuf import descriptor_pb2
+from google.protobuf.descriptor import FileDescriptor
 from grpc_reflection.v1alpha import reflection_pb2
 
 from virtufin.api.client._reflection import V1, V1ALPHA
-from virtufin.api.emulator._descriptors import closure
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
-
-    from google.protobuf.descriptor import FileDescriptor
-
-    from virtufin.api.emulator._descriptors import DescriptorSet, DescriptorSource
+from virtufin.api.emulator._descriptors import DescriptorSource, closure
 
 
 def reflection_handlers(source: DescriptorSource) -> list[grpc.GenericRpcHandler]:
@@ -86,10 +81,12 @@ class ReflectionServicer:
                 response,
                 [
                     await self._first(
-                        lambda one: one.pool.FindExtensionByNumber(
-                            one.pool.FindMessageTypeByName(asked.containing_type),
-                            asked.extension_number,
-                        ).file
+                        lambda one: (
+                            one.pool.FindExtensionByNumber(
+                                one.pool.FindMessageTypeByName(asked.containing_type),
+                                asked.extension_number,
+                            ).file
+                        )
                     )
                 ],
             )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeAlias
 
 import grpc
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+Continuation: TypeAlias = "Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]"
+"""What an interceptor hands on to."""
 
 
 class RefusedError(Exception):
@@ -24,10 +26,10 @@ def invalid(details: str) -> RefusedError:
     return RefusedError(grpc.StatusCode.INVALID_ARGUMENT, details)
 
 
-def refusing_handler(code: grpc.StatusCode, details: str) -> grpc.RpcMethodHandler:
+def refusing_handler(code: grpc.StatusCode, details: str) -> Handler:
     """A handler that ends any call of any kind at once, before reading its request."""
 
     async def refuse(requests: AsyncIterator[bytes], context: Any) -> None:
         await context.abort(code, details)
 
-    return grpc.stream_stream_rpc_method_handler(refuse)  # type: ignore[arg-type]
+    return grpc.stream_stream_rpc_method_handler(refuse)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from google.protobuf.descriptor import FieldDescriptor
-
-if TYPE_CHECKING:
-    from google.protobuf.descriptor import Descriptor, MethodDescriptor, OneofDescriptor
+from google.protobuf.descriptor import (
+    Descriptor,
+    FieldDescriptor,
+    MethodDescriptor,
+    OneofDescriptor,
+)
 
 _TYPES = {
     value: name.removeprefix("TYPE_").lower()

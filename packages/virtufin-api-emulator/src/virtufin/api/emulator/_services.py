@@ -5,15 +5,14 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from collections.abc import Iterable
 
 SAMPLE_SCHEME = "sample:"
 
@@ -60,7 +59,9 @@ class Service:
 
 SAMPLES = (
     Service("workmanager", "sample:workmanager", grpc_service="virtufin.WorkManager"),
-    Service("websocketmanager", "sample:websocketmanager", grpc_service="virtufin.WebSocketManager"),
+    Service(
+        "websocketmanager", "sample:websocketmanager", grpc_service="virtufin.WebSocketManager"
+    ),
 )
 """The two bundled backends, which an emulator has unless told otherwise."""
 

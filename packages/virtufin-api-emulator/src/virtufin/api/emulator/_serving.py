@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import grpc
 
-from virtufin.api.emulator._refusal import RefusedError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from virtufin.api.client._wire import Method, Wire
+from virtufin.api.client._method import Method
+from virtufin.api.client._wire import Wire
+from virtufin.api.emulator._refusal import Handler, RefusedError
 
 
 def handlers(wire: Wire, service: str, servicer: object) -> grpc.GenericRpcHandler:
@@ -36,7 +34,7 @@ def snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
-def _handler(method: Method, behaviour: Callable[[Any, Any], Any]) -> grpc.RpcMethodHandler:
+def _handler(method: Method, behaviour: Callable[[Any, Any], Any]) -> Handler:
     async def answer(request: Any, context: Any) -> Any:
         try:
             return await behaviour(request, context)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import Any
 
+from virtufin.api.client._wire import Wire
+from virtufin.api.emulator._backend import Backend, Entry
 from virtufin.api.emulator._events import json_event
 from virtufin.api.emulator._opaque import event_class
 from virtufin.api.emulator._refusal import invalid
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from virtufin.api.client._wire import Wire
-    from virtufin.api.emulator._backend import Backend, Entry
 
 CHANGE_TOPIC = "state.change"
 LEGACY_METHODS = ("RegisterKeys", "GetAllState")
@@ -86,7 +83,7 @@ class StateServicer:
         event = json_event(
             self._event,
             source="api",
-            type="state.change",
+            kind="state.change",
             subject=f"state/{service}",
             data={"service": service, "action": action, **data},
         )

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import grpc
 import grpc.aio
 
-from virtufin.api.emulator._refusal import RefusedError, refusing_handler
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator
+from virtufin.api.emulator._refusal import Continuation, Handler, RefusedError, refusing_handler
 
 EVERYTHING = "*"
 
@@ -176,9 +173,9 @@ class FaultInterceptor(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
+        continuation: Continuation,
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler:
+    ) -> Handler | None:
         """Called by grpc for each call."""
         failure = self._faults.take(handler_call_details.method.removeprefix("/"))
         if failure is not None:

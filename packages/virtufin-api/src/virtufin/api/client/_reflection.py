@@ -6,7 +6,9 @@ are used here on a channel of grpc.aio. v1 has the same messages under another s
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
 
 import grpc
 import grpc.aio
@@ -24,13 +26,11 @@ from google.protobuf import (  # Importing them registers them in the default po
 from google.protobuf.message import DecodeError
 from grpc_reflection.v1alpha import reflection_pb2
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
 V1 = "grpc.reflection.v1.ServerReflection"
 V1ALPHA = "grpc.reflection.v1alpha.ServerReflection"
 DEFAULT_TIMEOUT = 5.0
 
+_T = TypeVar("_T")
 _WELL_KNOWN = {
     module.DESCRIPTOR.name: module.DESCRIPTOR.serialized_pb
     for module in (
@@ -132,7 +132,7 @@ class ReflectionClient:
         """
         return build_pool(await self.files(*symbols))
 
-    async def _converse(self, talk: Any) -> Any:
+    async def _converse(self, talk: Callable[[Any], Awaitable[_T]]) -> _T:
         unimplemented: Exception | None = None
         for service in tuple(self._services):
             try:
@@ -148,7 +148,7 @@ class ReflectionClient:
             return result
         raise ReflectionUnsupportedError("the server offers no reflection") from unimplemented
 
-    async def _converse_with(self, service: str, talk: Any) -> Any:
+    async def _converse_with(self, service: str, talk: Callable[[Any], Awaitable[_T]]) -> _T:
         open_stream = self._channel.stream_stream(
             f"/{service}/ServerReflectionInfo",
             request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
@@ -183,10 +183,9 @@ def build_pool(
 
 async def _ask(call: Any, **question: str) -> Any:
     """One request and its response on an open stream."""
-    try:
+    # Suppressed: the stream has ended then, and reading says how.
+    with suppress(grpc.aio.UsageError):
         await call.write(reflection_pb2.ServerReflectionRequest(**question))
-    except grpc.aio.UsageError:  # The stream has ended; reading says how.
-        pass
     response = await call.read()
     if response is grpc.aio.EOF:
         # A stream that ends in an error raises from here.

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from virtufin.api.emulator._refusal import invalid
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
 
 MOST = 50
 LONGEST_KEY = 128
@@ -29,6 +27,4 @@ def check_tags(tags: Mapping[str, str]) -> None:
 
 def carries(tags: Mapping[str, str], filters: Iterable[Any]) -> bool:
     """Whether tags match all filters; a filter without value asks for the key only."""
-    return all(
-        one.key in tags and (not one.value or tags[one.key] == one.value) for one in filters
-    )
+    return all(one.key in tags and (not one.value or tags[one.key] == one.value) for one in filters)

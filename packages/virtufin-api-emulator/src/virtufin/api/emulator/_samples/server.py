@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import grpc.aio
 
@@ -14,12 +15,8 @@ from virtufin.api.emulator._own_descriptors import server_descriptors
 from virtufin.api.emulator._reflection_service import reflection_handlers
 from virtufin.api.emulator._samples.websocketmanager import WebSocketManager
 from virtufin.api.emulator._samples.workmanager import WorkManager
+from virtufin.api.emulator._services import Service
 from virtufin.api.emulator._serving import handlers
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from virtufin.api.emulator._services import Service
 
 _KINDS: dict[str, type[WorkManager] | type[WebSocketManager]] = {
     "workmanager": WorkManager,
@@ -81,9 +78,7 @@ class SampleServer:
         """Goes back to how it was at first."""
         self._servicer.reset()
 
-    async def _announce(self, subject: str, type: str, data: dict[str, str]) -> None:  # noqa: A002
+    async def _announce(self, subject: str, kind: str, data: dict[str, str]) -> None:
         source = self._kind.SOURCE
-        event = json_event(
-            self._event_class, source=source, type=type, subject=subject, data=data
-        )
+        event = json_event(self._event_class, source=source, kind=kind, subject=subject, data=data)
         await self._publish(f"{source}.lifecycle", event)

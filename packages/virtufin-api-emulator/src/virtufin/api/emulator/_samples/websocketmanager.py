@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import grpc
 
 from virtufin.api.emulator._refusal import RefusedError, invalid
 from virtufin.api.emulator._samples import websocketmanager_pb2 as pb
 from virtufin.api.emulator._samples._tags import carries, check_tags
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
 
 _CONNECTED = "connected"
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import grpc
 
 from virtufin.api.emulator._refusal import RefusedError, invalid
 from virtufin.api.emulator._samples import workmanager_pb2 as pb
 from virtufin.api.emulator._samples._tags import carries, check_tags
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
 
 _LANGUAGES = {
     "text/x-python": "python",

@@ -1,0 +1,192 @@
+"""The command `virtufin-emulator`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from virtufin.api.emulator import __version__
+
+KEYS_VARIABLE = "VIRTUFIN_EMULATOR_API_KEYS"
+USAGE_ERROR = 2
+FAILURE = 1
+
+_DESCRIPTION = """\
+An emulator of the Virtufin.Api gateway: service invocation, state, pub/sub and config over gRPC,
+kept in memory. For development and tests; everything is gone when it ends.
+
+Unless --services says otherwise it has two backends, bundled samples that run as gRPC servers of
+their own: `workmanager` with one running worker and `websocketmanager` with one connection."""
+
+_EPILOG = f"""\
+examples:
+  virtufin-emulator
+      on 127.0.0.1:5002, where ApiClient() looks for it
+  virtufin-emulator --port 0
+      on a free port; the first line on stdout says which: `listening on 127.0.0.1:40123`
+  virtufin-emulator --api-key secret
+      as a gateway with authentication; clients send the key as x-api-key
+  virtufin-emulator --services services.toml
+      with backends of yours, found by server reflection
+
+the services file, one table per backend:
+  [[service]]
+  name = "orders"                        # client.gateway.orders
+  address = "127.0.0.1:6001"             # or sample:workmanager, sample:websocketmanager
+  grpc_service = "acme.Orders"           # optional, as are dapr_app_id, pubsub_name,
+  state_keys = ["open"]                  # store_name and state_keys
+
+environment:
+  {KEYS_VARIABLE}   API keys, separated by commas, where --api-key is not given
+
+exit status: 0 after SIGINT or SIGTERM, 1 if the port cannot be opened, 2 for a wrong argument."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    cli = argparse.ArgumentParser(
+        prog="virtufin-emulator",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    cli.add_argument("--host", default="127.0.0.1", help="where to listen (default: %(default)s)")
+    cli.add_argument(
+        "--port", type=_port, default=5002, help="0 takes a free one (default: %(default)s)"
+    )
+    cli.add_argument(
+        "--api-key",
+        action="append",
+        metavar="KEY",
+        help="a key that callers may use; repeatable; without any, no key is needed",
+    )
+    cli.add_argument("--services", metavar="FILE", help="TOML file with the backends")
+    cli.add_argument(
+        "--accept-any-service",
+        action="store_true",
+        help="take state of services that are not registered, too",
+    )
+    cli.add_argument(
+        "--json-names",
+        choices=("camel", "proto"),
+        default="camel",
+        help="field names in JSON replies (default: %(default)s, as the real gateway)",
+    )
+    cli.add_argument(
+        "--hold-headers",
+        action="store_true",
+        help="send a subscription's response headers with its first event only",
+    )
+    cli.add_argument(
+        "--no-legacy-state",
+        action="store_true",
+        help="answer UNIMPLEMENTED to RegisterKeys and GetAllState, as newer gateways do",
+    )
+    cli.add_argument(
+        "--log-level",
+        choices=("debug", "info", "warning", "error"),
+        default="warning",
+        help="what is logged to stderr (default: %(default)s)",
+    )
+    cli.add_argument(
+        "--control-port",
+        type=_port,
+        metavar="PORT",
+        help="advanced: serve fault plans to other processes on this loopback port, 0 for a free "
+        "one; a second line on stdout says which",
+    )
+    cli.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    # For the pytest plugin: arguments of Emulator as a line of JSON on stdin; the end of stdin
+    # ends the emulator, so that it never outlives the process that started it.
+    cli.add_argument("--piped", action="store_true", help=argparse.SUPPRESS)
+    return cli
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs the emulator until it is told to end; returns the exit code."""
+    cli = parser()
+    options = cli.parse_args(arguments)
+    logging.basicConfig(level=options.log_level.upper(), stream=sys.stderr)
+    try:
+        settings = _piped_settings() if options.piped else _settings(options)
+        return asyncio.run(_serve(settings, options.control_port, piped=options.piped))
+    except (ValueError, TypeError) as error:
+        cli.error(str(error))
+    except OSError as error:
+        print(f"{cli.prog}: {error.strerror or error}", file=sys.stderr)
+        return FAILURE
+
+
+def _settings(options: argparse.Namespace) -> dict[str, Any]:
+    from virtufin.api.emulator._services import read_services
+
+    keys = options.api_key
+    if keys is None:
+        keys = [key for key in os.environ.get(KEYS_VARIABLE, "").split(",") if key]
+    return {
+        "host": options.host,
+        "port": options.port,
+        "api_keys": keys,
+        "services": read_services(options.services) if options.services else None,
+        "accept_any_service": options.accept_any_service,
+        "json_names": options.json_names,
+        "hold_headers": options.hold_headers,
+        "legacy_state": not options.no_legacy_state,
+    }
+
+
+def _piped_settings() -> dict[str, Any]:
+    from virtufin.api.emulator._policy import InvocationPolicy
+    from virtufin.api.emulator._services import Service
+
+    settings: dict[str, Any] = json.loads(sys.stdin.readline())
+    if settings.get("services") is not None:
+        settings["services"] = [Service(**service) for service in settings["services"]]
+    if settings.get("invocation") is not None:
+        settings["invocation"] = InvocationPolicy(**settings["invocation"])
+    return settings
+
+
+async def _serve(settings: dict[str, Any], control_port: int | None, *, piped: bool) -> int:
+    from virtufin.api.emulator._control import ControlServer
+    from virtufin.api.emulator._emulator import Emulator
+
+    told_to_end = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, told_to_end.set)
+    if piped:
+        loop.add_reader(sys.stdin, _end_of_input, told_to_end)
+    emulator = Emulator(**settings)
+    control = ControlServer(emulator)
+    try:
+        await emulator.start()
+        print(f"listening on {emulator.target}", flush=True)
+        if control_port is not None:
+            print(f"control on 127.0.0.1:{await control.start(control_port)}", flush=True)
+        await told_to_end.wait()
+    finally:
+        if piped:
+            loop.remove_reader(sys.stdin)
+        await control.stop()
+        await emulator.stop()
+    return 0
+
+
+def _end_of_input(told_to_end: asyncio.Event) -> None:
+    if not os.read(sys.stdin.fileno(), 1024):
+        told_to_end.set()
+
+
+def _port(text: str) -> int:
+    number = int(text) if text.isdecimal() else -1
+    if not 0 <= number <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port number")
+    return number

@@ -1,0 +1,190 @@
+"""An emulator in a process of its own, driven from synchronous code."""
+
+from __future__ import annotations
+
+import json
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+from contextlib import suppress
+from dataclasses import asdict
+from types import TracebackType
+from typing import Any
+
+import grpc
+
+from virtufin.api.emulator._control import PATH
+from virtufin.api.emulator.faults import status_code
+
+_START_TIMEOUT = 30.0
+_STOP_TIMEOUT = 10.0
+_CALL_TIMEOUT = 10.0
+
+
+class EmulatorProcess:
+    """A running emulator; ended by `stop`, or when this process ends in whatever way."""
+
+    def __init__(self, **options: Any) -> None:
+        """Starts it and waits until it listens.
+
+        Args:
+            **options: As `Emulator` takes them, except `wire`.
+
+        Raises:
+            RuntimeError: It did not start; the text has what it wrote to stderr.
+        """
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "virtufin.api.emulator", "--piped", "--control-port", "0"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+        )
+        try:
+            self._tell(options)
+            self._target = self._line("listening on ")
+            control = self._line("control on ")
+        except BaseException:
+            self._end()
+            raise
+        self._channel = grpc.insecure_channel(control)
+        self._faults = RemoteFaults(self._channel)
+
+    @property
+    def host(self) -> str:
+        """Where it listens."""
+        return self._target.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        """The port."""
+        return int(self._target.rpartition(":")[2])
+
+    @property
+    def target(self) -> str:
+        """What to give to a gRPC channel."""
+        return self._target
+
+    @property
+    def pid(self) -> int:
+        """Id of the process."""
+        return self._process.pid
+
+    @property
+    def faults(self) -> RemoteFaults:
+        """What shall go wrong."""
+        return self._faults
+
+    def reset(self) -> None:
+        """Forgets state, registered keys, faults, and what the samples were told."""
+        self._faults.do("reset")
+
+    def stop(self) -> None:
+        """Ends the process. Idempotent."""
+        self._channel.close()
+        self._end()
+
+    def __enter__(self) -> EmulatorProcess:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        return f"<EmulatorProcess {self._target}, process {self.pid}>"
+
+    def _tell(self, options: dict[str, Any]) -> None:
+        if options.get("services") is not None:
+            options["services"] = [asdict(service) for service in options["services"]]
+        if options.get("invocation") is not None:
+            options["invocation"] = asdict(options["invocation"])
+        if options.get("api_keys") is not None and not isinstance(options["api_keys"], str):
+            options["api_keys"] = list(options["api_keys"])
+        assert self._process.stdin is not None
+        # Suppressed: it has ended already then, and reading its first line says why.
+        with suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps(options).encode() + b"\n")
+            self._process.stdin.flush()
+
+    def _line(self, prefix: str) -> str:
+        """What follows `prefix` on the next line of its stdout."""
+        stdout = self._process.stdout
+        assert stdout is not None
+        lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        # A thread, as reading from a pipe has no timeout; it ends with the line or the process.
+        threading.Thread(target=lambda: lines.put(stdout.readline()), daemon=True).start()
+        try:
+            line = lines.get(timeout=_START_TIMEOUT).decode().strip()
+        except queue.Empty:
+            raise RuntimeError(f"the emulator said nothing for {_START_TIMEOUT} s") from None
+        if not line.startswith(prefix):
+            self._process.wait(_STOP_TIMEOUT)
+            self._errors.seek(0)
+            said = self._errors.read().decode(errors="replace").strip()
+            raise RuntimeError(f"the emulator did not start: {said or line}")
+        return line.removeprefix(prefix)
+
+    def _end(self) -> None:
+        process = self._process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with suppress(BrokenPipeError):
+            process.stdin.close()
+        try:
+            process.wait(_STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        process.stdout.close()
+        self._errors.close()
+
+
+class RemoteFaults:
+    """`Faults` of an emulator in another process; the same verbs with the same arguments."""
+
+    def __init__(self, channel: grpc.Channel) -> None:
+        self._call: Any = channel.unary_unary(PATH)
+
+    def fail(
+        self, method: str, code: grpc.StatusCode | str, *, times: int = 1, details: str = ""
+    ) -> None:
+        """See `Faults.fail`."""
+        self.do("fail", method=method, code=_name(code), times=times, details=details)
+
+    def cut_streams(
+        self, code: grpc.StatusCode | str = grpc.StatusCode.UNAVAILABLE, *, details: str = ""
+    ) -> int:
+        """See `Faults.cut_streams`."""
+        return int(self.do("cut_streams", code=_name(code), details=details))
+
+    def clear(self) -> None:
+        """See `Faults.clear`."""
+        self.do("clear")
+
+    @property
+    def open_streams(self) -> int:
+        """How many Subscribe streams are open."""
+        return int(self.do("open_streams"))
+
+    def do(self, verb: str, **arguments: Any) -> Any:
+        """Sends one request to the control service.
+
+        Raises:
+            ValueError: It was refused.
+        """
+        request = json.dumps({"do": verb, **arguments}).encode()
+        answer = json.loads(self._call(request, timeout=_CALL_TIMEOUT))
+        if "error" in answer:
+            raise ValueError(answer["error"])
+        return answer["result"]
+
+
+def _name(code: grpc.StatusCode | str) -> str:
+    return status_code(code).name
