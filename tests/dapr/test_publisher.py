@@ -6,8 +6,8 @@ import uuid
 
 import grpc
 import pytest
-from tests.dapr.sidecar import Sidecar
 
+from tests.dapr.sidecar import Sidecar
 from virtufin.api.client import errors
 from virtufin.api.dapr import DaprPublisher
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
