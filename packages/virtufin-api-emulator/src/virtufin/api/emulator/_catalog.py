@@ -113,6 +113,7 @@ class Catalog:
                 self._registry.target(service),
                 options=(
                     ("grpc.use_local_subchannel_pool", 1),
+                    ("grpc.enable_http_proxy", 0),
                     # Retries are the gateway's own; a backend that restarts is soon found again.
                     ("grpc.enable_retries", 0),
                     ("grpc.initial_reconnect_backoff_ms", 100),

@@ -13,8 +13,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from virtufin.api.emulator import __version__
+from virtufin.api.emulator._control import ControlServer
+from virtufin.api.emulator._emulator import Emulator
+from virtufin.api.emulator._policy import InvocationPolicy
+from virtufin.api.emulator._services import Service, read_services
 
 KEYS_VARIABLE = "VIRTUFIN_EMULATOR_API_KEYS"
+PROGRAM = "virtufin-emulator"
 USAGE_ERROR = 2
 FAILURE = 1
 
@@ -52,7 +57,7 @@ exit status: 0 after SIGINT or SIGTERM, 1 if the port cannot be opened, 2 for a 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     cli = argparse.ArgumentParser(
-        prog="virtufin-emulator",
+        prog=PROGRAM,
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -115,18 +120,22 @@ def run(arguments: Sequence[str]) -> int:
     options = cli.parse_args(arguments)
     logging.basicConfig(level=options.log_level.upper(), stream=sys.stderr)
     try:
-        settings = _piped_settings() if options.piped else _settings(options)
-        return asyncio.run(_serve(settings, options.control_port, piped=options.piped))
+        emulator = Emulator(**(_piped_settings() if options.piped else _settings(options)))
     except (ValueError, TypeError) as error:
-        cli.error(str(error))
+        return _fail(USAGE_ERROR, str(error))
+    try:
+        asyncio.run(_serve(emulator, options.control_port, piped=options.piped))
     except OSError as error:
-        print(f"{cli.prog}: {error.strerror or error}", file=sys.stderr)
-        return FAILURE
+        return _fail(FAILURE, error.strerror or str(error))
+    return 0
+
+
+def _fail(code: int, why: str) -> int:
+    print(f"{PROGRAM}: error: {why}", file=sys.stderr)
+    return code
 
 
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
-    from virtufin.api.emulator._services import read_services
-
     keys = options.api_key
     if keys is None:
         keys = [key for key in os.environ.get(KEYS_VARIABLE, "").split(",") if key]
@@ -143,9 +152,6 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _piped_settings() -> dict[str, Any]:
-    from virtufin.api.emulator._policy import InvocationPolicy
-    from virtufin.api.emulator._services import Service
-
     settings: dict[str, Any] = json.loads(sys.stdin.readline())
     if settings.get("services") is not None:
         settings["services"] = [Service(**service) for service in settings["services"]]
@@ -154,17 +160,13 @@ def _piped_settings() -> dict[str, Any]:
     return settings
 
 
-async def _serve(settings: dict[str, Any], control_port: int | None, *, piped: bool) -> int:
-    from virtufin.api.emulator._control import ControlServer
-    from virtufin.api.emulator._emulator import Emulator
-
+async def _serve(emulator: Emulator, control_port: int | None, *, piped: bool) -> None:
     told_to_end = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, told_to_end.set)
     if piped:
         loop.add_reader(sys.stdin, _end_of_input, told_to_end)
-    emulator = Emulator(**settings)
     control = ControlServer(emulator)
     try:
         await emulator.start()
@@ -177,7 +179,6 @@ async def _serve(settings: dict[str, Any], control_port: int | None, *, piped: b
             loop.remove_reader(sys.stdin)
         await control.stop()
         await emulator.stop()
-    return 0
 
 
 def _end_of_input(told_to_end: asyncio.Event) -> None:

@@ -193,6 +193,7 @@ class Emulator:
                 if isinstance(self._state, LegacyStateServicer):
                     self._state.forget()
                 server = await self._serve()
+                stack.push_async_callback(server.stop, None)
                 self._port = await _ports.listen(server, self._host, self._port)
                 await server.start()
                 self._server = server
@@ -211,12 +212,10 @@ class Emulator:
                 return
             server, stack = self._server, self._running
             self._server = self._running = None
-            try:
-                stopping = asyncio.ensure_future(server.stop(grace))
+            async with stack:
+                # First, or subscriptions would use up the grace time.
                 await self._backend.stop()
-                await stopping
-            finally:
-                await stack.aclose()
+                await server.stop(grace)
 
     async def reset(self) -> None:
         """Forgets state, registered keys, faults, and what the samples were told.

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import MutableMapping
-from weakref import WeakKeyDictionary
 
 from virtufin.api.emulator._emulator import Emulator
 
 # Clients that name the same emulator know nothing of each other, so only the process can hold what
-# they share. Keyed by event loop, because an emulator lives in one, and weakly, so that a loop that
-# ended without giving back takes its emulators along.
-_shared: MutableMapping[asyncio.AbstractEventLoop, dict[str, _Shared]] = WeakKeyDictionary()
+# they share. Keyed by event loop, because an emulator lives in one. An entry goes when its emulator
+# ends; weak keys would not help, as the emulator's server refers to its loop.
+_shared: dict[tuple[asyncio.AbstractEventLoop, str], _Shared] = {}
 
 
 class MemoryLease:
     """The use of an emulator until `release`."""
 
-    def __init__(self, shared: _Shared) -> None:
+    def __init__(self, shared: _Shared, target: str) -> None:
         self._shared: _Shared | None = shared
-        self._target = shared.emulator.target
+        self._target = target
 
     @property
     def target(self) -> str:
@@ -41,30 +39,34 @@ async def lease(name: str) -> MemoryLease:
             never shared.
     """
     loop = asyncio.get_running_loop()
-    by_name = _shared.setdefault(loop, {}) if name else {}
-    if name not in by_name:
-        by_name[name] = _Shared(by_name, name)
-    shared = by_name[name]
-    await shared.enter()
-    return MemoryLease(shared)
+    for key in [key for key in _shared if key[0].is_closed()]:
+        del _shared[key]
+    shared = _shared.get((loop, name)) if name else None
+    if shared is None:
+        shared = _Shared(name)
+    return MemoryLease(shared, await shared.enter())
 
 
 class _Shared:
     """One emulator and how many use it."""
 
-    def __init__(self, by_name: dict[str, _Shared], name: str) -> None:
-        self._by_name = by_name
-        self._name = name
+    def __init__(self, name: str) -> None:
+        loop = asyncio.get_running_loop()
+        self._key = (loop, name)
+        if name:
+            _shared[self._key] = self
         self._users = 0
-        self.emulator = Emulator()
-        self._started = asyncio.ensure_future(self.emulator.start())
+        self._target: asyncio.Future[str] = loop.create_future()
+        self._unused = asyncio.Event()
+        # A task of its own: no user's cancellation reaches it, and `asyncio.run`, which cancels
+        # what is left at its end, so stops an emulator that was never given back.
+        self._task = loop.create_task(self._run(), name=f"virtufin memory:{name}")
 
-    async def enter(self) -> None:
-        """Returns when it is running."""
+    async def enter(self) -> str:
+        """Returns the target when it is running."""
         self._users += 1
         try:
-            # Shielded: one caller's cancellation must not take the others' emulator away.
-            await asyncio.shield(self._started)
+            return await asyncio.shield(self._target)
         except BaseException:
             await self.leave()
             raise
@@ -72,12 +74,23 @@ class _Shared:
     async def leave(self) -> None:
         """Stops the emulator after the last user."""
         self._users -= 1
-        if self._users:
-            return
-        # From here on the name means a new one.
-        if self._by_name.get(self._name) is self:
-            del self._by_name[self._name]
-        if not self._started.done():
-            self._started.cancel()
-        await asyncio.wait([self._started])
-        await self.emulator.stop()
+        if not self._users:
+            self._forget()
+            self._unused.set()
+            await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        try:
+            async with Emulator() as emulator:
+                self._target.set_result(emulator.target)
+                await self._unused.wait()
+        except OSError as error:
+            self._target.set_exception(error)
+        finally:
+            self._target.cancel()
+            self._forget()
+
+    def _forget(self) -> None:
+        """From here on the name means another emulator."""
+        if _shared.get(self._key) is self:
+            del _shared[self._key]

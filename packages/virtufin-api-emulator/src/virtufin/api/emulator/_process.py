@@ -41,6 +41,8 @@ class EmulatorProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
+            # Ctrl-C at the terminal is for the tests; the emulator ends with them.
+            start_new_session=True,
         )
         try:
             self._tell(options)
@@ -49,7 +51,7 @@ class EmulatorProcess:
         except BaseException:
             self._end()
             raise
-        self._channel = grpc.insecure_channel(control)
+        self._channel = grpc.insecure_channel(control, options=[("grpc.enable_http_proxy", 0)])
         self._faults = RemoteFaults(self._channel)
 
     @property

@@ -11,7 +11,7 @@ from google.protobuf.descriptor import FileDescriptor
 from grpc_reflection.v1alpha import reflection_pb2
 
 from virtufin.api.client._reflection import V1, V1ALPHA
-from virtufin.api.emulator._descriptors import DescriptorSource, closure
+from virtufin.api.emulator._descriptors import DescriptorSet, DescriptorSource, closure
 
 
 def reflection_handlers(source: DescriptorSource) -> list[grpc.GenericRpcHandler]:
@@ -108,14 +108,18 @@ class ReflectionServicer:
         return list(dict.fromkeys(name for one in sets for name in one.services))
 
     async def _file_of(self, symbol: str) -> FileDescriptor:
-        head, dot, rest = symbol.partition(".")
-        if (aliased := await self._source.alias(head)) is not None:
+        # A name with dots may be a symbol of a package that is called like a registered service.
+        name, dot, rest = symbol.partition(".")
+        if not dot and (aliased := await self._source.alias(name)) is not None:
+            return _file_in(*aliased)
+        try:
+            found: FileDescriptor = await self._first(lambda one: _file_in(one, symbol))
+            return found
+        except KeyError:
+            if (aliased := await self._source.alias(name)) is None:
+                raise
             one, full_name = aliased
-            return one.pool.FindFileContainingSymbol(full_name + dot + rest)
-        file: FileDescriptor = await self._first(
-            lambda one: one.pool.FindFileContainingSymbol(symbol)
-        )
-        return file
+            return _file_in(one, f"{full_name}.{rest}")
 
     async def _first(self, find: Any) -> Any:
         missing = KeyError("no descriptors")
@@ -125,6 +129,11 @@ class ReflectionServicer:
             except KeyError as error:
                 missing = error
         raise missing
+
+
+def _file_in(one: DescriptorSet, symbol: str) -> FileDescriptor:
+    file: FileDescriptor = one.pool.FindFileContainingSymbol(symbol)
+    return file
 
 
 def _put(response: Any, files: Iterable[FileDescriptor]) -> None:

@@ -139,15 +139,20 @@ class Faults:
     def _resolve(self, method: str) -> frozenset[str]:
         if method == EVERYTHING:
             return self._methods
-        method = method.removeprefix("/")
-        found = frozenset(known for known in self._known if f".{known}".endswith(f".{method}"))
-        if found and "/" in method:
+        name = method.removeprefix("/")
+        found = frozenset(known for known in self._known if name in (known, _short(known)))
+        if found:
             return found
-        short = {known.rpartition("/")[0].rpartition(".")[2] + known[known.index("/") :]: known
-                 for known in self._known}  # fmt: skip
-        near = difflib.get_close_matches(method, {*short, *self._known}, n=3, cutoff=0.4)
-        hint = f"; did you mean {' or '.join(sorted(near))}?" if near else ""
+        names = {*self._known, *(_short(known) for known in self._known)}
+        near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
         raise ValueError(f"the gateway has no method {method!r}{hint}")
+
+
+def _short(full_name: str) -> str:
+    """`virtufin.State/GetState` without the package."""
+    service, _, method = full_name.partition("/")
+    return f"{service.rpartition('.')[2]}/{method}"
 
 
 def status_code(code: grpc.StatusCode | str) -> grpc.StatusCode:

@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 
-from virtufin.api.emulator._refusal import RefusedError, invalid
+from virtufin.api.emulator._refusal import RefusedError
 from virtufin.api.emulator._samples import workmanager_pb2 as pb
 from virtufin.api.emulator._samples._tags import carries, check_tags
 
@@ -49,10 +49,6 @@ class WorkManager:
         )
 
     async def create_worker(self, request: Any, context: Any) -> Any:
-        if request.code_source.WhichOneof("source") is None:
-            raise invalid("code_source must have a url or a content")
-        if not request.mime_type:
-            raise invalid("mime_type must not be empty")
         check_tags(request.tags)
         topics = list(request.topics)
         if request.topic and request.topic not in topics:
