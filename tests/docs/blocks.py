@@ -80,6 +80,7 @@ class Reader:
         self._replaced = replaced
         self._names = {"__name__": "__main__", "asyncio": asyncio}
         self._loop = asyncio.new_event_loop()
+        self._opened = []
 
     def run(self, block):
         """Runs a block, with `await` allowed at the top level as in `python -m asyncio`."""
@@ -101,6 +102,9 @@ class Reader:
         else:
             # Not inside a loop, as the block may say asyncio.run().
             exec(code, self._names)
+        # Now, as a later block may use the same names.
+        kinds = (ApiClient, DaprPublisher, asyncio.Task)
+        self._opened += [value for value in self._names.values() if isinstance(value, kinds)]
 
     def close(self):
         """Closes what the page left open."""
@@ -109,16 +113,13 @@ class Reader:
         self._loop.close()
 
     async def _close(self):
-        values = list(self._names.values())
-        tasks = [value for value in values if isinstance(value, asyncio.Task)]
-        for task in tasks:
+        for task in (value for value in self._opened if isinstance(value, asyncio.Task)):
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for value in values:
-            if isinstance(value, (ApiClient, DaprPublisher)):
-                await value.close()
+            await asyncio.wait([task])
+        for client in (value for value in self._opened if not isinstance(value, asyncio.Task)):
+            await client.close()
         left = asyncio.all_tasks() - {asyncio.current_task()}
-        assert not left, "closing the clients of the page left tasks running"
+        assert not left, f"closing the clients of the page left tasks running: {left}"
 
 
 def _parsed(code, filename):
