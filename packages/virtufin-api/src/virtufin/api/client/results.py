@@ -9,9 +9,12 @@ __all__ = [
     "ConfigServiceResult",
     "DeleteBulkResult",
     "FieldSchema",
+    "GrpcConfigResult",
     "MethodInfo",
     "MethodSchema",
     "OneofCaseSchema",
+    "PubsubConfigResult",
+    "StateConfigResult",
     "StateResult",
     "StatusResult",
 ]

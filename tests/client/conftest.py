@@ -1,0 +1,68 @@
+"""What the client's tests share: an emulator in the test's loop, and clients of it."""
+
+import asyncio
+import os
+
+import pytest
+
+from tests.client.scripted import ScriptedGateway
+from virtufin.api.client import ApiClient, ReconnectSettings, SubscriptionSettings
+from virtufin.api.emulator import Emulator
+
+UNIT = float(os.environ.get("VIRTUFIN_TEST_UNIT", "1.0"))
+"""Seconds that every duration of these tests is a multiple of."""
+
+QUICK = ReconnectSettings(initial_backoff=0.02 * UNIT, max_backoff=0.1 * UNIT, jitter=0.0)
+WAITS = SubscriptionSettings(ready_wait=0.5 * UNIT, reply_linger=0.2 * UNIT)
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_the_environment(monkeypatch):
+    for name in [name for name in os.environ if name.startswith("VIRTUFIN_API_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+async def gateway():
+    """An emulator in the loop of the test."""
+    async with Emulator() as emulator:
+        yield emulator
+
+
+@pytest.fixture
+async def connect():
+    """Makes clients that are closed after the test."""
+    clients = []
+
+    def make(target, **settings):
+        settings = {"reconnect": QUICK, "subscription": WAITS, **settings}
+        client = ApiClient(target.host, target.port, **settings)
+        clients.append(client)
+        return client
+
+    yield make
+    for client in clients:
+        await client.close()
+    assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("virtufin-")]
+
+
+@pytest.fixture
+async def client(gateway, connect):
+    """A client of the emulator."""
+    return connect(gateway)
+
+
+@pytest.fixture
+async def scripted():
+    """A gateway that answers what the test says."""
+    async with ScriptedGateway() as server:
+        yield server
+
+
+async def until(condition, what="the condition"):
+    """Waits until a condition holds, looking at every turn of the loop."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + 10 * UNIT
+    while not condition():
+        assert loop.time() < end, f"{what} did not come true"
+        await asyncio.sleep(0.001)
