@@ -1,0 +1,162 @@
+"""Deadlines: per call, per client, and shared by several calls."""
+
+import asyncio
+import time
+
+import pytest
+
+from tests.client.conftest import UNIT
+from tests.client.scripted import WIRE
+from virtufin.api.client import DeadlineExceededError, InvalidInputError, deadline
+
+
+@pytest.fixture
+def told(scripted):
+    """Seconds that the server was given for each GetState call; None where it got no deadline."""
+    given = []
+
+    async def answer(request, context):
+        given.append(context.time_remaining())
+        await asyncio.sleep(0.05 * UNIT)
+        return WIRE["State.GetState"].response()
+
+    scripted.answer("State.GetState", answer)
+    return given
+
+
+async def test_a_call_sends_the_clients_default_deadline(connect, scripted, told):
+    await connect(scripted).get_state_async("workmanager", "k")
+    assert 25 < told[0] <= 30
+
+
+async def test_a_timeout_of_the_call_beats_the_clients(connect, scripted, told):
+    await connect(scripted, timeout=5).get_state_async("workmanager", "k", timeout=100)
+    assert 90 < told[0] <= 100
+
+
+@pytest.mark.parametrize("forever", [None, float("inf")])
+async def test_none_and_infinity_mean_no_deadline(connect, scripted, told, forever):
+    await connect(scripted).get_state_async("workmanager", "k", timeout=forever)
+    assert told[0] is None or told[0] > 1e6
+
+
+async def test_calls_inside_deadline_share_one_budget(connect, scripted, told):
+    client = connect(scripted)
+    with deadline(4 * UNIT) as budget:
+        await client.get_state_async("workmanager", "k")
+        await client.get_state_async("workmanager", "k")
+        assert budget.remaining() < 4 * UNIT
+    assert told[1] < told[0] <= 4 * UNIT
+
+
+async def test_the_shorter_of_timeout_and_deadline_counts(connect, scripted, told):
+    client = connect(scripted)
+    with deadline(10):
+        await client.get_state_async("workmanager", "k", timeout=5)
+        await client.get_state_async("workmanager", "k", timeout=15)
+    assert told[0] <= 5
+    assert 5 < told[1] <= 10.2
+
+
+async def test_the_earlier_end_of_nested_deadlines_counts(connect, scripted, told):
+    client = connect(scripted)
+    with deadline(10), deadline(20):
+        await client.get_state_async("workmanager", "k")
+    with deadline(20), deadline(10):
+        await client.get_state_async("workmanager", "k")
+    # gRPC rounds what it sends up, to a tenth of a second at this size.
+    assert all(seconds <= 10.2 for seconds in told)
+
+
+async def test_a_call_that_begins_too_late_is_not_sent(connect, scripted, told):
+    client = connect(scripted)
+    with deadline(0) as budget:
+        assert budget.expired
+        with pytest.raises(DeadlineExceededError, match="nothing was left"):
+            await client.get_state_async("workmanager", "k")
+    assert told == []
+
+
+async def test_deadline_ends_with_its_block(connect, scripted, told):
+    with deadline(5):
+        pass
+    await connect(scripted).get_state_async("workmanager", "k")
+    assert told[0] > 20
+
+
+@pytest.mark.parametrize("seconds", [None, "5", -1, float("inf"), float("nan")])
+def test_a_budget_that_is_no_time_is_refused(seconds):
+    with pytest.raises(InvalidInputError), deadline(seconds):
+        pass
+
+
+async def test_a_subscription_started_inside_deadline_outlives_it(gateway, client):
+    with deadline(0.2 * UNIT):
+        subscription = await client.pubsub.subscribe_async("t")
+        await asyncio.sleep(0.25 * UNIT)
+    await client.pubsub.publish_async("t", "later")
+    assert (await anext(subscription)).data_as_text() == "later"
+    await subscription.aclose()
+
+
+async def test_a_handler_does_not_inherit_the_deadline_of_the_subscribing_call(gateway, client):
+    handled = asyncio.Event()
+
+    async def handler(event):
+        await asyncio.sleep(0)
+        await client.save_state_async("workmanager", "seen", event.data_as_text())
+        handled.set()
+
+    with deadline(0.2 * UNIT):
+        await client.subscribe_async_with_handler(handler, topics="t")
+        await asyncio.sleep(0.25 * UNIT)
+    await client.pubsub.publish_async("t", "x")
+    await asyncio.wait_for(handled.wait(), 5 * UNIT)
+
+
+async def test_a_surrounding_timeout_cancels_the_call_on_the_wire(connect, scripted):
+    began, ended = asyncio.Event(), asyncio.Event()
+
+    async def slow(request, context):
+        began.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.set()
+
+    scripted.answer("State.GetState", slow)
+    client = connect(scripted)
+    with pytest.raises(asyncio.TimeoutError):
+        await asyncio.wait_for(client.get_state_async("workmanager", "k"), 0.2 * UNIT)
+    assert began.is_set()
+    await asyncio.wait_for(ended.wait(), 5 * UNIT)
+
+
+async def test_cancelling_the_task_raises_its_cancellation(connect, scripted):
+    began, ended = asyncio.Event(), asyncio.Event()
+
+    async def slow(request, context):
+        began.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.set()
+
+    scripted.answer("State.GetState", slow)
+    task = asyncio.create_task(connect(scripted).get_state_async("workmanager", "k"))
+    await began.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.wait_for(ended.wait(), 5 * UNIT)
+
+
+async def test_waiting_for_a_rotated_key_counts_against_the_deadline(connect, scripted, told):
+    async def never():
+        await asyncio.sleep(60)
+
+    start = time.monotonic()
+    with pytest.raises(DeadlineExceededError):
+        await connect(scripted, api_key=never).state.get("workmanager", "k", timeout=0.1 * UNIT)
+    assert time.monotonic() - start < 30 * UNIT
+    assert told == []
