@@ -99,12 +99,16 @@ class Reader:
         code = compile(tree, filename, "exec", flags=flags)
         if code.co_flags & inspect.CO_COROUTINE:
             self._loop.run_until_complete(eval(code, self._names))
-        else:
-            # Not inside a loop, as the block may say asyncio.run().
+        elif "asyncio.run(" in ast.unparse(tree):
             exec(code, self._names)
+        else:
+            self._loop.run_until_complete(self._inside(code))
         # Now, as a later block may use the same names.
         kinds = (ApiClient, DaprPublisher, asyncio.Task)
         self._opened += [value for value in self._names.values() if isinstance(value, kinds)]
+
+    async def _inside(self, code):
+        exec(code, self._names)
 
     def close(self):
         """Closes what the page left open."""
@@ -119,6 +123,9 @@ class Reader:
         for client in (value for value in self._opened if not isinstance(value, asyncio.Task)):
             await client.close()
         left = asyncio.all_tasks() - {asyncio.current_task()}
+        if left:
+            # grpc's own tasks for cancelled calls end a moment later.
+            _, left = await asyncio.wait(left, timeout=5)
         assert not left, f"closing the clients of the page left tasks running: {left}"
 
 
