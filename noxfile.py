@@ -148,7 +148,8 @@ def docs(session: nox.Session) -> None:
     if session.posargs:
         session.run("mkdocs", *(arg.lstrip("-") for arg in session.posargs), env=env)
     else:
-        session.run("mkdocs", "build", "--strict", "--quiet", "--clean", env=env)
+        # Not --quiet: that hides warnings from --strict as well.
+        session.run("mkdocs", "build", "--strict", "--clean", env=env)
 
 
 @nox.session
