@@ -126,14 +126,16 @@ class GatewayServicer:
 
 def _parse(method: BackendMethod, text: str) -> bytes:
     message = method.request()
+    name = message.DESCRIPTOR.full_name
     try:
+        # json_format takes an empty list for an empty message.
+        if text.lstrip().startswith("[") and not name.startswith("google.protobuf."):
+            raise ValueError("expected an object, got a list")
         json_format.Parse(text or "{}", message, descriptor_pool=method.pool)
     except (json_format.Error, ValueError, TypeError, AttributeError, RecursionError) as error:
         # Later lines only list what the message has.
         reason = str(error).partition("\n")[0]
-        raise InvocationError(
-            "INVALID_REQUEST", f"{method.path} takes {message.DESCRIPTOR.full_name}: {reason}"
-        ) from error
+        raise InvocationError("INVALID_REQUEST", f"{method.path} takes {name}: {reason}") from error
     data: bytes = message.SerializeToString()
     return data
 

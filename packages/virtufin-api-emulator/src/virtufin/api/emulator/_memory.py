@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from virtufin.api.emulator._emulator import Emulator
 
@@ -66,7 +67,11 @@ class _Shared:
         """Returns the target when it is running."""
         self._users += 1
         try:
-            return await asyncio.shield(self._target)
+            either: list[asyncio.Future[Any]] = [self._target, self._task]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not self._target.done():
+                await self._task  # Raises what it failed with.
+            return self._target.result()
         except BaseException:
             await self.leave()
             raise
@@ -84,10 +89,7 @@ class _Shared:
             async with Emulator() as emulator:
                 self._target.set_result(emulator.target)
                 await self._unused.wait()
-        except OSError as error:
-            self._target.set_exception(error)
         finally:
-            self._target.cancel()
             self._forget()
 
     def _forget(self) -> None:

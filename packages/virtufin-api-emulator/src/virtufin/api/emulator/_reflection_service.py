@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -132,8 +133,24 @@ class ReflectionServicer:
 
 
 def _file_in(one: DescriptorSet, symbol: str) -> FileDescriptor:
-    file: FileDescriptor = one.pool.FindFileContainingSymbol(symbol)
-    return file
+    """The file that defines a symbol.
+
+    Raises:
+        KeyError: None does.
+    """
+    try:
+        file: FileDescriptor = one.pool.FindFileContainingSymbol(symbol)
+        return file
+    except KeyError:
+        # The pool does not count methods and fields as symbols, the protocol does.
+        parent, _, name = symbol.rpartition(".")
+        file = one.pool.FindFileContainingSymbol(parent)
+        for find in (one.pool.FindServiceByName, one.pool.FindMessageTypeByName):
+            with suppress(KeyError):
+                owner: Any = find(parent)
+                if name in getattr(owner, "methods_by_name", getattr(owner, "fields_by_name", ())):
+                    return file
+        raise
 
 
 def _put(response: Any, files: Iterable[FileDescriptor]) -> None:

@@ -39,9 +39,10 @@ class Service:
     """What the Config service says."""
 
     def __post_init__(self) -> None:
-        for field in ("name", "address"):
-            if not getattr(self, field):
-                raise ValueError(f"a service needs a {field}")
+        if not self.name:
+            raise ValueError("a service needs a name")
+        if not self.address:
+            raise ValueError("a service needs an address")
         object.__setattr__(self, "state_keys", tuple(self.state_keys))
 
     @property
@@ -114,9 +115,6 @@ def _service(entry: Any) -> Service:
     legal = {field.name for field in fields(Service)}
     if unknown := sorted(set(entry) - legal):
         raise ValueError(f"unknown key {unknown[0]!r}; a service has {', '.join(sorted(legal))}")
-    for key in ("name", "address"):
-        if key not in entry:
-            raise ValueError(f"a service needs a {key}")
     for key, value in entry.items():
         if key == "state_keys":
             right = isinstance(value, list) and all(isinstance(item, str) for item in value)
@@ -124,4 +122,4 @@ def _service(entry: Any) -> Service:
             right = isinstance(value, str)
         if not right:
             raise ValueError(f"{key} = {value!r} has the wrong type")
-    return Service(**entry)
+    return Service(**{"name": "", "address": "", **entry})

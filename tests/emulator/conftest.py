@@ -1,0 +1,257 @@
+"""A gateway on a real port, stubs to speak to it, and a backend that does what a test wants."""
+
+import os
+from types import SimpleNamespace
+
+import grpc
+import grpc.aio
+import pytest
+from google.protobuf import (
+    any_pb2,
+    descriptor_pb2,
+    descriptor_pool,
+    duration_pb2,
+    message_factory,
+    text_format,
+    timestamp_pb2,
+)
+from grpc_reflection.v1alpha import reflection
+
+from virtufin.api.emulator import Emulator
+from virtufin.api.protos import (
+    config_pb2_grpc,
+    gateway_pb2,
+    gateway_pb2_grpc,
+    pubsub_pb2_grpc,
+    state_pb2_grpc,
+)
+
+UNIT = float(os.environ.get("VIRTUFIN_TEST_UNIT", "1.0"))
+
+
+@pytest.fixture
+def unit():
+    """Seconds: what every duration in the tests is a multiple of."""
+    return UNIT
+
+
+@pytest.fixture
+async def connect():
+    """Opens channels that are closed after the test."""
+    channels = []
+
+    def open_channel(target, **options):
+        pairs = [("grpc." + name, value) for name, value in options.items()]
+        channel = grpc.aio.insecure_channel(
+            target, options=[("grpc.use_local_subchannel_pool", 1), *pairs]
+        )
+        channels.append(channel)
+        return channel
+
+    yield open_channel
+    for channel in channels:
+        await channel.close()
+
+
+@pytest.fixture
+async def start():
+    """Starts emulators that are stopped after the test."""
+    emulators = []
+
+    async def start_one(**options):
+        emulator = Emulator(**options)
+        emulators.append(emulator)
+        await emulator.start()
+        return emulator
+
+    yield start_one
+    for emulator in emulators:
+        await emulator.stop()
+
+
+@pytest.fixture
+async def gateway(start):
+    """A gateway with the default settings."""
+    return await start()
+
+
+@pytest.fixture
+def stubs_of(connect):
+    """Stubs of all services on a channel of their own: `stubs_of(emulator)`."""
+
+    def stubs(emulator, **options):
+        channel = connect(emulator.target, **options)
+        return SimpleNamespace(
+            channel=channel,
+            gateway=gateway_pb2_grpc.GatewayStub(channel),
+            state=state_pb2_grpc.StateStub(channel),
+            pubsub=pubsub_pb2_grpc.PubsubStub(channel),
+            config=config_pb2_grpc.ConfigStub(channel),
+        )
+
+    return stubs
+
+
+@pytest.fixture
+def stubs(gateway, stubs_of):
+    """Stubs to `gateway`."""
+    return stubs_of(gateway)
+
+
+@pytest.fixture
+def invoke_json():
+    """`await invoke_json(stubs, "orders", "Echo", "{}")` returns the gateway's response."""
+
+    async def invoke(stubs, service, method, request_data="{}", **call):
+        request = gateway_pb2.InvokeJsonRequest(
+            service=service, method=method, request_data=request_data
+        )
+        return await stubs.gateway.InvokeJson(request, **call)
+
+    return invoke
+
+
+@pytest.fixture
+def refused():
+    """`await refused(call)` returns the error a call ended with."""
+
+    async def outcome(call):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call
+        return caught.value
+
+    return outcome
+
+
+PROBE = """
+name: "acme/probe.proto" package: "acme" syntax: "proto3"
+dependency: "google/protobuf/any.proto"
+dependency: "google/protobuf/duration.proto"
+dependency: "google/protobuf/timestamp.proto"
+enum_type {
+  name: "Color" value { name: "COLOR_NONE" number: 0 } value { name: "COLOR_RED" number: 1 }
+}
+message_type { name: "Nothing" }
+message_type {
+  name: "Everything"
+  field { name: "some_text" number: 1 type: TYPE_STRING label: LABEL_OPTIONAL }
+  field { name: "big_number" number: 2 type: TYPE_INT64 label: LABEL_OPTIONAL }
+  field { name: "raw_bytes" number: 3 type: TYPE_BYTES label: LABEL_OPTIONAL }
+  field { name: "color" number: 4 type: TYPE_ENUM type_name: ".acme.Color" label: LABEL_OPTIONAL }
+  field { name: "counts_by_name" number: 5 type: TYPE_MESSAGE label: LABEL_REPEATED
+          type_name: ".acme.Everything.CountsByNameEntry" }
+  field { name: "at" number: 6 type: TYPE_MESSAGE label: LABEL_OPTIONAL
+          type_name: ".google.protobuf.Timestamp" }
+  field { name: "took" number: 7 type: TYPE_MESSAGE label: LABEL_OPTIONAL
+          type_name: ".google.protobuf.Duration" }
+  field { name: "children" number: 8 type: TYPE_MESSAGE label: LABEL_REPEATED
+          type_name: ".acme.Everything" }
+  field { name: "left" number: 9 type: TYPE_STRING label: LABEL_OPTIONAL oneof_index: 0 }
+  field { name: "right" number: 10 type: TYPE_INT32 label: LABEL_OPTIONAL oneof_index: 0 }
+  field { name: "maybe" number: 11 type: TYPE_STRING label: LABEL_OPTIONAL oneof_index: 1
+          proto3_optional: true }
+  field { name: "anything" number: 12 type: TYPE_MESSAGE label: LABEL_OPTIONAL
+          type_name: ".google.protobuf.Any" }
+  oneof_decl { name: "choice" }
+  oneof_decl { name: "_maybe" }
+  nested_type {
+    name: "CountsByNameEntry" options { map_entry: true }
+    field { name: "key" number: 1 type: TYPE_STRING label: LABEL_OPTIONAL }
+    field { name: "value" number: 2 type: TYPE_INT32 label: LABEL_OPTIONAL }
+  }
+}
+service {
+  name: "Probe"
+  method { name: "Echo" input_type: ".acme.Everything" output_type: ".acme.Everything" }
+  method { name: "Watch" input_type: ".acme.Nothing" output_type: ".acme.Everything"
+           server_streaming: true }
+  method { name: "Collect" input_type: ".acme.Nothing" output_type: ".acme.Nothing"
+           client_streaming: true }
+}
+"""
+
+
+@pytest.fixture
+def probe_text():
+    """The descriptor of `acme.Probe` as text, to be changed."""
+    return PROBE
+
+
+class Probe:
+    """A backend `acme.Probe` that echoes; `failures` come first, `answer` replaces the echo."""
+
+    def __init__(self, text=PROBE):
+        file = text_format.Parse(text, descriptor_pb2.FileDescriptorProto())
+        self.pool = descriptor_pool.DescriptorPool()
+        for module in (any_pb2, duration_pb2, timestamp_pb2):
+            self.pool.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
+        self.pool.AddSerializedFile(file.SerializeToString())
+        self.service = f"{file.package}.{file.service[0].name}"
+        self.calls = 0
+        self.metadata = {}
+        self.failures = []
+        self.answer = None
+        self.port = 0
+        self.server = None
+
+    def message(self, name="acme.Everything"):
+        return message_factory.GetMessageClass(self.pool.FindMessageTypeByName(name))
+
+    @property
+    def address(self):
+        return f"127.0.0.1:{self.port}"
+
+    async def start(self, *, reflect=True):
+        self.server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+        handlers = {
+            method.name: grpc.unary_unary_rpc_method_handler(
+                self._echo,
+                request_deserializer=self.message().FromString,
+                response_serializer=lambda message: message.SerializeToString(),
+            )
+            for method in self.pool.FindServiceByName(self.service).methods
+        }
+        self.server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler(self.service, handlers),)
+        )
+        if reflect:
+            # The one of grpcio-reflection, which is v1alpha only.
+            names = [self.service, reflection.SERVICE_NAME]
+            reflection.enable_server_reflection(names, self.server, pool=self.pool)
+        self.port = self.server.add_insecure_port(f"127.0.0.1:{self.port}")
+        await self.server.start()
+        return self
+
+    async def stop(self):
+        if self.server is not None:
+            await self.server.stop(None)
+            self.server = None
+
+    async def _echo(self, request, context):
+        self.calls += 1
+        self.metadata = dict(context.invocation_metadata())
+        if self.failures:
+            await context.abort(self.failures.pop(0), "as the test wants")
+        return request if self.answer is None else await self.answer(request)
+
+
+@pytest.fixture
+async def make_probe():
+    """Starts backends that are stopped after the test: `await make_probe()`."""
+    probes = []
+
+    async def make(text=PROBE, *, port=0, reflect=True):
+        probe = Probe(text)
+        probe.port = port
+        probes.append(probe)
+        return await probe.start(reflect=reflect)
+
+    yield make
+    for probe in probes:
+        await probe.stop()
+
+
+@pytest.fixture
+async def probe(make_probe):
+    """A backend."""
+    return await make_probe()

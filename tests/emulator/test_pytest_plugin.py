@@ -1,0 +1,167 @@
+"""The fixtures that the distribution brings along."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import grpc
+import pytest
+
+from virtufin.api.emulator import InvocationPolicy, Service
+from virtufin.api.protos import gateway_pb2, gateway_pb2_grpc, state_pb2, state_pb2_grpc
+
+GET = state_pb2.GetStateRequest(service="workmanager", key="k")
+
+
+async def test_the_fixture_is_a_gateway(virtufin_emulator, connect):
+    assert virtufin_emulator.target == f"{virtufin_emulator.host}:{virtufin_emulator.port}"
+    stub = gateway_pb2_grpc.GatewayStub(connect(virtufin_emulator.target))
+    assert (await stub.ListServices(gateway_pb2.ListServicesRequest())).services
+
+
+async def test_it_is_a_process_of_its_own(virtufin_emulator):
+    assert virtufin_emulator.pid != os.getpid()
+    assert str(virtufin_emulator.pid) in repr(virtufin_emulator)
+
+
+async def test_its_faults_have_the_same_verbs(virtufin_emulator, stubs_of, refused):
+    state = stubs_of(virtufin_emulator).state
+    virtufin_emulator.faults.fail("State/GetState", grpc.StatusCode.ABORTED, times=2, details="x")
+    error = await refused(state.GetState(GET))
+    assert (error.code(), error.details()) == (grpc.StatusCode.ABORTED, "x")
+    virtufin_emulator.faults.clear()
+    await state.GetState(GET)
+    assert virtufin_emulator.faults.cut_streams("DATA_LOSS") == 0
+    assert virtufin_emulator.faults.open_streams == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"), [(("State/GetStat", "ABORTED"), "State/GetState"), (("*", "X"), "'X'")]
+)
+async def test_a_plan_that_makes_no_sense_is_a_value_error(virtufin_emulator, arguments, named):
+    with pytest.raises(ValueError, match=named):
+        virtufin_emulator.faults.fail(*arguments)
+
+
+async def test_an_unknown_verb_is_a_value_error(virtufin_emulator):
+    with pytest.raises(ValueError, match="dance"):
+        virtufin_emulator.faults.do("dance")
+
+
+@pytest.mark.parametrize("turn", [1, 2])
+async def test_each_test_finds_it_as_new(virtufin_emulator, connect, turn):
+    state = state_pb2_grpc.StateStub(connect(virtufin_emulator.target))
+    assert not (await state.GetState(GET)).etag
+    await state.SaveState(state_pb2.SaveStateRequest(service="workmanager", key="k", value="v"))
+    virtufin_emulator.faults.fail("*", "INTERNAL", times=100)
+
+
+async def test_further_gateways_take_the_emulator_s_arguments(
+    virtufin_emulator_factory, probe, stubs_of, refused
+):
+    gateway = virtufin_emulator_factory(
+        api_keys=["key"],
+        services=[Service("probe", probe.address)],
+        invocation=InvocationPolicy(retries=0),
+    )
+    stub = stubs_of(gateway).gateway
+    request = gateway_pb2.ListServicesRequest()
+    assert list((await stub.ListServices(request, metadata=[("x-api-key", "key")])).services) == [
+        "probe"
+    ]
+    assert (await refused(stub.ListServices(request))).code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+def test_a_wrong_argument_says_what_is_wrong(virtufin_emulator_factory):
+    with pytest.raises(RuntimeError, match="json_names"):
+        virtufin_emulator_factory(json_names="snake")
+    with pytest.raises(RuntimeError, match="iterable"):
+        virtufin_emulator_factory(api_keys="key")
+
+
+def test_a_taken_port_says_so(virtufin_emulator_factory):
+    port = virtufin_emulator_factory().port
+    with pytest.raises(RuntimeError, match="taken"):
+        virtufin_emulator_factory(port=port)
+
+
+def test_stopping_twice_does_no_harm(virtufin_emulator_factory):
+    gateway = virtufin_emulator_factory()
+    gateway.stop()
+    gateway.stop()
+    assert not alive(gateway.pid)
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+SUITE = """
+import os, signal, time
+
+def test_one(virtufin_emulator, virtufin_emulator_factory):
+    print("pid", virtufin_emulator.pid, virtufin_emulator_factory().pid, flush=True)
+    if "SLEEP" in os.environ:
+        time.sleep(60)
+"""
+
+
+@pytest.fixture
+def pytest_run(tmp_path):
+    """Runs a suite that uses the fixtures; returns the run and the processes it has started."""
+    (tmp_path / "test_suite.py").write_text(SUITE)
+
+    def start(**environment):
+        run = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "pytest", "-s", "-p", "no:cacheprovider"),
+                *("-c", os.devnull, "--rootdir", str(tmp_path), str(tmp_path)),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, **environment},
+        )
+        runs.append(run)
+        for line in run.stdout:
+            if "pid" in line.split():
+                return run, [int(word) for word in line.split()[-2:]]
+        raise AssertionError("the suite printed nothing")
+
+    runs = []
+    yield start
+    for run in runs:
+        if run.poll() is None:
+            run.kill()
+        run.wait()
+        run.stdout.close()
+
+
+def gone(pids, seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if not any(alive(pid) for pid in pids):
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def test_the_processes_end_with_the_session(pytest_run, unit):
+    run, pids = pytest_run()
+    assert run.wait(20 * unit) == 0
+    assert gone(pids, 5 * unit)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_the_processes_end_with_an_interrupted_run(pytest_run, unit, number):
+    run, pids = pytest_run(SLEEP="1")
+    assert all(alive(pid) for pid in pids)
+    run.send_signal(number)
+    run.wait(20 * unit)
+    assert gone(pids, 5 * unit)
