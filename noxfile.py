@@ -27,6 +27,13 @@ DISTRIBUTIONS = [
 SOURCES = [f"packages/{name}/src" for name in DISTRIBUTIONS]
 SCRIPTS = ["noxfile.py", "scripts", "scripts/generate_protos"]
 CONSTRAINTS = "requirements/constraints.txt"
+NEEDED = {
+    "protos": DISTRIBUTIONS[:1],
+    "client": DISTRIBUTIONS[:2],
+    "dapr": DISTRIBUTIONS[:3],
+    "emulator": [*DISTRIBUTIONS[:2], "virtufin-api-emulator"],
+}
+"""The distributions that the tests in a folder exercise, dependencies first."""
 COVERED = {"virtufin-api": 95, "virtufin-api-emulator": 95}
 """Branch coverage in per cent below which the checks fail."""
 
@@ -106,31 +113,24 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session(python=OLDEST)
-def lowest(session: nox.Session) -> None:
+@nox.parametrize("folder", list(NEEDED))
+def lowest(session: nox.Session, folder: str) -> None:
     """The tests of each distribution with the oldest versions that it declares."""
-    needs = {
-        "protos": ["virtufin-api-protos"],
-        "client": ["virtufin-api-protos", "virtufin-api"],
-        "emulator": ["virtufin-api-protos", "virtufin-api", "virtufin-api-emulator"],
-        "dapr": ["virtufin-api-protos", "virtufin-api", "virtufin-api-dapr"],
-    }
     wheels = build_wheels(session)
-    for folder, distributions in needs.items():
-        constraints = str(wheels / f"lowest-{folder}.txt")
-        declared = [f"packages/{name}/pyproject.toml" for name in distributions]
-        session.run(
-            "uv", "pip", "compile", "--quiet", *declared, "--python-version", OLDEST,
-            "--resolution", "lowest-direct", "--only-binary", ":all:",
-            "--find-links", str(wheels), "--output-file", constraints,
-            external=True, silent=True,
-        )  # fmt: skip
-        session.run("uv", "venv", "--quiet", "--clear", session.virtualenv.location, external=True)
-        # The tests of the client run against the emulator.
-        extra = ["virtufin-api-emulator"] if folder == "client" else []
-        wanted = [f"{name}[grpc]" if folder == "protos" else name for name in distributions]
-        more = ["--find-links", str(wheels), *wanted, *extra]
-        install_only(session, "test", more=more, constraints=constraints)
-        session.run("pytest", "-m", "not heavy", f"tests/{folder}", *session.posargs)
+    constraints = str(wheels / "lowest.txt")
+    session.run(
+        "uv", "pip", "compile", "--quiet",
+        *(f"packages/{name}/pyproject.toml" for name in NEEDED[folder]),
+        "--python-version", OLDEST, "--resolution", "lowest-direct", "--only-binary", ":all:",
+        "--find-links", str(wheels), "--output-file", constraints,
+        external=True, silent=True,
+    )  # fmt: skip
+    wanted = [f"{name}[grpc]" if folder == "protos" else name for name in NEEDED[folder]]
+    if folder == "client":
+        wanted.append("virtufin-api-emulator")  # what its tests run against
+    more = ["--find-links", str(wheels), *wanted]
+    install_only(session, "test", more=more, constraints=constraints)
+    session.run("pytest", "-m", "not heavy", f"tests/{folder}", *session.posargs)
 
 
 @nox.session
