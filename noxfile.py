@@ -93,7 +93,7 @@ def coverage(session: nox.Session) -> None:
     if session.posargs:
         session.run("pytest", *session.posargs)
         return
-    data = Path(session.create_tmp()) / "coverage"
+    data = Path(session.virtualenv.location) / "coverage"
     shutil.rmtree(data, ignore_errors=True)
     data.mkdir()
     env = {"COVERAGE_FILE": str(data / "data")}
@@ -178,7 +178,7 @@ def lock(session: nox.Session) -> None:
 
 def build_wheels(session: nox.Session) -> Path:
     """Wheels of all distributions in a fresh folder."""
-    folder = Path(session.create_tmp()) / "wheels"
+    folder = Path(session.virtualenv.location) / "wheels"
     shutil.rmtree(folder, ignore_errors=True)
     for name in DISTRIBUTIONS:
         source = f"packages/{name}"
