@@ -22,6 +22,7 @@ from virtufin.api.client import (
 )
 from virtufin.api.emulator import Emulator
 
+NAIVE = datetime.fromisoformat("2026-01-01")
 CIRCULAR = {}
 CIRCULAR["self"] = CIRCULAR
 
@@ -91,7 +92,7 @@ BAD = {
         "32 bits",
     ),
     "extension without a time zone": (
-        lambda c: c.pubsub.publish_async("t", "d", extensions={"at": datetime(2026, 1, 1)}),
+        lambda c: c.pubsub.publish_async("t", "d", extensions={"at": NAIVE}),
         "time zone",
     ),
     "extension of no CloudEvents type": (

@@ -17,7 +17,6 @@ def told(scripted):
 
     async def answer(request, context):
         given.append(context.time_remaining())
-        await asyncio.sleep(0.05 * UNIT)
         return WIRE["State.GetState"].response()
 
     scripted.answer("State.GetState", answer)
@@ -44,6 +43,7 @@ async def test_calls_inside_deadline_share_one_budget(connect, scripted, told):
     client = connect(scripted)
     with deadline(4 * UNIT) as budget:
         await client.get_state_async("workmanager", "k")
+        await asyncio.sleep(0.3 * UNIT)
         await client.get_state_async("workmanager", "k")
         assert budget.remaining() < 4 * UNIT
     assert told[1] < told[0] <= 4 * UNIT

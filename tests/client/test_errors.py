@@ -145,7 +145,7 @@ async def test_a_subscription_reconnects_after_transient_codes_and_fails_on_the_
 
 
 def test_every_code_is_either_transient_or_fatal():
-    assert TRANSIENT | FATAL == set(CODES)
+    assert set(CODES) == TRANSIENT | FATAL
     assert not TRANSIENT & FATAL
 
 

@@ -178,10 +178,9 @@ async def test_what_the_function_raises_reaches_the_caller(client):
         await client.state.update(S, "k", broken)
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["save", "get", "delete", "query", "get_bulk", "delete_bulk", "update"]
-    + ["register_keys", "get_all_state"],
-)
+METHODS = ("save", "get", "delete", "query", "get_bulk", "delete_bulk", "update")
+
+
+@pytest.mark.parametrize("name", [*METHODS, "register_keys", "get_all_state"])
 def test_every_method_exists_with_the_suffix_too(name):
     assert getattr(StateClient, f"{name}_async") is getattr(StateClient, name)

@@ -108,10 +108,10 @@ def about_stream(
     **context: Any,
 ) -> VirtufinError:
     """The error of a subscription, which is also of the class of its cause."""
-    if cause is None:
-        return kind(message, **context)
-    error = _combined(kind, *_kinds_of(cause))(message)
-    error.__dict__.update(cause.__dict__, message=message, **context)
+    kinds = () if cause is None else _kinds_of(cause)
+    error = _combined(kind, *kinds)(message)
+    error.__dict__.update({} if cause is None else cause.__dict__)
+    error.__dict__.update(context, message=message)
     error.__cause__ = cause
     return error
 

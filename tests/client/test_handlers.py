@@ -1,0 +1,288 @@
+"""Subscriptions that call a handler."""
+
+import asyncio
+import threading
+
+import grpc
+import pytest
+
+from tests.client.conftest import UNIT, until
+from virtufin.api.client import (
+    EventHandler,
+    StreamEventHandler,
+    StreamFailedError,
+    StreamInterruptedError,
+    SubscriptionState,
+    UnauthenticatedError,
+)
+from virtufin.api.emulator import Emulator
+
+
+class Collecting:
+    """A handler object that notes what it gets."""
+
+    def __init__(self):
+        self.events = []
+        self.errors = []
+
+    def on_event(self, event):
+        self.events.append(event)
+
+    def on_error(self, error):
+        self.errors.append(error)
+
+
+async def test_a_plain_function_handles_events(client):
+    seen = []
+    await client.subscribe_async_with_handler(seen.append, topics="t")
+    await client.pubsub.publish_async("t", "x")
+    await until(lambda: seen)
+    assert seen[0].data_as_text() == "x"
+
+
+async def test_a_coroutine_function_handles_events(client):
+    seen = []
+
+    async def handler(event):
+        await asyncio.sleep(0)
+        seen.append(event)
+
+    await client.pubsub.subscribe_async_with_handler(handler, topics=["t"])
+    await client.pubsub.publish_async("t", "x")
+    await until(lambda: seen)
+
+
+async def test_an_object_handles_events_and_errors(gateway, client):
+    handler = Collecting()
+    assert isinstance(handler, EventHandler)
+    await client.subscribe_async_with_handler(handler)
+    await client.pubsub.publish_async("t", "x")
+    await until(lambda: handler.events)
+    gateway.faults.cut_streams()
+    await until(lambda: handler.errors)
+    assert isinstance(handler.errors[0], StreamInterruptedError)
+
+
+async def test_an_object_with_coroutine_methods_handles_events_and_errors(gateway, client):
+    seen = []
+
+    class Handler:
+        async def on_event(self, event):
+            seen.append(event)
+
+        async def on_error(self, error):
+            seen.append(error)
+
+    await client.subscribe_async_with_handler(Handler(), topics="t")
+    await client.pubsub.publish_async("t", "x")
+    await until(lambda: seen)
+    gateway.faults.cut_streams()
+    await until(lambda: len(seen) == 2)
+
+
+async def test_stream_event_handler_wraps_functions(gateway, client):
+    events, errors = [], []
+    handler = StreamEventHandler(on_event=events.append, on_error=errors.append)
+    await client.subscribe_async_with_handler(handler, topics="t")
+    await client.pubsub.publish_async("t", "x")
+    await until(lambda: events)
+    gateway.faults.cut_streams()
+    await until(lambda: errors)
+
+
+async def test_the_positional_order_is_services_topics_event_types(client):
+    seen = []
+    await client.subscribe_async_with_handler(seen.append, ["workmanager"], ["t"], ["wanted"])
+    await client.pubsub.publish_async("t", "1", type="wanted")
+    await client.pubsub.publish_async("t", "2", source="urn:com.virtufin.workmanager")
+    await client.pubsub.publish_async(
+        "t", "3", source="urn:com.virtufin.workmanager", type="wanted"
+    )
+    await until(lambda: seen)
+    assert [event.data_as_text() for event in seen] == ["3"]
+
+
+async def test_filters_take_one_text_too(client):
+    seen = []
+    await client.subscribe_async_with_handler(seen.append, services="client", topic="t")
+    await client.pubsub.publish_async("t", "other", source="urn:com.virtufin.other")
+    await client.pubsub.publish_async("t", "mine")
+    await until(lambda: seen)
+    assert [event.data_as_text() for event in seen] == ["mine"]
+
+
+async def test_a_raising_handler_goes_on_with_the_next_thousand_events(client, caplog):
+    handled = []
+    errors = []
+
+    class Handler:
+        def on_event(self, event):
+            handled.append(event)
+            raise LookupError(event.data_as_text())
+
+        def on_error(self, error):
+            errors.append(error)
+
+    handle = await client.subscribe_async_with_handler(Handler(), topics="t")
+    for number in range(1001):
+        await client.pubsub.publish_async("t", str(number))
+    await until(lambda: len(errors) == 1001)
+    assert [str(error) for error in errors] == [f"{number}" for number in range(1001)]
+    assert handle.handler_errors == 1001
+    assert handle.state is SubscriptionState.LIVE
+    assert "handler failed on event" in caplog.text
+
+
+async def test_a_raising_on_error_is_logged_and_goes_on(client, caplog):
+    handled = []
+
+    class Handler:
+        def on_event(self, event):
+            handled.append(event)
+            raise LookupError("event")
+
+        def on_error(self, error):
+            raise LookupError("error")
+
+    await client.subscribe_async_with_handler(Handler(), topics="t")
+    for _ in range(2):
+        await client.pubsub.publish_async("t", "x")
+    await until(lambda: len(handled) == 2)
+    assert "on_error failed" in caplog.text
+
+
+async def test_one_handlers_errors_do_not_touch_another(client):
+    seen = []
+
+    def broken(event):
+        raise LookupError("mine")
+
+    await client.subscribe_async_with_handler(broken, topics="t")
+    await client.subscribe_async_with_handler(seen.append, topics="t")
+    for _ in range(3):
+        await client.pubsub.publish_async("t", "x")
+    await until(lambda: len(seen) == 3)
+
+
+async def test_one_event_at_a_time_keeps_the_order(client):
+    order = []
+
+    async def handler(event):
+        number = int(event.data_as_text())
+        await asyncio.sleep(0.02 * UNIT if number == 0 else 0)
+        order.append(number)
+
+    await client.subscribe_async_with_handler(handler, topics="t")
+    for number in range(5):
+        await client.pubsub.publish_async("t", str(number))
+    await until(lambda: len(order) == 5)
+    assert order == list(range(5))
+
+
+async def test_max_concurrency_bounds_what_runs_at_a_time(client):
+    running = 0
+    highest = 0
+    done = 0
+
+    async def handler(event):
+        nonlocal running, highest, done
+        running += 1
+        highest = max(highest, running)
+        await asyncio.sleep(0.01 * UNIT)
+        running -= 1
+        done += 1
+
+    await client.subscribe_async_with_handler(handler, topics="t", max_concurrency=3)
+    for _ in range(12):
+        await client.pubsub.publish_async("t", "x")
+    await until(lambda: done == 12)
+    assert highest == 3
+
+
+async def test_cancel_ends_the_stream_and_the_handler(gateway, client):
+    began, ended = asyncio.Event(), asyncio.Event()
+
+    async def handler(event):
+        began.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.set()
+
+    handle = await client.subscribe_async_with_handler(handler, topics="t", max_concurrency=2)
+    await client.pubsub.publish_async("t", "x")
+    await began.wait()
+    await handle.cancel()
+    await handle.cancel()
+    assert ended.is_set()
+    assert handle.state is SubscriptionState.CLOSED
+    await handle.wait_closed()
+    await until(lambda: gateway.faults.open_streams == 0)
+
+
+async def test_a_handler_may_cancel_its_own_subscription(client):
+    handles = []
+    seen = []
+
+    async def handler(event):
+        seen.append(event)
+        await handles[0].cancel()
+
+    handles.append(await client.subscribe_async_with_handler(handler, topics="t"))
+    await client.pubsub.publish_async("t", "1")
+    await asyncio.wait_for(handles[0].wait_closed(), 5 * UNIT)
+    assert len(seen) == 1
+
+
+async def test_async_with_cancels_at_its_end(client):
+    async with await client.subscribe_async_with_handler(print, topics="t") as handle:
+        assert handle.confirmed
+        assert handle.stats.attempts == 1
+    assert handle.state is SubscriptionState.CLOSED
+
+
+async def test_a_later_failure_goes_to_on_error_and_wait_closed(connect):
+    handler = Collecting()
+    gateway = Emulator()
+    async with gateway:
+        client = connect(gateway)
+        handle = await client.subscribe_async_with_handler(handler, topics="t")
+        gateway.faults.fail("Pubsub/Subscribe", grpc.StatusCode.UNAUTHENTICATED)
+        gateway.faults.cut_streams()
+        with pytest.raises(UnauthenticatedError):
+            await handle.wait_closed()
+    assert isinstance(handler.errors[-1], StreamFailedError)
+    assert handle.state is SubscriptionState.FAILED
+
+
+async def test_handlers_run_in_the_thread_of_the_loop(client):
+    threads = []
+    await client.subscribe_async_with_handler(
+        lambda event: threads.append(threading.current_thread()), topics="t"
+    )
+    await client.pubsub.publish_async("t", "x")
+    await until(lambda: threads)
+    assert threads == [threading.current_thread()]
+
+
+async def test_ready_of_a_handle_says_whether_the_gateway_confirmed(client):
+    handle = await client.subscribe_async_with_handler(print, topics="t")
+    assert await handle.ready()
+    assert await handle.ready(0.1 * UNIT)
+
+
+async def test_something_awaited_by_a_handler_may_be_cancelled(client):
+    outcomes = []
+
+    async def handler(event):
+        inner = asyncio.create_task(asyncio.sleep(60))
+        inner.cancel()
+        try:
+            await inner
+        except asyncio.CancelledError:
+            outcomes.append("seen")
+
+    await client.subscribe_async_with_handler(handler, topics="t")
+    for _ in range(2):
+        await client.pubsub.publish_async("t", "x")
+    await until(lambda: len(outcomes) == 2)
