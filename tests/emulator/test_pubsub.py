@@ -6,7 +6,7 @@ import grpc
 import pytest
 from google.protobuf.internal import encoder
 
-from virtufin.api.protos import cloudevents_pb2, pubsub_pb2
+from virtufin.api.protos import cloudevents_pb2, pubsub_pb2, pubsub_pb2_grpc
 
 
 @pytest.fixture
@@ -162,14 +162,51 @@ async def test_a_cancelled_stream_frees_its_subscription_at_once(gateway, subscr
     assert not gateway._backend._broker.subscriptions()
 
 
-async def test_a_broken_connection_frees_its_subscription_at_once(gateway, stubs_of, unit):
-    stubs = stubs_of(gateway)
+async def test_a_broken_connection_frees_its_subscriptions_at_once(gateway, relay, connect, unit):
+    stub = pubsub_pb2_grpc.PubsubStub(connect(await relay.start(gateway.port)))
+    streams = []
     for topics in (["a", "b"], []):
-        stream = stubs.pubsub.Subscribe(pubsub_pb2.SubscribeRequest(topics=topics))
-        await stream.initial_metadata()
-    await stubs.channel.close()
+        streams.append(stub.Subscribe(pubsub_pb2.SubscribeRequest(topics=topics)))
+        await streams[-1].initial_metadata()
+    assert gateway.faults.open_streams == 2
+    relay.reset()
     await until(lambda: not gateway._backend._broker.subscriptions(), unit)
     assert not gateway._backend._broker._by_topic
+
+
+@pytest.fixture
+async def relay():
+    """Something between client and gateway that can break connections."""
+    one = Relay()
+    yield one
+    one.reset()
+    one.server.close()
+    await asyncio.gather(*one.pumps, return_exceptions=True)
+    await one.server.wait_closed()
+
+
+class Relay:
+    def __init__(self):
+        self.writers, self.pumps, self.server = [], [], None
+
+    async def start(self, port):
+        async def accept(reader, writer):
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
+            self.writers += [writer, far_writer]
+            for source, sink in ((reader, far_writer), (far_reader, writer)):
+                self.pumps.append(asyncio.ensure_future(self.pump(source, sink)))
+
+        self.server = await asyncio.start_server(accept, "127.0.0.1", 0)
+        return f"127.0.0.1:{self.server.sockets[0].getsockname()[1]}"
+
+    async def pump(self, source, sink):
+        while data := await source.read(65536):
+            sink.write(data)
+            await sink.drain()
+
+    def reset(self):
+        for writer in self.writers:
+            writer.transport.abort()
 
 
 async def test_a_stream_that_does_not_read_holds_up_nobody(publish, subscribe):
