@@ -34,7 +34,7 @@ NEEDED = {
     "emulator": [*DISTRIBUTIONS[:2], "virtufin-api-emulator"],
 }
 """The distributions that the tests in a folder exercise, dependencies first."""
-COVERED = {"virtufin-api": 95, "virtufin-api-emulator": 95}
+COVERED = {"virtufin-api": 95, "virtufin-api-dapr": 95, "virtufin-api-emulator": 95}
 """Branch coverage in per cent below which the checks fail."""
 
 

@@ -36,6 +36,10 @@ def test_an_event_without_data_has_no_data_member():
     assert "data" not in parsed(CloudEvent(id="1", source="s", type="t"))
 
 
+def test_text_without_a_media_type_is_text():
+    assert parsed(CloudEvent(id="1", source="s", type="t", text_data="hello"))["data"] == "hello"
+
+
 def test_every_kind_of_attribute():
     event = CloudEvent(id="1", source="s", type="t", spec_version="1.0")
     moment = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.timezone.utc)

@@ -55,8 +55,6 @@ def _attribute(value: CloudEvent.CloudEventAttributeValue) -> bool | int | str:
 
 
 def _is_json(content_type: object) -> bool:
-    if content_type is None:
-        return True
     media_type = str(content_type).partition(";")[0].strip().lower()
     return media_type.endswith(("/json", "+json"))
 
