@@ -18,6 +18,7 @@ from virtufin.api.client import (
     InvalidInputError,
     RetrySettings,
     StreamFailedError,
+    SubscriptionSettings,
     UnauthenticatedError,
     UnavailableError,
 )
@@ -353,9 +354,9 @@ async def test_a_unix_socket_is_a_gateway_too(tmp_path):
 
 async def test_streams_spread_over_connections_before_a_server_lets_them_wait(connect):
     async with Emulator(max_concurrent_streams=100) as gateway:
-        client = connect(gateway)
+        client = connect(gateway, subscription=SubscriptionSettings(ready_wait=30 * UNIT))
         subscriptions = [client.pubsub.subscribe_async_iter(f"t{n}") for n in range(120)]
-        ready = await asyncio.gather(*(each.ready(20 * UNIT) for each in subscriptions))
+        ready = await asyncio.gather(*(each.ready() for each in subscriptions))
         assert all(ready)
         assert await client.list_services_async()
         await asyncio.gather(*(each.aclose() for each in subscriptions))

@@ -1,6 +1,8 @@
 """Subscriptions that call a handler."""
 
 import asyncio
+import subprocess
+import sys
 import threading
 
 import grpc
@@ -271,18 +273,43 @@ async def test_ready_of_a_handle_says_whether_the_gateway_confirmed(client):
     assert await handle.ready(0.1 * UNIT)
 
 
-async def test_something_awaited_by_a_handler_may_be_cancelled(client):
-    outcomes = []
+@pytest.mark.parametrize("max_concurrency", [1, 2])
+async def test_a_cancellation_that_a_handler_lets_out_is_its_error_and_not_the_end(
+    client, max_concurrency
+):
+    handled, errors = [], []
 
-    async def handler(event):
+    async def on_event(event):
+        handled.append(event)
         inner = asyncio.create_task(asyncio.sleep(60))
         inner.cancel()
-        try:
-            await inner
-        except asyncio.CancelledError:
-            outcomes.append("seen")
+        await inner
 
-    await client.subscribe_async_with_handler(handler, topics="t")
+    handler = StreamEventHandler(on_event=on_event, on_error=errors.append)
+    await client.subscribe_async_with_handler(handler, topics="t", max_concurrency=max_concurrency)
     for _ in range(2):
         await client.pubsub.publish_async("t", "x")
-    await until(lambda: len(outcomes) == 2)
+    await until(lambda: len(errors) == 2)
+    assert all(isinstance(error, asyncio.CancelledError) for error in errors)
+
+
+def test_the_end_of_the_loop_ends_a_handler_that_is_busy():
+    program = """
+import asyncio
+from virtufin.api.client import ApiClient
+async def main():
+    client = ApiClient("memory:")
+    began = asyncio.Event()
+    async def handler(event):
+        began.set()
+        await asyncio.sleep(60)
+    await client.subscribe_async_with_handler(handler, topics="t")
+    await client.pubsub.publish_async("t", "x")
+    await began.wait()
+asyncio.run(main())
+print("ended")
+"""
+    out = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30 * UNIT
+    )
+    assert out.stdout.strip() == "ended"

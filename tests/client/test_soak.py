@@ -78,6 +78,8 @@ def _channels():
 async def test_a_hundred_tasks_get_no_wrong_result_and_leave_nothing(
     virtufin_emulator, connect, caplog, record_property
 ):
+    loop = asyncio.get_running_loop()
+    loop.slow_callback_duration = 10 * UNIT
     seed = random.randrange(2**32)
     record_property("seed", seed)
     others = _channels()
@@ -85,8 +87,6 @@ async def test_a_hundred_tasks_get_no_wrong_result_and_leave_nothing(
     before = asyncio.all_tasks()
     counters = {}
     await clients[0].pubsub.respond("echo", lambda event: event.data_as_json(), max_concurrency=20)
-    loop = asyncio.get_running_loop()
-    loop.slow_callback_duration = 10 * UNIT
     end = loop.time() + SECONDS
     work = (
         _task(client, f"{index}x{task}", end, random.Random(f"{seed}{index}{task}"), counters)

@@ -223,7 +223,7 @@ class HandlerSubscription:
         try:
             await _called(self._on_event, event)
         except asyncio.CancelledError as cancelled:
-            if self._stopping or _task_is_cancelled():
+            if self._stopping or self._transport.closed or _task_is_cancelled():
                 raise
             await self._failed(event, cancelled)
         except Exception as error:  # noqa: BLE001 - a handler's error never ends the stream
@@ -254,11 +254,12 @@ async def _called(function: Callable[[Any], Any], argument: object) -> Any:
 
 
 def _task_is_cancelled() -> bool:
-    """Whether this task is being cancelled, as opposed to something it awaited.
+    """Whether this task is being cancelled, as opposed to something its handler awaited.
 
-    Python 3.10 cannot tell; there the answer is yes, so that no cancellation is swallowed.
+    Python 3.10 cannot tell. Whoever cancels all tasks of a loop has cancelled the reader of the
+    stream too, so that there the consumer ends by the end of the stream.
     """
     task = asyncio.current_task()
     if sys.version_info >= (3, 11):
         return task is not None and task.cancelling() > 0
-    return True
+    return False
