@@ -34,7 +34,8 @@ def environment(tools: Path) -> dict[str, str]:
     path = [folder for folder in env.get("PATH", "").split(os.pathsep) if folder != shims]
     env["PATH"] = os.pathsep.join([str(tools / "bin"), *path, *interpreters()])
     env["UV_PYTHON_DOWNLOADS"] = "never"
-    env["UV_BUILD_CONSTRAINT"] = str(ROOT / "requirements/constraints.txt")
+    # Relative to the clone, where nox runs: uv splits this one at spaces.
+    env["UV_BUILD_CONSTRAINT"] = "requirements/constraints.txt"
     if index := env.get("PIP_INDEX_URL"):
         env.setdefault("UV_DEFAULT_INDEX", index)
     for name in ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "PYENV_VERSION", "PYTEST_ADDOPTS"):
