@@ -4,6 +4,7 @@ import asyncio
 import time
 
 import pytest
+import trustme
 from blockbuster import BlockingError, blockbuster_ctx
 
 from tests.client.conftest import UNIT, until
@@ -19,7 +20,7 @@ def no_blocking():
 
 async def test_the_detector_sees_a_blocking_call():
     with blockbuster_ctx(), pytest.raises(BlockingError):
-        time.sleep(0.01)
+        time.sleep(0.01)  # noqa: ASYNC251 - what is to be seen
 
 
 async def test_a_clients_life_blocks_nothing(gateway, connect, no_blocking):
@@ -45,7 +46,7 @@ async def test_opening_and_closing_in_memory_blocks_nothing(no_blocking):
 
 async def test_certificates_are_read_in_a_thread(tmp_path, no_blocking):
     path = tmp_path / "ca.pem"
-    await asyncio.to_thread(path.write_text, "no certificate")
+    await asyncio.to_thread(trustme.CA().cert_pem.write_to_path, path)
     async with ApiClient("127.0.0.1", 1, tls=TlsSettings(ca=path)) as client:
         with pytest.raises(UnavailableError):
             await client.list_services_async(timeout=5 * UNIT)

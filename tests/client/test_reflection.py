@@ -66,6 +66,9 @@ async def serve():
                         answer = await answer(context)
                     if answer is None:
                         return
+                    if isinstance(answer, bytes):
+                        yield answer
+                        continue
                     yield reflection_pb2.ServerReflectionResponse(**answer)
 
             return grpc.stream_stream_rpc_method_handler(
@@ -112,13 +115,7 @@ async def test_v1_is_asked_first_and_kept(serve):
 async def test_v1alpha_is_asked_where_v1_is_missing_and_then_kept(serve):
     server = await serve({"acme.Base": reply(file(BASE))}, services=[V1ALPHA])
     await server.client.files("acme.Base")
-    assert server.client._services == [V1ALPHA]
-
-
-async def test_a_server_without_reflection_says_so(serve):
-    server = await serve({}, services=["acme.Other"])
-    with pytest.raises(ReflectionUnsupportedError):
-        await server.client.list_services()
+    assert server.client._services == (V1ALPHA,)
 
 
 async def test_imported_files_are_fetched_and_come_first(serve):
@@ -280,6 +277,23 @@ async def test_bytes_that_are_no_file_are_an_error(serve):
     server = await serve({"acme.Base": garbage})
     with pytest.raises(InvalidDescriptorsError, match="cannot be read"):
         await server.client.files("acme.Base")
+
+
+async def garbage(context):
+    return b"\xff\xff"
+
+
+async def test_a_response_that_is_none_is_an_error(serve):
+    server = await serve({"acme.Base": garbage})
+    with pytest.raises(InvalidDescriptorsError, match="cannot be read"):
+        await server.client.files("acme.Base")
+
+
+async def test_a_server_without_reflection_says_so_every_time(serve):
+    server = await serve({}, services=["acme.Other"])
+    for _ in range(200):
+        with pytest.raises(ReflectionUnsupportedError):
+            await server.client.list_services()
 
 
 async def test_files_that_import_each_other_are_an_error_not_an_endless_loop(serve):

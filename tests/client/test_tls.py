@@ -93,6 +93,18 @@ async def test_mutual_tls_shows_the_clients_certificate(authority, serve):
         assert await client.list_services_async() == ["over-tls"]
 
 
+@pytest.mark.parametrize("name", ["ca", "certificate"])
+async def test_what_is_no_pem_is_named(name, tmp_path):
+    path = tmp_path / "other.txt"
+    path.write_text("no certificate")
+    for value in (path, b"no certificate"):
+        tls = TlsSettings(**{name: value}, **({"key": b"-----BEGIN "} if name != "ca" else {}))
+        client = ApiClient("localhost", tls=tls)
+        with pytest.raises(InvalidInputError, match=f"TlsSettings.{name}.*no PEM"):
+            await client.list_services_async()
+        await client.close()
+
+
 async def test_a_file_that_cannot_be_read_is_named_and_nothing_is_stuck(tmp_path):
     client = ApiClient("localhost", tls=TlsSettings(ca=tmp_path / "ca.pem"))
     for _ in range(2):

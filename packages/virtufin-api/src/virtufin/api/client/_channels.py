@@ -75,7 +75,7 @@ def read_credentials(tls: TlsSettings) -> grpc.ChannelCredentials:
     """Makes credentials; reads files, so it belongs in a thread.
 
     Raises:
-        InvalidInputError: A file cannot be read.
+        InvalidInputError: A file cannot be read, or what is given is not PEM.
     """
     return grpc.ssl_channel_credentials(
         root_certificates=_pem("ca", tls.ca),
@@ -85,12 +85,21 @@ def read_credentials(tls: TlsSettings) -> grpc.ChannelCredentials:
 
 
 def _pem(name: str, source: bytes | str | Path | None) -> bytes | None:
-    if source is None or isinstance(source, bytes):
-        return source
-    try:
-        return Path(source).read_bytes()
-    except OSError as error:
-        raise InvalidInputError(f"TlsSettings.{name}: cannot read {source}: {error}") from None
+    if source is None:
+        return None
+    where = f"TlsSettings.{name}"
+    if isinstance(source, bytes):
+        pem = source
+    else:
+        where += f", file {source}"
+        try:
+            pem = Path(source).read_bytes()
+        except OSError as error:
+            raise InvalidInputError(f"{where}: cannot be read: {error.strerror}") from None
+    # gRPC itself only logs it, and some versions then never connect.
+    if b"-----BEGIN " not in pem:
+        raise InvalidInputError(f"{where}: holds no PEM block (-----BEGIN ...)")
+    return pem
 
 
 class StreamSlot:

@@ -6,9 +6,9 @@ are used here on a channel of grpc.aio. v1 has the same messages under another s
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import suppress
-from typing import Any, TypeVar
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -30,7 +30,6 @@ V1 = "grpc.reflection.v1.ServerReflection"
 V1ALPHA = "grpc.reflection.v1alpha.ServerReflection"
 DEFAULT_TIMEOUT = 5.0
 
-_T = TypeVar("_T")
 _WELL_KNOWN = {
     module.DESCRIPTOR.name: module.DESCRIPTOR.serialized_pb
     for module in (
@@ -98,7 +97,7 @@ class ReflectionClient:
         self._channel = channel
         self._timeout = timeout
         self._metadata = tuple(metadata)
-        self._services = [V1, V1ALPHA]
+        self._services: tuple[str, ...] = (V1, V1ALPHA)
 
     async def list_services(self) -> list[str]:
         """Full names of all services of the server.
@@ -106,7 +105,10 @@ class ReflectionClient:
         Raises:
             ReflectionError: One of its subclasses, see there.
         """
-        return await self._converse(_list_services)
+        response = await self._ask(self._deadline(), list_services="")
+        if response.HasField("error_response"):
+            raise _refusal(response.error_response, "the list of services")
+        return [service.name for service in response.list_services_response.service]
 
     async def files(self, *symbols: str) -> list[descriptor_pb2.FileDescriptorProto]:
         """The files that define `symbols`, with all they import, imported files first.
@@ -114,15 +116,20 @@ class ReflectionClient:
         Raises:
             ReflectionError: One of its subclasses, see there.
         """
-
-        async def fetch(call: Any) -> list[descriptor_pb2.FileDescriptorProto]:
-            known: dict[str, descriptor_pb2.FileDescriptorProto] = {}
-            for symbol in symbols:
-                _add(known, await _files_of_symbol(call, symbol))
-            await _complete(call, known)
-            return _imports_first(known)
-
-        return await self._converse(fetch)
+        deadline = self._deadline()
+        known: dict[str, descriptor_pb2.FileDescriptorProto] = {}
+        for symbol in symbols:
+            response = await self._ask(deadline, file_containing_symbol=symbol)
+            if response.HasField("error_response"):
+                raise _refusal(response.error_response, symbol)
+            _add(known, response.file_descriptor_response.file_descriptor_proto)
+        while missing := _missing(known):
+            for name in missing:
+                if name not in known:
+                    _add(known, await self._file_named(name, deadline))
+                if name not in known:
+                    raise InvalidDescriptorsError(f"asked for {name!r}, got another file")
+        return _imports_first(known)
 
     async def pool(self, *symbols: str) -> descriptor_pool.DescriptorPool:
         """A descriptor pool of its own with `symbols` and all they need.
@@ -132,35 +139,55 @@ class ReflectionClient:
         """
         return build_pool(await self.files(*symbols))
 
-    async def _converse(self, talk: Callable[[Any], Awaitable[_T]]) -> _T:
-        unimplemented: Exception | None = None
-        for service in tuple(self._services):
+    async def _file_named(self, name: str, deadline: float) -> list[bytes]:
+        """A file by name; a server that lacks it is helped out."""
+        response = await self._ask(deadline, file_by_filename=name)
+        if not response.HasField("error_response"):
+            return list(response.file_descriptor_response.file_descriptor_proto)
+        if name in _WELL_KNOWN:
+            return [_WELL_KNOWN[name]]
+        error = _refusal(response.error_response, name)
+        if isinstance(error, SymbolNotFoundError):
+            # Many servers leave out files that only define options. An empty file stands in: where
+            # something of it was needed after all, building the pool says so.
+            return [descriptor_pb2.FileDescriptorProto(name=name).SerializeToString()]
+        raise error
+
+    def _deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self._timeout
+
+    async def _ask(self, deadline: float, **question: str) -> Any:
+        """The response to one question, from the version of the service that the server has."""
+        request = reflection_pb2.ServerReflectionRequest(**question).SerializeToString()
+        for service in self._services:
             try:
-                result = await self._converse_with(service, talk)
+                reply = await self._call(service, request, deadline)
             except grpc.aio.AioRpcError as error:
                 if error.code() is grpc.StatusCode.UNIMPLEMENTED:
-                    unimplemented = error
                     continue
                 raise ReflectionUnavailableError(error.code(), error.details() or "") from error
+            self._services = (service,)
+            try:
+                return reflection_pb2.ServerReflectionResponse.FromString(reply)
             except DecodeError as error:
-                raise InvalidDescriptorsError(f"the reply cannot be read: {error}") from error
-            self._services = [service]
-            return result
-        raise ReflectionUnsupportedError("the server offers no reflection") from unimplemented
+                raise InvalidDescriptorsError(f"the response cannot be read: {error}") from error
+        raise ReflectionUnsupportedError("the server offers no reflection")
 
-    async def _converse_with(self, service: str, talk: Callable[[Any], Awaitable[_T]]) -> _T:
-        open_stream = self._channel.stream_stream(
-            f"/{service}/ServerReflectionInfo",
-            request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
-            response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
-        )
-        call = open_stream(timeout=self._timeout, metadata=self._metadata)
+    async def _call(self, service: str, request: bytes, deadline: float) -> bytes:
+        # The method streams both ways, but a stream with one request looks the same, and leaves
+        # out a race: where a server without the service refuses before the first write, grpc.aio
+        # often reports INTERNAL instead of UNIMPLEMENTED (https://github.com/grpc/grpc/issues/36066).
+        ask: Any = self._channel.unary_stream(f"/{service}/ServerReflectionInfo")
+        left = deadline - asyncio.get_running_loop().time()
+        call = ask(request, timeout=max(left, 0.0), metadata=self._metadata)
         try:
-            result = await talk(call)
-            await call.done_writing()
-            return result
+            reply = await call.read()
         finally:
             call.cancel()
+        if reply is grpc.aio.EOF:
+            raise InvalidDescriptorsError("the reflection stream ended without an answer")
+        data: bytes = reply
+        return data
 
 
 def build_pool(
@@ -181,30 +208,6 @@ def build_pool(
     return pool
 
 
-async def _ask(call: Any, **question: str) -> Any:
-    """One request and its response on an open stream."""
-    # Suppressed: the stream has ended then, and reading says how.
-    with suppress(grpc.aio.UsageError):
-        await call.write(reflection_pb2.ServerReflectionRequest(**question))
-    response = await call.read()
-    if response is grpc.aio.EOF:
-        # A stream that ends in an error raises from here.
-        await _raise_for_status(call)
-        raise InvalidDescriptorsError("the reflection stream ended without an answer")
-    return response
-
-
-async def _raise_for_status(call: Any) -> None:
-    code = await call.code()
-    if code is not grpc.StatusCode.OK:
-        raise grpc.aio.AioRpcError(
-            code,
-            await call.initial_metadata(),
-            await call.trailing_metadata(),
-            await call.details(),
-        )
-
-
 def _refusal(error: Any, symbol: str) -> ReflectionError:
     """What an error response inside the stream means."""
     for code in grpc.StatusCode:
@@ -217,48 +220,19 @@ def _refusal(error: Any, symbol: str) -> ReflectionError:
     return ReflectionUnavailableError(code, error.error_message)
 
 
-async def _list_services(call: Any) -> list[str]:
-    response = await _ask(call, list_services="")
-    if response.HasField("error_response"):
-        raise _refusal(response.error_response, "the list of services")
-    return [service.name for service in response.list_services_response.service]
-
-
-async def _files_of_symbol(call: Any, symbol: str) -> list[bytes]:
-    response = await _ask(call, file_containing_symbol=symbol)
-    if response.HasField("error_response"):
-        raise _refusal(response.error_response, symbol)
-    return list(response.file_descriptor_response.file_descriptor_proto)
-
-
-async def _file_named(call: Any, name: str) -> list[bytes]:
-    """A file by name; servers that lack one of its imports are helped out."""
-    response = await _ask(call, file_by_filename=name)
-    if not response.HasField("error_response"):
-        return list(response.file_descriptor_response.file_descriptor_proto)
-    if name in _WELL_KNOWN:
-        return [_WELL_KNOWN[name]]
-    error = _refusal(response.error_response, name)
-    if isinstance(error, SymbolNotFoundError):
-        # Many servers leave out files that only define options. An empty file stands in: where
-        # something of it was needed after all, building the pool says so.
-        return [descriptor_pb2.FileDescriptorProto(name=name).SerializeToString()]
-    raise error
-
-
 def _add(known: dict[str, descriptor_pb2.FileDescriptorProto], files: Iterable[bytes]) -> None:
     for data in files:
-        file = descriptor_pb2.FileDescriptorProto.FromString(data)
+        try:
+            file = descriptor_pb2.FileDescriptorProto.FromString(data)
+        except DecodeError as error:
+            raise InvalidDescriptorsError(f"a file descriptor cannot be read: {error}") from error
         known.setdefault(file.name, file)
 
 
-async def _complete(call: Any, known: dict[str, descriptor_pb2.FileDescriptorProto]) -> None:
-    """Fetches what the known files import, and what these import, until nothing is missing."""
-    while missing := {name for file in known.values() for name in file.dependency} - set(known):
-        for name in sorted(missing - set(known)):
-            _add(known, await _file_named(call, name))
-            if name not in known:
-                raise InvalidDescriptorsError(f"asked for {name!r}, the server sent another file")
+def _missing(known: Mapping[str, descriptor_pb2.FileDescriptorProto]) -> list[str]:
+    """What the known files import and nobody has sent."""
+    imported = {name for file in known.values() for name in file.dependency}
+    return sorted(imported - set(known))
 
 
 def _imports_first(

@@ -96,13 +96,18 @@ class Subscription:
     async def __anext__(self) -> PubsubEvent:
         """The next event."""
         self._start()
+        stream = self._stream
         try:
             while True:
-                item = await self._stream.next()
+                item = await stream.next()
                 if isinstance(item, PubsubEvent):
                     return item
         except Ended:
             raise StopAsyncIteration from None
+        except asyncio.CancelledError:
+            # Letting go of a subscription ends it, so the traceback must not hold it.
+            del self
+            raise
 
     async def __aenter__(self) -> Subscription:
         """Starts the subscription and waits until it is ready, 2 s at most."""
