@@ -160,7 +160,7 @@ async def test_a_streaming_method_is_unsupported(stubs, invoke_json, method):
 async def test_a_backend_s_failure_is_told_in_band(echo, probe, code, status):
     probe.failures = [code]
     response = await echo({})
-    assert (response.success, response.status) == (False, status)
+    assert (response.success, response.status) == (False, status), response.message
     assert f"{code.name}: as the test wants" in response.message
 
 

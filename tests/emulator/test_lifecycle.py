@@ -202,6 +202,7 @@ async def test_calls_of_a_connection_can_be_limited(start, stubs_of, unit):
     [
         ({"json_names": "snake"}, "json_names"),
         ({"port": 70000}, "port"),
+        ({"host": ""}, "host"),
         ({"services": [Service("a", "x:1"), Service("a", "y:1")]}, "'a'"),
         ({"services": [Service("a", "sample:nothing")]}, "nothing"),
     ],

@@ -45,6 +45,22 @@ async def test_methods_of_a_backend_that_is_down_are_unavailable(gateway_stub, p
     assert (await refused(call)).code() is grpc.StatusCode.UNAVAILABLE
 
 
+@pytest.mark.parametrize("reflect", [True, False])
+async def test_a_backend_without_description_is_no_failure_of_the_gateway(
+    start, stubs_of, make_probe, refused, reflect
+):
+    backend = await make_probe(reflect=reflect)
+    missing = "acme.Other" if reflect else ""
+    services = [Service("probe", backend.address, grpc_service=missing)]
+    stub = stubs_of(await start(services=services)).gateway
+    code = grpc.StatusCode.NOT_FOUND if reflect else grpc.StatusCode.FAILED_PRECONDITION
+    for call in (
+        stub.ListMethods(gateway_pb2.ListMethodsRequest(service="probe")),
+        stub.GetMethodSchema(gateway_pb2.GetMethodSchemaRequest(service="probe", method="Echo")),
+    ):
+        assert (await refused(call)).code() is code
+
+
 async def test_a_schema_is_of_the_input_unless_asked_otherwise(schema):
     found = await schema("Watch")
     assert (found.schema_type, found.input_type_name) == ("input", "acme.Nothing")

@@ -17,14 +17,24 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from virtufin.api.emulator._emulator import Emulator
     from virtufin.api.emulator._policy import InvocationPolicy
+    from virtufin.api.emulator._process import EmulatorProcess
     from virtufin.api.emulator._services import SAMPLES, Service
     from virtufin.api.emulator.faults import Faults
 
 __version__ = "0.2.0"
-__all__ = ["SAMPLES", "Emulator", "Faults", "InvocationPolicy", "Service", "__version__"]
+__all__ = [
+    "SAMPLES",
+    "Emulator",
+    "EmulatorProcess",
+    "Faults",
+    "InvocationPolicy",
+    "Service",
+    "__version__",
+]
 
 _HOMES = {
     "Emulator": "_emulator",
+    "EmulatorProcess": "_process",
     "Faults": "faults",
     "InvocationPolicy": "_policy",
     "SAMPLES": "_services",

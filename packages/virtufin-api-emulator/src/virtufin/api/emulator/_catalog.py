@@ -14,7 +14,6 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.descriptor_pool import DescriptorPool
 
 from virtufin.api.client._reflection import (
-    InvalidDescriptorsError,
     ReflectionClient,
     ReflectionError,
     ReflectionUnavailableError,
@@ -160,7 +159,7 @@ class Catalog:
         try:
             return (await self.describe(service)).descriptors
         except RefusedError as error:
-            _log.warning("reflection leaves out backend %s: %s", service.name, error)
+            _log.warning("left out: %s", error)
             return None
 
     def _fresh(self, service: Service) -> Description | None:
@@ -175,7 +174,7 @@ class Catalog:
             names = [service.grpc_service] if service.grpc_service else await _own(client)
             pool = await client.pool(*names)
         except ReflectionError as error:
-            raise RefusedError(_code(error), f"backend {service.name}: {error}") from error
+            raise _refusal(service, error) from error
         methods: dict[str, BackendMethod] = {}
         for name in names:
             for descriptor in pool.FindServiceByName(name).methods:
@@ -192,13 +191,13 @@ async def _own(client: ReflectionClient) -> list[str]:
     return [name for name in names if not name.startswith(_INFRASTRUCTURE)]
 
 
-def _code(error: ReflectionError) -> grpc.StatusCode:
+def _refusal(service: Service, error: ReflectionError) -> RefusedError:
+    """What a backend's failed reflection means for a call to it."""
+    code, details = grpc.StatusCode.INTERNAL, str(error)
     if isinstance(error, ReflectionUnavailableError):
-        return error.code
-    if isinstance(error, ReflectionUnsupportedError):
-        return grpc.StatusCode.UNIMPLEMENTED
-    if isinstance(error, SymbolNotFoundError):
-        return grpc.StatusCode.NOT_FOUND
-    if isinstance(error, InvalidDescriptorsError):
-        return grpc.StatusCode.INTERNAL
-    return grpc.StatusCode.UNKNOWN
+        code, details = error.code, error.details
+    elif isinstance(error, ReflectionUnsupportedError):
+        code = grpc.StatusCode.UNIMPLEMENTED
+    elif isinstance(error, SymbolNotFoundError):
+        code = grpc.StatusCode.NOT_FOUND
+    return RefusedError(code, f"reflection of backend {service.name}: {details}")

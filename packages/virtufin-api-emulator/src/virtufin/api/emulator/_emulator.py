@@ -101,6 +101,8 @@ class Emulator:
             raise TypeError("api_keys is an iterable of keys, not one text")
         if json_names not in ("camel", "proto"):
             raise ValueError(f"json_names is 'camel' or 'proto', got {json_names!r}")
+        if not host:
+            raise ValueError("host must not be empty")
         if not 0 <= port <= 65535:
             raise ValueError(f"port is a number from 0 to 65535, got {port}")
         self._host = host

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import grpc
@@ -20,6 +21,12 @@ from virtufin.api.emulator._services import Service
 
 # Headers of the transport, and the key to this gateway; everything else is forwarded.
 _KEPT_BACK = {HEADER, "user-agent", "te", "content-type", "host"}
+
+# UNIMPLEMENTED would say that this gateway lacks the call, UNAUTHENTICATED that its key is wrong.
+_OWN_STATUS = {
+    grpc.StatusCode.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.UNIMPLEMENTED: grpc.StatusCode.FAILED_PRECONDITION,
+}
 
 
 class GatewayServicer:
@@ -62,7 +69,8 @@ class GatewayServicer:
         return self._wire["Gateway.ListServices"].response(services=self._registry.names())
 
     async def list_methods(self, request: Any, context: Any) -> Any:
-        description = await self._catalog.describe(self._service(request.service))
+        with _told_by_status():
+            description = await self._catalog.describe(self._service(request.service))
         return self._wire["Gateway.ListMethods"].response(
             methods=[method_info(method.descriptor) for method in description.methods.values()]
         )
@@ -71,7 +79,8 @@ class GatewayServicer:
         schema_type = request.type or "input"
         if schema_type not in ("input", "output"):
             raise invalid(f"type is 'input' or 'output', got {schema_type!r}")
-        method = await self._catalog.method(self._service(request.service), request.method)
+        with _told_by_status():
+            method = await self._catalog.method(self._service(request.service), request.method)
         if method is None:
             raise RefusedError(
                 grpc.StatusCode.NOT_FOUND, f"{request.service} has no method {request.method!r}"
@@ -122,6 +131,16 @@ class GatewayServicer:
             raise InvocationError(
                 "INTERNAL", f"the reply of {method.path} does not fit its descriptor: {error}"
             ) from error
+
+
+@contextmanager
+def _told_by_status() -> Iterator[None]:
+    """Turns a backend's status into one that cannot be mistaken for this gateway's own."""
+    try:
+        yield
+    except RefusedError as error:
+        code = _OWN_STATUS.get(error.code, grpc.StatusCode.UNAVAILABLE)
+        raise RefusedError(code, error.details) from error
 
 
 def _parse(method: BackendMethod, text: str) -> bytes:

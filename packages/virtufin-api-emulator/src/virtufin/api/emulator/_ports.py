@@ -19,7 +19,7 @@ SERVER_OPTIONS = (
 )
 """What every server here has."""
 
-_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
+_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 async def listen(server: grpc.aio.Server, host: str, port: int) -> int:
@@ -52,7 +52,7 @@ async def _check(host: str, port: int) -> None:
     # gRPC itself only says that it failed, and writes its own lines to stderr.
     loop = asyncio.get_running_loop()
     try:
-        found = await loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM)
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except socket.gaierror as error:
         raise OSError(errno.EADDRNOTAVAIL, f"cannot listen on {host!r}: {error.strerror}") from None
     free, failure = False, None

@@ -24,7 +24,17 @@ _CALL_TIMEOUT = 10.0
 
 
 class EmulatorProcess:
-    """A running emulator; ended by `stop`, or when this process ends in whatever way."""
+    """An emulator in a process of its own, for synchronous code; what the pytest fixtures give.
+
+    Ended by `stop`, by the end of its `with` block, or when this process ends in whatever way.
+
+    Example:
+        >>> from virtufin.api.emulator import EmulatorProcess
+        >>> with EmulatorProcess(api_keys=["secret"]) as gateway:
+        ...     gateway.faults.fail("State/GetState", "UNAVAILABLE")
+        ...     gateway.host
+        '127.0.0.1'
+    """
 
     def __init__(self, **options: Any) -> None:
         """Starts it and waits until it listens.
