@@ -112,6 +112,13 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", "-m", "not heavy", *session.posargs)
 
 
+@nox.session
+def latest(session: nox.Session) -> None:
+    """The tests with the newest versions of everything; not in the pipeline, as it can change."""
+    install(session, "test", constraints=None)
+    session.run("pytest", "-m", "not heavy", *session.posargs)
+
+
 @nox.session(python=OLDEST)
 @nox.parametrize("folder", list(NEEDED))
 def lowest(session: nox.Session, folder: str) -> None:
