@@ -15,7 +15,8 @@ from virtufin.api.client._data import to_json
 from virtufin.api.client._failures import as_kind
 from virtufin.api.client._replies import accepted
 from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven
-from virtufin.api.client._transport import Transport, expired
+from virtufin.api.client._statuses import expired
+from virtufin.api.client._transport import Transport
 from virtufin.api.client._wire import Wire
 from virtufin.api.client.errors import (
     AbortedError,

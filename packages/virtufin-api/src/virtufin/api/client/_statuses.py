@@ -7,8 +7,9 @@ from typing import Any
 import grpc
 from grpc import aio
 
+from virtufin.api.client._deadline import Budget
 from virtufin.api.client._failures import Metadata, from_status
-from virtufin.api.client.errors import VirtufinError
+from virtufin.api.client.errors import CallCancelledError, VirtufinError
 
 _HINTS = {
     grpc.StatusCode.UNAVAILABLE: "is a gateway running there, and is it the native gRPC port?",
@@ -46,3 +47,25 @@ def from_rpc_error(error: aio.AioRpcError, secret: str | None, **context: Any) -
 def redact(text: str, secret: str | None) -> str:
     """The text without the secret."""
     return text.replace(secret, _REDACTED) if secret else text
+
+
+def expired(budget: Budget, **context: Any) -> VirtufinError:
+    """The error of a call whose time was up before it was sent."""
+    total = budget.total or 0.0
+    return from_status(
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        f"nothing was left of the deadline ({total:.3g} s) when the call was to be sent",
+        details="deadline exceeded before the call was sent",
+        **context,
+    )
+
+
+def cancelled_elsewhere(context: dict[str, Any]) -> VirtufinError:
+    """The error of a call that neither its task nor this client cancelled."""
+    return from_status(
+        grpc.StatusCode.CANCELLED,
+        "the call was cancelled by the owner of the channel",
+        details="cancelled by the owner of the channel",
+        kind=CallCancelledError,
+        **context,
+    )

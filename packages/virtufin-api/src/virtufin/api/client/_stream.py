@@ -18,11 +18,12 @@ import grpc
 
 from virtufin.api.client._backoff import delays
 from virtufin.api.client._buffer import Buffer
+from virtufin.api.client._calls import Stream
 from virtufin.api.client._failures import about_stream
 from virtufin.api.client._method import Method
 from virtufin.api.client._settings import ReconnectSettings, SubscriptionSettings
 from virtufin.api.client._states import SubscriptionState, SubscriptionStats
-from virtufin.api.client._transport import Stream, Transport
+from virtufin.api.client._transport import Transport
 from virtufin.api.client.errors import (
     ClientClosedError,
     StreamFailedError,
