@@ -109,14 +109,22 @@ async def test_closing_ends_an_iteration_normally(gateway, client):
     assert await task == [b"one"]
 
 
-async def test_a_handler_may_close_the_client(gateway, client):
+@pytest.mark.parametrize("max_concurrency", [1, 2])
+async def test_a_handler_may_close_the_client(gateway, client, max_concurrency):
+    closed = asyncio.Event()
+
     async def handler(event):
         await client.close()
+        closed.set()
 
-    handle = await client.subscribe_async_with_handler(handler, topics="t")
+    handle = await client.subscribe_async_with_handler(
+        handler, topics="t", max_concurrency=max_concurrency
+    )
     await client.pubsub.publish_async("t", "stop")
+    await asyncio.wait_for(closed.wait(), 5 * UNIT)
     await asyncio.wait_for(handle.wait_closed(), 5 * UNIT)
     assert client.closed
+    assert handle.handler_errors == 0
 
 
 async def test_an_api_key_function_is_asked_at_every_call(connect):

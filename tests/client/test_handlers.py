@@ -234,6 +234,27 @@ async def test_a_handler_may_cancel_its_own_subscription(client):
     await client.pubsub.publish_async("t", "1")
     await asyncio.wait_for(handles[0].wait_closed(), 5 * UNIT)
     assert len(seen) == 1
+    assert handles[0].handler_errors == 0
+
+
+async def test_closing_the_client_cancels_a_busy_handler_without_an_error(client, caplog):
+    began = asyncio.Event()
+    outcomes = []
+
+    async def handler(event):
+        began.set()
+        try:
+            await client.pubsub.publish_with_result_async("nobody", "d", "r")
+        except BaseException as error:
+            outcomes.append(type(error))
+            raise
+
+    await client.subscribe_async_with_handler(handler, topics="t", max_concurrency=2)
+    await client.pubsub.publish_async("t", "x")
+    await began.wait()
+    await client.close()
+    assert outcomes == [asyncio.CancelledError]
+    assert "handler failed" not in caplog.text
 
 
 async def test_async_with_cancels_at_its_end(client):

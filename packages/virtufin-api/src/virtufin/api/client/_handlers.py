@@ -162,7 +162,8 @@ class HandlerSubscription:
             if task is not current:
                 task.cancel()
         others = {self._task, *self._running} - {current}
-        await asyncio.wait(others, timeout=_CLOSE_WAIT)
+        if others:
+            await asyncio.wait(others, timeout=_CLOSE_WAIT)
 
     async def wait_closed(self) -> None:
         """Waits for the end.
@@ -206,8 +207,6 @@ class HandlerSubscription:
                 await asyncio.wait(self._running)
         finally:
             self._stream.stop()
-            for task in self._running:
-                task.cancel()
 
     async def _dispatch(self, event: PubsubEvent) -> None:
         if self._limit == 1:

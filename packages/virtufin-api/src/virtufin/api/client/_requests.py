@@ -75,6 +75,7 @@ class ReplyRouter:
                     f"{reply_topic!r} within {budget.total:.3g} s",
                     details="no reply within the timeout",
                     topic=reply_topic,
+                    peer=self._transport.peer,
                 )
             return with_reply.result()
         finally:

@@ -174,12 +174,12 @@ class Transport:
         await asyncio.shield(self._closing)
 
     async def _close(self, caller: asyncio.Task[Any] | None) -> None:
-        for call in list(self._calls):
-            call.cancel()
         # A handler may close the client: its own task is left to end by itself.
         tasks = self._tasks - {caller} if caller is not None else set(self._tasks)
         for task in tasks:
             task.cancel()
+        for call in list(self._calls):
+            call.cancel()
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=_CLOSE_WAIT)
             for task in late:

@@ -163,7 +163,7 @@ class PubsubEvent:
             "ce-specversion": event.spec_version,
             "ce-type": event.type,
         }
-        for name, attribute in event.attributes.items():
+        for name, attribute in sorted(event.attributes.items()):
             pairs[f"ce-{name}" if name in CONTEXT else name] = text_of(attribute)
         return pairs
 
