@@ -18,6 +18,7 @@ nox.options.tags = ["quick"]
 
 SUPPORTED = ["3.10", "3.11", "3.12", "3.13"]
 OLDEST = SUPPORTED[0]
+HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 DISTRIBUTIONS = [
     "virtufin-api-protos",
     "virtufin-api",
@@ -110,6 +111,12 @@ def tests(session: nox.Session) -> None:
     """The tests on each supported Python."""
     install(session, "test")
     session.run("pytest", "-m", "not heavy", *session.posargs)
+
+
+@nox.session(python=[version for version in SUPPORTED if version != HERE])
+def others(session: nox.Session) -> None:
+    """The tests on each supported Python but this one, on which `coverage` runs them."""
+    tests(session)
 
 
 @nox.session
