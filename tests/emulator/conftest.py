@@ -189,6 +189,7 @@ class Probe:
         self.service = f"{file.package}.{file.service[0].name}"
         self.calls = 0
         self.metadata = {}
+        self.time_left = None
         self.failures = []
         self.answer = None
         self.port = 0
@@ -230,6 +231,7 @@ class Probe:
     async def _echo(self, request, context):
         self.calls += 1
         self.metadata = dict(context.invocation_metadata())
+        self.time_left = context.time_remaining()
         if self.failures:
             await context.abort(self.failures.pop(0), "as the test wants")
         return request if self.answer is None else await self.answer(request)

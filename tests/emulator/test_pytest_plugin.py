@@ -111,6 +111,14 @@ def test_one(virtufin_emulator, virtufin_emulator_factory):
         time.sleep(60)
 """
 
+# Whatever runs these tests in the background may have had SIGINT ignored.
+RUN = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+import pytest
+sys.exit(pytest.main())
+"""
+
 
 @pytest.fixture
 def pytest_run(tmp_path):
@@ -120,7 +128,7 @@ def pytest_run(tmp_path):
     def start(**environment):
         run = subprocess.Popen(
             [
-                *(sys.executable, "-m", "pytest", "-s", "-p", "no:cacheprovider"),
+                *(sys.executable, "-c", RUN, "-s", "-p", "no:cacheprovider"),
                 *("-c", os.devnull, "--rootdir", str(tmp_path), str(tmp_path)),
             ],
             stdout=subprocess.PIPE,

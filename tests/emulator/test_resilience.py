@@ -88,6 +88,16 @@ async def test_retries_stop_at_the_limit(stubs_with, probe, invoke_json, unit):
     assert probe.calls == 2
 
 
+async def test_the_backend_is_told_the_limit_or_the_caller_s_shorter_deadline(
+    stubs_with, probe, invoke_json, unit
+):
+    stubs = await stubs_with()
+    await invoke_json(stubs, "probe", "Echo")
+    assert 20 < probe.time_left <= 30
+    await invoke_json(stubs, "probe", "Echo", timeout=10 * unit)
+    assert probe.time_left <= 10 * unit
+
+
 async def test_the_caller_s_own_deadline_reaches_the_backend(
     stubs_with, probe, invoke_json, refused, unit
 ):
