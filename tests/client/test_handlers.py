@@ -182,22 +182,25 @@ async def test_one_event_at_a_time_keeps_the_order(client):
 
 
 async def test_max_concurrency_bounds_what_runs_at_a_time(client):
-    running = 0
-    highest = 0
-    done = 0
+    running, highest, done = 0, 0, 0
+    release = asyncio.Semaphore(0)
 
     async def handler(event):
         nonlocal running, highest, done
         running += 1
         highest = max(highest, running)
-        await asyncio.sleep(0.01 * UNIT)
+        await release.acquire()
         running -= 1
         done += 1
 
-    await client.subscribe_async_with_handler(handler, topics="t", max_concurrency=3)
+    handle = await client.subscribe_async_with_handler(handler, topics="t", max_concurrency=3)
     for _ in range(12):
         await client.pubsub.publish_async("t", "x")
-    await until(lambda: done == 12)
+    await until(lambda: handle.stats.received == 12)
+    await until(lambda: running == 3)
+    for finished in range(12):
+        release.release()
+        await until(lambda finished=finished: done == finished + 1)
     assert highest == 3
 
 
