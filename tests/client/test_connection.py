@@ -7,6 +7,7 @@ import socket
 
 import grpc
 import pytest
+from google.protobuf.empty_pb2 import Empty
 from grpc import aio
 
 from tests.client.conftest import UNIT
@@ -21,6 +22,7 @@ from virtufin.api.client import (
     UnauthenticatedError,
     UnavailableError,
 )
+from virtufin.api.client._method import Method
 from virtufin.api.emulator import Emulator
 
 
@@ -42,6 +44,29 @@ async def test_connect_waits_for_a_gateway_that_starts_later(connect):
 
 async def test_connect_accepts_a_gateway_without_health_service(scripted, connect):
     await connect(scripted).connect()
+
+
+async def test_connect_waits_for_a_gateway_that_does_not_serve_yet(scripted, connect):
+    answers = [b"\x08\x02", b"\x08\x01"]
+    health = Method("grpc.health.v1.Health", "Check", Empty, Empty)
+
+    async def check(request, context):
+        return answers.pop(0)
+
+    scripted.methods[health.path] = (health, check)
+    await connect(scripted).connect()
+    assert answers == []
+
+
+async def test_connect_says_that_the_gateway_is_not_serving(scripted, connect):
+    health = Method("grpc.health.v1.Health", "Check", Empty, Empty)
+
+    async def check(request, context):
+        return b"\x08\x02"
+
+    scripted.methods[health.path] = (health, check)
+    with pytest.raises(UnavailableError, match="not serving"):
+        await connect(scripted).connect(timeout=0.3 * UNIT)
 
 
 async def test_connect_raises_what_it_saw_last_when_nobody_answers():

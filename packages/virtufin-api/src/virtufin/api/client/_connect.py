@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+import grpc
 from google.protobuf.empty_pb2 import Empty
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 from virtufin.api.client._backoff import delays
+from virtufin.api.client._failures import from_status
 from virtufin.api.client._method import Method
 from virtufin.api.client._sentinel import NotGiven
 from virtufin.api.client._transport import Transport
@@ -17,13 +20,17 @@ from virtufin.api.client.errors import (
 )
 
 _ONE_TRY = 5.0
+# HealthCheckResponse of grpc.health.v1: field 1, `status`.
+_STATUS_FIELD = 1
+_NOT_SERVING = 2
 
 
 async def wait_for_gateway(transport: Transport, timeout: float | NotGiven | None) -> None:
     """Asks the gateway's health service until it answers.
 
     Raises:
-        UnavailableError: It did not within the timeout; the last failure is told.
+        UnavailableError: It did not, or not as serving, within the timeout; the last failure is
+            told.
         VirtufinError: It answered with an error that waiting will not change.
     """
     budget = transport.budget(timeout)
@@ -31,8 +38,15 @@ async def wait_for_gateway(transport: Transport, timeout: float | NotGiven | Non
     waits = delays(0.05, 1.0, 2.0, 0.5)
     while True:
         try:
-            await transport.unary(check, Empty(), timeout=budget.at_most(_ONE_TRY))
-            return
+            health = await transport.unary(check, Empty(), timeout=budget.at_most(_ONE_TRY))
+            if _is_serving(health):
+                return
+            raise from_status(
+                grpc.StatusCode.UNAVAILABLE,
+                "the gateway answers that it is not serving",
+                peer=transport.peer,
+                method=check.full_name,
+            )
         except UnsupportedError:
             return
         except (UnavailableError, DeadlineExceededError):
@@ -41,3 +55,9 @@ async def wait_for_gateway(transport: Transport, timeout: float | NotGiven | Non
             if left is not None and left <= wait:
                 raise
             await asyncio.sleep(wait)
+
+
+def _is_serving(health: Empty) -> bool:
+    fields = UnknownFieldSet(health)
+    said = [(fields[index].field_number, fields[index].data) for index in range(len(fields))]
+    return (_STATUS_FIELD, _NOT_SERVING) not in said

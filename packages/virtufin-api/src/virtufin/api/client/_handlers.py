@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Protocol, runtime_checkable
 
 from virtufin.api.client._buffer import Ended
+from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven
 from virtufin.api.client._settings import timeout_or_none
 from virtufin.api.client._states import SubscriptionState, SubscriptionStats
 from virtufin.api.client._stream import EventStream
@@ -141,17 +142,19 @@ class HandlerSubscription:
         """How many times the handler raised."""
         return self._errors
 
-    async def ready(self, timeout: float | None = None) -> bool:
+    async def ready(self, timeout: float | NotGiven | None = NOT_GIVEN) -> bool:
         """Waits until events published from now on arrive; returns whether that is confirmed.
 
         Args:
-            timeout: Seconds; None means 2 s (`SubscriptionSettings.ready_wait`).
+            timeout: Seconds; not given means 2 s (`SubscriptionSettings.ready_wait`), None no
+                limit.
 
         Raises:
             VirtufinError: The subscription has failed for good.
         """
-        wait = timeout_or_none(timeout)
-        return await self._stream.live(self._ready_wait if wait is None else wait)
+        if isinstance(timeout, NotGiven):
+            return await self._stream.live(self._ready_wait)
+        return await self._stream.live(timeout_or_none(timeout))
 
     async def cancel(self) -> None:
         """Ends the subscription and waits for the handler, which is cancelled. Idempotent."""

@@ -355,7 +355,7 @@ class PubsubClient:
 
     async def _ready(self, handle: HandlerSubscription, timeout: float | NotGiven | None) -> None:
         try:
-            await handle.ready(None if isinstance(timeout, NotGiven) else timeout)
+            await handle.ready(timeout)
         except BaseException:
             await handle.cancel()
             raise

@@ -63,6 +63,11 @@ FATAL = frozenset(
 )
 """Codes that end a subscription: trying again would not change the answer."""
 
+UNDECIDED = frozenset(
+    {SubscriptionState.NEW, SubscriptionState.CONNECTING, SubscriptionState.RECONNECTING}
+)
+ENDED = frozenset({SubscriptionState.CLOSED, SubscriptionState.FAILED})
+
 Item = PubsubEvent | VirtufinError
 
 
@@ -151,17 +156,7 @@ class EventStream:
         Raises:
             VirtufinError: The stream has failed.
         """
-        until = None if timeout is None else time.monotonic() + timeout
-        waiting = (
-            SubscriptionState.NEW,
-            SubscriptionState.CONNECTING,
-            SubscriptionState.RECONNECTING,
-        )
-        while self._state in waiting:
-            left = None if until is None else until - time.monotonic()
-            if left is not None and left <= 0:
-                break
-            await self._change(left)
+        await self._leaves(UNDECIDED, timeout)
         if self.failure is not None:
             raise self.failure
         return self.confirmed
@@ -185,10 +180,11 @@ class EventStream:
         else:
             self._task.cancel()
 
-    async def ended(self) -> None:
-        """Waits for the end."""
-        while not self._state.ended:
-            await self._change(None)
+    async def ended(self, timeout: float | None = None) -> None:
+        """Waits for the end, `timeout` seconds at most; a stream that takes longer is logged."""
+        await self._leaves(frozenset(SubscriptionState) - ENDED, timeout)
+        if not self._state.ended:
+            logger.warning("a subscription did not end within %.0f s", timeout)
 
     # The reader
 
@@ -339,11 +335,16 @@ class EventStream:
         if changed is not None and not changed.done():
             changed.set_result(None)
 
-    async def _change(self, timeout: float | None) -> None:
-        """Waits for the next change of state, or until the time is up."""
-        if self._changed is None:
-            self._changed = asyncio.get_running_loop().create_future()
-        await asyncio.wait((self._changed,), timeout=timeout)
+    async def _leaves(self, states: frozenset[SubscriptionState], timeout: float | None) -> None:
+        """Waits until the state is none of these, or until the time is up."""
+        until = None if timeout is None else time.monotonic() + timeout
+        while self._state in states:
+            left = None if until is None else until - time.monotonic()
+            if left is not None and left <= 0:
+                return
+            if self._changed is None:
+                self._changed = asyncio.get_running_loop().create_future()
+            await asyncio.wait((self._changed,), timeout=left)
 
 
 class _Presumption:

@@ -59,7 +59,8 @@ class Subscription:
         """Waits until events published from now on arrive.
 
         Args:
-            timeout: Seconds; not given means 2 s (`SubscriptionSettings.ready_wait`).
+            timeout: Seconds; not given means 2 s (`SubscriptionSettings.ready_wait`), None no
+                limit.
 
         Returns:
             Whether the gateway has confirmed the stream. False means that it did not within the
@@ -86,7 +87,7 @@ class Subscription:
     async def aclose(self) -> None:
         """Ends the subscription. What was received can still be iterated. Idempotent."""
         self._stream.stop()
-        await asyncio.wait_for(self._stream.ended(), _CLOSE_WAIT)
+        await self._stream.ended(_CLOSE_WAIT)
 
     def __aiter__(self) -> Subscription:
         """Starts the subscription."""
