@@ -61,6 +61,29 @@ async def scripted():
         yield server
 
 
+class Hanging:
+    """A method of the gateway that begins and does not end by itself."""
+
+    def __init__(self):
+        self.began = asyncio.Event()
+        self.ended = asyncio.Event()
+
+    async def serve(self, request, context):
+        self.began.set()
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            self.ended.set()
+
+
+@pytest.fixture
+def hanging(scripted):
+    """GetState of the scripted gateway hangs."""
+    method = Hanging()
+    scripted.answer("State.GetState", method.serve)
+    return method
+
+
 async def until(condition, what="the condition"):
     """Waits until a condition holds, looking at every turn of the loop."""
     loop = asyncio.get_running_loop()

@@ -90,33 +90,19 @@ async def test_close_twice_is_no_error(gateway, client):
     assert client.closed
 
 
-async def test_a_call_in_flight_fails_when_the_client_is_closed(scripted, connect):
-    began = asyncio.Event()
-
-    async def slow(request, context):
-        began.set()
-        await asyncio.sleep(60)
-
-    scripted.answer("State.GetState", slow)
+async def test_a_call_in_flight_fails_when_the_client_is_closed(scripted, connect, hanging):
     client = connect(scripted)
     task = asyncio.create_task(client.get_state_async("workmanager", "k"))
-    await began.wait()
+    await hanging.began.wait()
     await client.close()
     with pytest.raises(ClientClosedError, match="during the call"):
         await task
 
 
-async def test_a_task_cancelled_while_the_client_closes_is_cancelled(scripted, connect):
-    began = asyncio.Event()
-
-    async def slow(request, context):
-        began.set()
-        await asyncio.sleep(60)
-
-    scripted.answer("State.GetState", slow)
+async def test_a_task_cancelled_while_the_client_closes_is_cancelled(scripted, connect, hanging):
     client = connect(scripted)
     task = asyncio.create_task(client.get_state_async("workmanager", "k"))
-    await began.wait()
+    await hanging.began.wait()
     task.cancel()
     await client.close()
     with pytest.raises(asyncio.CancelledError):
@@ -233,18 +219,11 @@ async def test_a_borrowed_channel_is_used_and_left_open(gateway):
             assert await client.list_services_async()
 
 
-async def test_a_borrowed_channel_closed_by_its_owner_cancels_nobodys_task(scripted):
-    began = asyncio.Event()
-
-    async def slow(request, context):
-        began.set()
-        await asyncio.sleep(60)
-
-    scripted.answer("State.GetState", slow)
+async def test_a_borrowed_channel_closed_by_its_owner_cancels_nobodys_task(scripted, hanging):
     channel = aio.insecure_channel(f"{scripted.host}:{scripted.port}")
     async with ApiClient(channel=channel) as client:
         task = asyncio.create_task(client.get_state_async("workmanager", "k"))
-        await began.wait()
+        await hanging.began.wait()
         await channel.close()
         with pytest.raises(CallCancelledError):
             await task
@@ -304,24 +283,14 @@ async def test_what_an_interceptor_raises_reaches_the_caller(gateway, connect):
     gc.collect()
 
 
-async def test_a_call_behind_an_interceptor_is_cancelled_with_its_task(scripted, connect):
-    began, ended = asyncio.Event(), asyncio.Event()
-
-    async def slow(request, context):
-        began.set()
-        try:
-            await asyncio.sleep(60)
-        finally:
-            ended.set()
-
-    scripted.answer("State.GetState", slow)
+async def test_a_call_behind_an_interceptor_is_cancelled_with_its_task(scripted, connect, hanging):
     client = connect(scripted, interceptors=[Recording()])
     task = asyncio.create_task(client.get_state_async("workmanager", "k"))
-    await began.wait()
+    await hanging.began.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await asyncio.wait_for(ended.wait(), 5 * UNIT)
+    await asyncio.wait_for(hanging.ended.wait(), 5 * UNIT)
 
 
 async def test_a_call_that_only_reads_is_tried_again(gateway, client):

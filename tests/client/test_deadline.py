@@ -114,41 +114,21 @@ async def test_a_handler_does_not_inherit_the_deadline_of_the_subscribing_call(g
     await asyncio.wait_for(handled.wait(), 5 * UNIT)
 
 
-async def test_a_surrounding_timeout_cancels_the_call_on_the_wire(connect, scripted):
-    began, ended = asyncio.Event(), asyncio.Event()
-
-    async def slow(request, context):
-        began.set()
-        try:
-            await asyncio.sleep(60)
-        finally:
-            ended.set()
-
-    scripted.answer("State.GetState", slow)
+async def test_a_surrounding_timeout_cancels_the_call_on_the_wire(connect, scripted, hanging):
     client = connect(scripted)
     with pytest.raises(asyncio.TimeoutError):
         await asyncio.wait_for(client.get_state_async("workmanager", "k"), 0.2 * UNIT)
-    assert began.is_set()
-    await asyncio.wait_for(ended.wait(), 5 * UNIT)
+    assert hanging.began.is_set()
+    await asyncio.wait_for(hanging.ended.wait(), 5 * UNIT)
 
 
-async def test_cancelling_the_task_raises_its_cancellation(connect, scripted):
-    began, ended = asyncio.Event(), asyncio.Event()
-
-    async def slow(request, context):
-        began.set()
-        try:
-            await asyncio.sleep(60)
-        finally:
-            ended.set()
-
-    scripted.answer("State.GetState", slow)
+async def test_cancelling_the_task_raises_its_cancellation(connect, scripted, hanging):
     task = asyncio.create_task(connect(scripted).get_state_async("workmanager", "k"))
-    await began.wait()
+    await hanging.began.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await asyncio.wait_for(ended.wait(), 5 * UNIT)
+    await asyncio.wait_for(hanging.ended.wait(), 5 * UNIT)
 
 
 async def test_waiting_for_a_rotated_key_counts_against_the_deadline(connect, scripted, told):

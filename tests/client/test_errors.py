@@ -241,11 +241,7 @@ async def test_an_abort_without_etag_is_no_conflict(scripted, connect):
     assert not isinstance(caught.value, ConflictError)
 
 
-async def test_a_timeout_is_what_old_and_new_code_catches(scripted, connect):
-    async def slow(request, context):
-        await asyncio.sleep(60)
-
-    scripted.answer("State.GetState", slow)
+async def test_a_timeout_is_what_old_and_new_code_catches(scripted, connect, hanging):
     with pytest.raises(DeadlineExceededError) as caught:
         await connect(scripted).state.get("workmanager", "k", timeout=0.05 * UNIT)
     assert isinstance(caught.value, TimeoutError)

@@ -12,9 +12,7 @@ from types import TracebackType
 from typing import Any, Protocol, runtime_checkable
 
 from virtufin.api.client._buffer import Ended
-from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven
-from virtufin.api.client._settings import timeout_or_none
-from virtufin.api.client._states import SubscriptionState, SubscriptionStats
+from virtufin.api.client._handle import StreamHandle
 from virtufin.api.client._stream import EventStream
 from virtufin.api.client._transport import Transport
 from virtufin.api.client.errors import InvalidInputError, VirtufinError
@@ -89,7 +87,7 @@ def callbacks(handler: object) -> tuple[OnEvent, OnError | None]:
     )
 
 
-class HandlerSubscription:
+class HandlerSubscription(StreamHandle):
     """The handle of a handler's subscription.
 
     The subscription lives until `cancel()`, the end of the client, or a failure; the handle itself
@@ -104,18 +102,16 @@ class HandlerSubscription:
         wanted: Filter,
         *,
         max_concurrency: int,
-        ready_wait: float,
     ) -> None:
+        super().__init__(stream)
         if not isinstance(max_concurrency, int) or isinstance(max_concurrency, bool):
             raise InvalidInputError(f"max_concurrency must be a whole number: {max_concurrency!r}")
         if max_concurrency < 1:
             raise InvalidInputError(f"max_concurrency must be at least 1, not {max_concurrency}")
         self._transport = transport
-        self._stream = stream
         self._on_event, self._on_error = callbacks(handler)
         self._wanted = wanted
         self._limit = max_concurrency
-        self._ready_wait = ready_wait
         self._running: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._errors = 0
@@ -123,38 +119,9 @@ class HandlerSubscription:
         self._task = transport.spawn(self._consume(), "virtufin-handler")
 
     @property
-    def state(self) -> SubscriptionState:
-        """Where the subscription is in its life."""
-        return self._stream.state
-
-    @property
-    def confirmed(self) -> bool:
-        """Whether the gateway has answered on the current stream."""
-        return self._stream.confirmed
-
-    @property
-    def stats(self) -> SubscriptionStats:
-        """Counters, as they are now."""
-        return self._stream.stats
-
-    @property
     def handler_errors(self) -> int:
         """How many times the handler raised."""
         return self._errors
-
-    async def ready(self, timeout: float | NotGiven | None = NOT_GIVEN) -> bool:
-        """Waits until events published from now on arrive; returns whether that is confirmed.
-
-        Args:
-            timeout: Seconds; not given means 2 s (`SubscriptionSettings.ready_wait`), None no
-                limit.
-
-        Raises:
-            VirtufinError: The subscription has failed for good.
-        """
-        if isinstance(timeout, NotGiven):
-            return await self._stream.live(self._ready_wait)
-        return await self._stream.live(timeout_or_none(timeout))
 
     async def cancel(self) -> None:
         """Ends the subscription and waits for the handler, which is cancelled. Idempotent."""
@@ -169,15 +136,13 @@ class HandlerSubscription:
             await asyncio.wait(others, timeout=_CLOSE_WAIT)
 
     async def wait_closed(self) -> None:
-        """Waits for the end.
+        """Waits for the end, and until the handler is done.
 
         Raises:
             VirtufinError: It ended by failing (`StreamFailedError`).
         """
         await asyncio.wait((self._task,))
-        await self._stream.ended()
-        if self._stream.failure is not None:
-            raise self._stream.failure
+        await super().wait_closed()
 
     async def __aenter__(self) -> HandlerSubscription:
         """Returns the handle."""

@@ -125,7 +125,7 @@ class PubsubClient:
             InvalidInputError: A topic is no text, or empty.
         """
         stream = self._stream(_topics(topics, topic))
-        return Subscription(stream, self._settings.ready_wait)
+        return Subscription(stream)
 
     async def subscribe_async(
         self,
@@ -350,7 +350,6 @@ class PubsubClient:
             handler,
             wanted,
             max_concurrency=max_concurrency,
-            ready_wait=self._settings.ready_wait,
         )
 
     async def _ready(self, handle: HandlerSubscription, timeout: float | NotGiven | None) -> None:

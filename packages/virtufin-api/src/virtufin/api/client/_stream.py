@@ -127,6 +127,11 @@ class EventStream:
             attempts=self._attempts,
         )
 
+    @property
+    def ready_wait(self) -> float:
+        """Seconds that waiting for the stream to be live takes by default."""
+        return self._settings.ready_wait
+
     def carries(self, topic: str) -> bool:
         """Whether events of that topic come over this stream."""
         return not self.topics or topic in self.topics

@@ -6,16 +6,15 @@ import asyncio
 from types import TracebackType
 
 from virtufin.api.client._buffer import Ended
+from virtufin.api.client._handle import StreamHandle
 from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven
-from virtufin.api.client._settings import timeout_or_none
-from virtufin.api.client._states import SubscriptionState, SubscriptionStats
 from virtufin.api.client._stream import EventStream
 from virtufin.api.client.events import PubsubEvent
 
 _CLOSE_WAIT = 5.0
 
 
-class Subscription:
+class Subscription(StreamHandle):
     """Events of some topics, for as long as you iterate.
 
     Connects at the first use: iteration, `ready()` or `async with`. Reconnects after an
@@ -30,59 +29,14 @@ class Subscription:
         ...             print(event.topic, event.data_as_text())
     """
 
-    def __init__(self, stream: EventStream, ready_wait: float) -> None:
-        self._stream = stream
-        self._ready_wait = ready_wait
+    def __init__(self, stream: EventStream) -> None:
+        super().__init__(stream)
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    @property
-    def topics(self) -> tuple[str, ...]:
-        """The topics asked for; empty means what the gateway makes of no topics."""
-        return self._stream.topics
-
-    @property
-    def state(self) -> SubscriptionState:
-        """Where the subscription is in its life."""
-        return self._stream.state
-
-    @property
-    def confirmed(self) -> bool:
-        """Whether the gateway has answered on the current stream."""
-        return self._stream.confirmed
-
-    @property
-    def stats(self) -> SubscriptionStats:
-        """Counters, as they are now."""
-        return self._stream.stats
-
     async def ready(self, timeout: float | NotGiven | None = NOT_GIVEN) -> bool:
-        """Waits until events published from now on arrive.
-
-        Args:
-            timeout: Seconds; not given means 2 s (`SubscriptionSettings.ready_wait`), None no
-                limit.
-
-        Returns:
-            Whether the gateway has confirmed the stream. False means that it did not within the
-            wait: some gateways answer with the first event only, or it is not reachable yet.
-
-        Raises:
-            VirtufinError: The subscription has failed for good.
-        """
+        """Connects where that has not been done; see `StreamHandle.ready`."""
         self._start()
-        if isinstance(timeout, NotGiven):
-            return await self._stream.live(self._ready_wait)
-        return await self._stream.live(timeout_or_none(timeout))
-
-    async def wait_closed(self) -> None:
-        """Waits for the end.
-
-        Raises:
-            VirtufinError: It ended by failing (`StreamFailedError`).
-        """
-        await self._stream.ended()
-        if self._stream.failure is not None:
-            raise self._stream.failure
+        return await super().ready(timeout)
 
     async def aclose(self) -> None:
         """Ends the subscription. What was received can still be iterated. Idempotent."""
