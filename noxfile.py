@@ -169,10 +169,16 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def demo(session: nox.Session) -> None:
     """Runs every example of the documentation against an emulator."""
-    more = [item for name in DISTRIBUTIONS for item in ("-e", f"packages/{name}")]
-    session.install("--quiet", "-c", CONSTRAINTS, *more)
+    install(session)
     # Long enough for the demo to end its own processes after Ctrl-C.
     session.run("python", "scripts/_demo.py", *session.posargs, interrupt_timeout=15)
+
+
+@nox.session
+def benchmarks(session: nox.Session) -> None:
+    """What the client costs over bare stubs, as ratios of paired runs; nothing fails by them."""
+    install(session)
+    session.run("python", "benchmarks/run.py", *session.posargs)
 
 
 @nox.session(venv_backend="none")

@@ -121,7 +121,8 @@ async def test_closing_ends_an_iteration_normally(gateway, client):
 
 
 @pytest.mark.parametrize("max_concurrency", [1, 2])
-async def test_a_handler_may_close_the_client(gateway, client, max_concurrency):
+async def test_a_handler_may_close_the_client(gateway, connect, max_concurrency):
+    client, other = connect(gateway), connect(gateway)
     closed = asyncio.Event()
 
     async def handler(event):
@@ -131,7 +132,7 @@ async def test_a_handler_may_close_the_client(gateway, client, max_concurrency):
     handle = await client.subscribe_async_with_handler(
         handler, topics="t", max_concurrency=max_concurrency
     )
-    await client.pubsub.publish_async("t", "stop")
+    await other.pubsub.publish_async("t", "stop")
     await asyncio.wait_for(closed.wait(), 5 * UNIT)
     await asyncio.wait_for(handle.wait_closed(), 5 * UNIT)
     assert client.closed
