@@ -122,6 +122,14 @@ def test_the_default_address_is_dapr_s():
     assert "127.0.0.1:50001" in repr(DaprPublisher())
 
 
+async def test_the_token_never_shows_in_an_error(sidecar):
+    sidecar.failure = (grpc.StatusCode.UNAUTHENTICATED, "wrong token s3cr3t")
+    async with DaprPublisher(address=sidecar.address, api_token="s3cr3t") as publisher:
+        with pytest.raises(errors.UnauthenticatedError, match="DAPR_API_TOKEN") as caught:
+            await publisher.publish_async("t", "x")
+    assert "s3cr3t" not in f"{caught.value} {caught.value.details()} {caught.value!r}"
+
+
 async def test_without_a_token_none_is_sent(sidecar, publisher):
     await publisher.publish_async("t", 1)
     assert "dapr-api-token" not in sidecar.metadata[0]

@@ -19,6 +19,7 @@ from virtufin.api.client._settings import (
     RetrySettings,
     SubscriptionSettings,
     TlsSettings,
+    checked_api_key,
     timeout_or_none,
 )
 from virtufin.api.client._transport import Transport
@@ -68,7 +69,8 @@ def transport(
         api_token = os.environ.get("DAPR_API_TOKEN") or None
     settings = ClientSettings(
         target=endpoint.endpoint,
-        api_key=None,
+        api_key=None if api_token is None else checked_api_key(api_token, "api_token"),
+        api_key_header="dapr-api-token",
         tls=TlsSettings() if endpoint.tls else None,
         timeout=timeout_or_none(timeout),
         keepalive=_KEEPALIVE,
@@ -76,7 +78,7 @@ def transport(
         reconnect=ReconnectSettings(),
         subscription=SubscriptionSettings(),
         max_message_bytes=_MAX_MESSAGE_BYTES,
-        metadata=() if api_token is None else (("dapr-api-token", _checked(api_token)),),
+        metadata=(),
         interceptors=(),
         source=source,
     )
@@ -99,10 +101,3 @@ def _endpoint(address: str) -> Any:
         return GrpcEndpoint(address)
     except ValueError as error:
         raise InvalidInputError(f"the sidecar's address {address!r} is none: {error}") from None
-
-
-def _checked(api_token: object) -> str:
-    printable = isinstance(api_token, str) and all(" " < c <= "~" for c in api_token)
-    if not isinstance(api_token, str) or not api_token or not printable:
-        raise InvalidInputError("api_token must be printable ASCII without spaces, not empty")
-    return api_token

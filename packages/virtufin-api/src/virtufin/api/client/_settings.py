@@ -143,6 +143,8 @@ class ClientSettings:
     source: str
     memory: str | None = None
     """Name behind `memory:`, None for a gateway on the network."""
+    api_key_header: str = "x-api-key"
+    """Metadata key under which the API key travels."""
 
 
 def positive(name: str, value: float) -> float:
@@ -247,17 +249,17 @@ def resolve_api_key(api_key: ApiKey | NotGiven | None) -> ApiKey | None:
     return checked_api_key(api_key)
 
 
-def checked_api_key(api_key: object) -> str:
-    """Returns an API key that can travel in a header.
+def checked_api_key(api_key: object, what: str = "api_key") -> str:
+    """Returns an API key or token that can travel in a header; `what` names it in the error.
 
     Raises:
         InvalidInputError: It is no text, empty, or holds characters a header cannot.
     """
     if not isinstance(api_key, str):
-        raise InvalidInputError(f"api_key must be text or a function, not {type(api_key).__name__}")
+        raise InvalidInputError(f"{what} must be text or a function, not {type(api_key).__name__}")
     printable = all(" " <= character <= "~" for character in api_key)
     if not api_key or not printable or api_key != api_key.strip():
-        raise InvalidInputError("api_key must be printable ASCII, not empty, without outer spaces")
+        raise InvalidInputError(f"{what} must be printable ASCII, not empty, without outer spaces")
     return api_key
 
 

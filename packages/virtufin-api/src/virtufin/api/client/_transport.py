@@ -270,7 +270,7 @@ class Transport:
             key = checked_api_key(answer)
         else:
             key = source
-        return key, (*self._settings.metadata, ("x-api-key", key))
+        return key, (*self._settings.metadata, (self._settings.api_key_header, key))
 
 
 def _is_local(target: str) -> bool:
