@@ -17,6 +17,7 @@ from virtufin.api.client.errors import (
     DeadlineExceededError,
     UnavailableError,
     UnsupportedError,
+    VirtufinError,
 )
 
 _ONE_TRY = 5.0
@@ -36,12 +37,13 @@ async def wait_for_gateway(transport: Transport, timeout: float | NotGiven | Non
     budget = transport.budget(timeout)
     check = Method("grpc.health.v1.Health", "Check", Empty, Empty)
     waits = delays(0.05, 1.0, 2.0, 0.5)
-    while True:
+    last: VirtufinError | None = None
+    while last is None or budget.left() != 0.0:
         try:
             health = await transport.unary(check, Empty(), timeout=budget.at_most(_ONE_TRY))
             if _is_serving(health):
                 return
-            raise from_status(
+            last = from_status(
                 grpc.StatusCode.UNAVAILABLE,
                 "the gateway answers that it is not serving",
                 peer=transport.peer,
@@ -49,12 +51,12 @@ async def wait_for_gateway(transport: Transport, timeout: float | NotGiven | Non
             )
         except UnsupportedError:
             return
-        except (UnavailableError, DeadlineExceededError):
-            wait = next(waits)
-            left = budget.left()
-            if left is not None and left <= wait:
-                raise
-            await asyncio.sleep(wait)
+        except UnavailableError as error:
+            last = error
+        except DeadlineExceededError as error:
+            last = last or error
+        await asyncio.sleep(budget.at_most(next(waits)))
+    raise last
 
 
 def _is_serving(health: Empty) -> bool:
