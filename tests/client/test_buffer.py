@@ -89,7 +89,7 @@ async def test_what_is_in_a_finished_buffer_is_still_handed_out():
     buffer = Buffer(10, 100)
     buffer.append("last", 1)
     buffer.finish()
-    buffer.finish(RuntimeError("too late"))
+    buffer.finish(lambda: RuntimeError("too late"))
     assert await buffer.get() == "last"
     with pytest.raises(Ended):
         await buffer.get()
@@ -97,7 +97,7 @@ async def test_what_is_in_a_finished_buffer_is_still_handed_out():
 
 async def test_the_error_of_a_finished_buffer_is_raised_every_time():
     buffer = Buffer(10, 100)
-    buffer.finish(LookupError("why"))
+    buffer.finish(lambda: LookupError("why"))
     for _ in range(2):
         with pytest.raises(LookupError, match="why"):
             await buffer.get()

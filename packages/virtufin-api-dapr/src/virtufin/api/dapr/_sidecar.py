@@ -10,6 +10,7 @@ from dapr.conf.helpers import GrpcEndpoint
 from dapr.proto import api_v1
 from google.protobuf.empty_pb2 import Empty
 
+from virtufin.api.client._checks import checked_api_key, timeout_or_none
 from virtufin.api.client._method import Method
 from virtufin.api.client._sentinel import NotGiven
 from virtufin.api.client._settings import (
@@ -19,8 +20,6 @@ from virtufin.api.client._settings import (
     RetrySettings,
     SubscriptionSettings,
     TlsSettings,
-    checked_api_key,
-    timeout_or_none,
 )
 from virtufin.api.client._transport import Transport
 from virtufin.api.client.errors import InvalidInputError, VirtufinError

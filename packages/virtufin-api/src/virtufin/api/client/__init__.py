@@ -38,6 +38,7 @@ from virtufin.api.client._version import __version__
 from virtufin.api.client.errors import (
     AbortedError,
     AlreadyExistsError,
+    ApiKeyError,
     CallCancelledError,
     ClientClosedError,
     ConflictError,
@@ -70,6 +71,7 @@ __all__ = [
     "AbortedError",
     "AlreadyExistsError",
     "ApiClient",
+    "ApiKeyError",
     "CallCancelledError",
     "ClientClosedError",
     "ConfigClient",

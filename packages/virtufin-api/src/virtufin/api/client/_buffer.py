@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -29,7 +30,7 @@ class Buffer(Generic[T]):
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._drained: asyncio.Future[None] | None = None
         self._finished = False
-        self._error: BaseException | None = None
+        self._error: Callable[[], BaseException] | None = None
 
     def __len__(self) -> int:
         return len(self._items)
@@ -65,7 +66,7 @@ class Buffer(Generic[T]):
         while not self._items:
             if self._finished:
                 if self._error is not None:
-                    raise self._error
+                    raise self._error()
                 raise Ended
             waiter = asyncio.get_running_loop().create_future()
             self._waiting.append(waiter)
@@ -89,8 +90,8 @@ class Buffer(Generic[T]):
         few = len(self._items) <= self._max_items // 2
         return few and self._bytes <= self._max_bytes // 2
 
-    def finish(self, error: BaseException | None = None) -> None:
-        """Ends the queue: what is in it is still handed out, then `error`, or `Ended`."""
+    def finish(self, error: Callable[[], BaseException] | None = None) -> None:
+        """Ends the queue: its items are still handed out, then what `error` makes, or `Ended`."""
         if self._finished:
             return
         self._finished = True

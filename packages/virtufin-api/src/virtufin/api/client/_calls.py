@@ -8,7 +8,6 @@ that says so, never with a CancelledError its task did not ask for.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -18,15 +17,17 @@ from grpc import aio
 
 from virtufin.api.client._channels import StreamSlot
 from virtufin.api.client._method import Method
-from virtufin.api.client._statuses import cancelled_elsewhere, from_rpc_error
+from virtufin.api.client._statuses import Redacting, cancelled_elsewhere, from_rpc_error
 from virtufin.api.client.errors import ClientClosedError, InvalidReplyError
 
 
 class Call:
     """One unary call in flight."""
 
-    def __init__(self, start: Callable[[], Any], key: str | None, context: dict[str, Any]) -> None:
-        self._key = key
+    def __init__(
+        self, start: Callable[[], Any], redacting: Redacting, context: dict[str, Any]
+    ) -> None:
+        self._redacting = redacting
         self._context = context
         self._closed_by_client = False
         self._call = _started(start, context)
@@ -38,43 +39,33 @@ class Call:
 
     async def response(self) -> bytes:
         """Waits for the response; cancelling this cancels the call on the wire."""
-        finished = self._finished()
+        outcome = asyncio.ensure_future(self._outcome())
         try:
-            # Waiting beside the call, not for it, tells a cancellation of this task (raised here)
-            # from one of the call (seen below).
-            await asyncio.wait((finished,))
+            # Waiting beside the call, not for it, tells a cancellation of this task, which is
+            # raised here, from one of the call, which is an outcome.
+            await asyncio.wait((outcome,))
         except asyncio.CancelledError:
             self._call.cancel()
             raise
         if self._closed_by_client:
-            finished.cancel()
             raise ClientClosedError("the client was closed during the call", **self._context)
+        result = outcome.result()
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    async def _outcome(self) -> bytes | Exception:
+        """The response or the error; returned, so that nobody has to retrieve it."""
         try:
             return await self._call  # type: ignore[no-any-return]
         except aio.AioRpcError as error:
-            raise from_rpc_error(error, self._key, **self._context) from None
+            return from_rpc_error(error, self._redacting, **self._context)
         except asyncio.CancelledError:
             if not self._call.cancelled():
                 raise
-            raise cancelled_elsewhere(self._context) from None
-
-    def _finished(self) -> asyncio.Future[Any]:
-        if not isinstance(self._call, aio.InterceptedUnaryUnaryCall):
-            finished = asyncio.get_running_loop().create_future()
-            self._call.add_done_callback(lambda _: _resolve(finished))
-            return finished
-        return asyncio.ensure_future(_quietly(self._call))
-
-
-def _resolve(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
-
-
-async def _quietly(call: Any) -> None:
-    """Waits for a call behind interceptors, whose done callbacks do not fire if one raises."""
-    with contextlib.suppress(Exception):
-        await call
+            return cancelled_elsewhere(self._context)
+        except Exception as error:  # noqa: BLE001 - an interceptor's own, for the caller
+            return error
 
 
 class Stream:
@@ -85,12 +76,12 @@ class Stream:
         method: Method,
         start: Callable[[], Any],
         slot: StreamSlot,
-        key: str | None,
+        redacting: Redacting,
         context: dict[str, Any],
     ) -> None:
         self._method = method
         self._slot = slot
-        self._key = key
+        self._redacting = redacting
         self._context = context
         try:
             self._call = _started(start, context)
@@ -113,8 +104,9 @@ class Stream:
         except asyncio.CancelledError:
             if not _is_closed(self._slot.channel):
                 raise
-            raise cancelled_elsewhere(self._context) from None
-        return not self._call.done()
+        else:
+            return not self._call.done()
+        raise cancelled_elsewhere(self._context)
 
     async def next(self) -> tuple[Any, int] | None:
         """The next message with its size in bytes; None at a clean end.
@@ -127,12 +119,15 @@ class Stream:
         except StopAsyncIteration:
             return None
         except aio.AioRpcError as error:
-            raise from_rpc_error(error, self._key, **self._context) from None
+            failure = from_rpc_error(error, self._redacting, **self._context)
         except asyncio.CancelledError:
             if not _is_closed(self._slot.channel):
                 raise
-            raise cancelled_elsewhere(self._context) from None
-        return decoded(self._method, raw, self._context), len(raw)
+            failure = cancelled_elsewhere(self._context)
+        else:
+            return decoded(self._method, raw, self._context), len(raw)
+        # Out here, as grpc's error would be its context and show what was taken out of it.
+        raise failure
 
     async def release(self) -> None:
         """Cancels the stream where it still runs, and gives its place back."""

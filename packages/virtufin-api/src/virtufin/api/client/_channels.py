@@ -10,7 +10,11 @@ from typing import Any
 import grpc
 from grpc import aio
 
-from virtufin.api.client._settings import ClientSettings, TlsSettings
+from virtufin.api.client._method import Method
+from virtufin.api.client._settings import (
+    ClientSettings,
+    TlsSettings,
+)
 from virtufin.api.client._version import __version__
 from virtufin.api.client.errors import InvalidInputError
 
@@ -18,6 +22,7 @@ STREAMS_PER_CONNECTION = 80
 """Servers commonly allow 100 streams per connection and let further ones wait without a word."""
 
 _MAX_RECONNECT_BACKOFF_MS = 2000
+_PEM = "-----BEGIN "
 _IDEMPOTENT = {
     "virtufin.Gateway": ("ListServices", "ListMethods", "GetMethodSchema"),
     "virtufin.State": ("GetState", "GetBulkState", "QueryState", "GetAllState"),
@@ -71,6 +76,11 @@ def _service_config(settings: ClientSettings) -> dict[str, Any]:
     return config
 
 
+def is_retried(method: Method, settings: ClientSettings) -> bool:
+    """Whether gRPC may try a call again, which it does not tell."""
+    return settings.retry.max_attempts > 1 and method.name in _IDEMPOTENT.get(method.service, ())
+
+
 def read_credentials(tls: TlsSettings) -> grpc.ChannelCredentials:
     """Makes credentials; reads files, so it belongs in a thread.
 
@@ -88,18 +98,20 @@ def _pem(name: str, source: bytes | str | Path | None) -> bytes | None:
     if source is None:
         return None
     where = f"TlsSettings.{name}"
-    if isinstance(source, bytes):
-        pem = source
-    else:
-        where += f", file {source}"
+    if isinstance(source, str) and _PEM in source:
+        source = source.encode()
+    if not isinstance(source, bytes):
+        # What is given for the key may be the key itself, so it is not shown.
+        where += "" if name == "key" else f", file {source}"
         try:
-            pem = Path(source).read_bytes()
-        except OSError as error:
-            raise InvalidInputError(f"{where}: cannot be read: {error.strerror}") from None
+            source = Path(source).read_bytes()
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "it is no path"
+            raise InvalidInputError(f"{where}: cannot be read: {reason}") from None
     # gRPC itself only logs it, and some versions then never connect.
-    if b"-----BEGIN " not in pem:
-        raise InvalidInputError(f"{where}: holds no PEM block (-----BEGIN ...)")
-    return pem
+    if _PEM.encode() not in source:
+        raise InvalidInputError(f"{where}: holds no PEM block ({_PEM}...)")
+    return source
 
 
 class StreamSlot:

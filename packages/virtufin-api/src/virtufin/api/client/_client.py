@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
 from grpc import aio
 
+from virtufin.api.client._checks import timeout_or_none, whole
 from virtufin.api.client._config import ConfigClient
 from virtufin.api.client._connect import wait_for_gateway
 from virtufin.api.client._gateway import GatewayClient, Request
 from virtufin.api.client._handlers import Handler, HandlerSubscription
 from virtufin.api.client._pubsub import PubsubClient
+from virtufin.api.client._resolve import (
+    resolve_api_key,
+    resolve_metadata,
+    resolve_source,
+    resolve_target,
+    resolve_tls,
+)
 from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven
 from virtufin.api.client._settings import (
+    GRPC_PORT,
     MAX_MESSAGE_BYTES,
-    SOURCE,
     TIMEOUT,
     ApiKey,
     ClientSettings,
@@ -26,13 +33,8 @@ from virtufin.api.client._settings import (
     RetrySettings,
     SubscriptionSettings,
     TlsSettings,
-    positive,
-    resolve_api_key,
-    resolve_metadata,
-    resolve_target,
-    resolve_tls,
-    timeout_or_none,
 )
+from virtufin.api.client._shown import shown
 from virtufin.api.client._state import StateClient
 from virtufin.api.client._transport import Transport
 from virtufin.api.client._wire import Wire
@@ -101,6 +103,8 @@ class ApiClient:
         channel: aio.Channel | None = None,
     ) -> None:
         if channel is not None:
+            if not isinstance(channel, aio.Channel):
+                raise InvalidInputError(f"channel must be a grpc.aio.Channel, not {shown(channel)}")
             _refuse_beside_channel(
                 host=host if isinstance(host, str) else None,
                 grpc_port=grpc_port if isinstance(grpc_port, int) else None,
@@ -110,6 +114,7 @@ class ApiClient:
                 interceptors=interceptors,
                 max_message_bytes=max_message_bytes,
             )
+            host, grpc_port = "localhost", GRPC_PORT
         target = resolve_target(host, grpc_port)
         memory = target[len("memory:") :] if target.startswith("memory:") else None
         self._settings = ClientSettings(
@@ -123,8 +128,8 @@ class ApiClient:
             subscription=_of(SubscriptionSettings, subscription, "subscription"),
             max_message_bytes=_bytes(max_message_bytes),
             metadata=resolve_metadata(metadata),
-            interceptors=tuple(interceptors or ()),
-            source=source or os.environ.get("VIRTUFIN_API_SOURCE") or SOURCE,
+            interceptors=_interceptors(interceptors),
+            source=resolve_source(source),
             memory=memory,
         )
         self._transport = Transport(self._settings, channel)
@@ -309,9 +314,19 @@ def _of(kind: type[Any], value: object, what: str) -> Any:
 def _bytes(value: int | None) -> int:
     if value is None:
         return MAX_MESSAGE_BYTES
-    if not isinstance(value, int):
-        raise InvalidInputError(f"max_message_bytes must be a whole number, not {value!r}")
-    return int(positive("max_message_bytes", value))
+    return whole("max_message_bytes", value, 1, 2**31 - 1)
+
+
+def _interceptors(interceptors: Sequence[Any] | None) -> tuple[Any, ...]:
+    given = interceptors if isinstance(interceptors, (list, tuple)) else (interceptors,)
+    if interceptors is None:
+        return ()
+    for interceptor in given:
+        if not isinstance(interceptor, aio.ClientInterceptor):
+            raise InvalidInputError(
+                f"interceptors must be grpc.aio client interceptors, not {shown(interceptor)}"
+            )
+    return tuple(given)
 
 
 def _refuse_beside_channel(**settings: object) -> None:

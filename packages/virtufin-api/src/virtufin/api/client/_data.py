@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from virtufin.api.client._attributes import checked_text
-from virtufin.api.client.errors import InvalidInputError
+from virtufin.api.client.errors import InvalidInputError, InvalidReplyError
 
 TEXT = "text/plain; charset=utf-8"
 BINARY = "application/octet-stream"
@@ -47,6 +47,22 @@ def to_json(value: object, what: str) -> str:
             f"{what} cannot be sent as JSON: it is nested too deeply, or contains itself"
         ) from None
     return checked_text(text, what)
+
+
+def from_json(text: str, what: str, **context: Any) -> Any:
+    """The value of a JSON text that came from elsewhere.
+
+    Raises:
+        InvalidReplyError: It is not JSON, or nested too deeply to be read.
+    """
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise InvalidReplyError(f"{what} is not JSON: {error}", **context) from None
+    except RecursionError:
+        raise InvalidReplyError(
+            f"{what} cannot be read: it is nested too deeply", **context
+        ) from None
 
 
 def _check(value: object, where: str) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from virtufin.api.client._settings import timeout_or_none
+from virtufin.api.client._checks import timeout_or_none
 from virtufin.api.client.errors import InvalidInputError
 
 _UNTIL: contextvars.ContextVar[float | None] = contextvars.ContextVar(

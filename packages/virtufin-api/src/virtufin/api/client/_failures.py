@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from typing import Any
 
@@ -99,6 +100,13 @@ def from_refusal(status: str, message: str, **context: Any) -> VirtufinError:
     """The error for an in-band refusal, `success=false`."""
     meaning = BY_STATUS.get(status.upper(), errors.UnknownError)
     return _combined(meaning, _RefusedError)(message, status=status or "UNKNOWN", **context)
+
+
+def fresh(error: VirtufinError) -> VirtufinError:
+    """The same error as a new object: raising one adds to its traceback."""
+    twin = copy.copy(error)
+    twin.__cause__ = error.__cause__
+    return twin
 
 
 def about_stream(

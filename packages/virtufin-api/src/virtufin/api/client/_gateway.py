@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from virtufin.api.client._arguments import name
-from virtufin.api.client._data import to_json
+from virtufin.api.client._data import from_json, to_json
 from virtufin.api.client._replies import check
 from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven
 from virtufin.api.client._transport import Transport
 from virtufin.api.client._wire import Wire
-from virtufin.api.client.errors import InvalidInputError, InvalidReplyError
+from virtufin.api.client.errors import InvalidInputError
 from virtufin.api.client.results import FieldSchema, MethodInfo, MethodSchema, OneofCaseSchema
 
 Request = Mapping[str, Any] | None
@@ -81,12 +80,15 @@ class GatewayClient:
             request_data=_request_json(request_data),
         )
         reply = await self._transport.unary(call, request, timeout=timeout, **context)
-        context = {**context, "method": f"{service}.{method}", "peer": self._transport.peer}
-        check(reply, **context)
-        try:
-            return json.loads(reply.response_data or "{}")
-        except ValueError as error:
-            raise InvalidReplyError(f"the reply is not JSON: {error}", **context) from None
+        called = f"{service}.{method}"
+        check(reply, self._transport, called, **context)
+        return from_json(
+            reply.response_data or "{}",
+            "the reply",
+            method=called,
+            peer=self._transport.peer,
+            **context,
+        )
 
     async def invoke_json_async(
         self,
@@ -130,7 +132,7 @@ class GatewayClient:
             request_data=bytes(request_data),
         )
         reply = await self._transport.unary(call, request, timeout=timeout, service=service)
-        check(reply, service=service, method=f"{service}.{method}", peer=self._transport.peer)
+        check(reply, self._transport, f"{service}.{method}", service=service)
         return bytes(reply.response_data)
 
     async def list_services_async(

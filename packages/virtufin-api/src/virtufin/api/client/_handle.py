@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from virtufin.api.client._checks import timeout_or_none
+from virtufin.api.client._deadline import Budget
 from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven
-from virtufin.api.client._settings import timeout_or_none
 from virtufin.api.client._states import SubscriptionState, SubscriptionStats
 from virtufin.api.client._stream import EventStream
 
@@ -39,7 +40,7 @@ class StreamHandle:
 
         Args:
             timeout: Seconds; not given means 2 s (`SubscriptionSettings.ready_wait`), None no
-                limit.
+                limit. A surrounding `deadline()` bounds it too.
 
         Returns:
             Whether the gateway has confirmed the stream. False means that it did not within the
@@ -49,8 +50,8 @@ class StreamHandle:
             VirtufinError: The subscription has failed for good.
         """
         if isinstance(timeout, NotGiven):
-            return await self._stream.live(self._stream.ready_wait)
-        return await self._stream.live(timeout_or_none(timeout))
+            timeout = self._stream.ready_wait
+        return await self._stream.live(Budget(timeout_or_none(timeout)).left())
 
     async def wait_closed(self) -> None:
         """Waits for the end.
@@ -59,5 +60,6 @@ class StreamHandle:
             VirtufinError: It ended by failing (`StreamFailedError`).
         """
         await self._stream.ended()
-        if self._stream.failure is not None:
-            raise self._stream.failure
+        failure = self._stream.failure
+        if failure is not None:
+            raise failure

@@ -139,8 +139,11 @@ class HandlerSubscription(StreamHandle):
         """Waits for the end, and until the handler is done.
 
         Raises:
-            VirtufinError: It ended by failing (`StreamFailedError`).
+            InvalidInputError: Called by the handler itself.
+            VirtufinError: The subscription ended by failing (`StreamFailedError`).
         """
+        if asyncio.current_task() in (self._task, *self._running):
+            raise InvalidInputError("a handler cannot wait for the end of its own subscription")
         await asyncio.wait((self._task,))
         await super().wait_closed()
 
@@ -187,16 +190,9 @@ class HandlerSubscription(StreamHandle):
         task.add_done_callback(self._running.discard)
 
     async def _handle(self, event: PubsubEvent) -> None:
-        try:
-            await _called(self._on_event, event)
-        except asyncio.CancelledError as cancelled:
-            if self._stopping or self._transport.closed or _task_is_cancelled():
-                raise
-            await self._failed(event, cancelled)
-        except Exception as error:  # noqa: BLE001 - a handler's error never ends the stream
-            await self._failed(event, error)
-
-    async def _failed(self, event: PubsubEvent, error: BaseException) -> None:
+        error = await self._outcome(self._on_event, event)
+        if error is None:
+            return
         self._errors += 1
         logger.error(
             "handler failed on event %s of topic %s",
@@ -209,15 +205,29 @@ class HandlerSubscription(StreamHandle):
     async def _tell(self, error: BaseException) -> None:
         if self._on_error is None:
             return
+        failure = await self._outcome(self._on_error, error)
+        if failure is not None:
+            logger.error("on_error failed on %r", error, exc_info=failure)
+
+    async def _outcome(
+        self, function: Callable[[Any], Any], argument: object
+    ) -> BaseException | None:
+        """Calls a function of the user, plain or async; returns what it raised.
+
+        A cancellation that it lets out of something it awaited is its error; one of this task is
+        not.
+        """
         try:
-            await _called(self._on_error, error)
-        except Exception:
-            logger.exception("on_error failed on %r", error)
-
-
-async def _called(function: Callable[[Any], Any], argument: object) -> Any:
-    result = function(argument)
-    return await result if inspect.isawaitable(result) else result
+            result = function(argument)
+            if inspect.isawaitable(result):
+                await result
+        except asyncio.CancelledError as cancelled:
+            if self._stopping or self._transport.closed or _task_is_cancelled():
+                raise
+            return cancelled
+        except Exception as error:  # noqa: BLE001 - a handler's error never ends the stream
+            return error
+        return None
 
 
 def _task_is_cancelled() -> bool:

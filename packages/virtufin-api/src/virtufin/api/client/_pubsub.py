@@ -15,7 +15,11 @@ from virtufin.api.client._handlers import Filter, Handler, HandlerSubscription, 
 from virtufin.api.client._replies import accepted
 from virtufin.api.client._requests import ReplyRouter
 from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven
-from virtufin.api.client._settings import ReconnectSettings, SubscriptionSettings
+from virtufin.api.client._settings import (
+    ReconnectSettings,
+    SubscriptionSettings,
+)
+from virtufin.api.client._shown import shown
 from virtufin.api.client._states import SubscriptionState
 from virtufin.api.client._stream import EventStream
 from virtufin.api.client._subscription import Subscription
@@ -218,11 +222,16 @@ class PubsubClient:
         budget = self._transport.budget(timeout)
         topic = name(topic, "topic")
         reply_topic = name(reply_topic, "reply_topic")
-        given = correlation_id or (metadata or {}).get("correlationid")
+        if reply_topic == topic:
+            raise InvalidInputError(
+                f"topic and reply_topic are both {topic!r}: the request would be its own reply"
+            )
+        if correlation_id is None and isinstance(metadata, Mapping):
+            correlation_id = metadata.get("correlationid")
         event = to_cloudevent(
             data,
             metadata,
-            correlation_id=given or str(uuid.uuid4()),
+            correlation_id=correlation_id or str(uuid.uuid4()),
             reply_topic=reply_topic,
             default_source=self._source,
         )
@@ -254,6 +263,8 @@ class PubsubClient:
         Raises:
             InvalidInputError: The event names no reply topic or no correlation id.
         """
+        if not isinstance(event, PubsubEvent):
+            raise InvalidInputError(f"event must be a PubsubEvent, not {shown(event)}")
         if not event.reply_topic or not event.correlation_id:
             raise InvalidInputError(
                 f"event {event.message_id!r} expects no reply: it has no "
@@ -306,7 +317,7 @@ class PubsubClient:
         call = self._wire["Pubsub.Unsubscribe"]
         request = call.request(subscription_id=name(subscription_id, "subscription_id"))
         reply = await self._transport.unary(call, request, timeout=timeout)
-        return accepted(reply, method=call.full_name, peer=self._transport.peer)
+        return accepted(reply, self._transport, call.full_name)
 
     # Parts
 
@@ -314,7 +325,7 @@ class PubsubClient:
         call = self._wire["Pubsub.PublishEvent"]
         request = call.request(topic=topic, cloudevent=event)
         reply = await self._transport.unary(call, request, timeout=timeout, topic=topic)
-        return accepted(reply, topic=topic, method=call.full_name, peer=self._transport.peer)
+        return accepted(reply, self._transport, call.full_name, topic=topic)
 
     async def _own_subscribers(self, topic: str, budget: Budget) -> None:
         # One turn of the loop for a subscriber task that was made just before.

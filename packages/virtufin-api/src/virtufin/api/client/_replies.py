@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from virtufin.api.client._failures import from_refusal
+from virtufin.api.client._transport import Transport
 from virtufin.api.client.results import StatusResult
 
 
-def accepted(reply: Any, **context: Any) -> StatusResult:
+def accepted(reply: Any, transport: Transport, method: str, **context: Any) -> StatusResult:
     """The outcome of a call whose reply carries `status`; unset counts as success.
 
     Raises:
@@ -16,13 +17,26 @@ def accepted(reply: Any, **context: Any) -> StatusResult:
     """
     if not reply.HasField("status"):
         return {"success": True, "status": "OK", "message": ""}
-    check(reply.status, **context)
+    check(reply.status, transport, method, **context)
     status = reply.status
     return {"success": True, "status": status.status or "OK", "message": status.message}
 
 
-def check(status: Any, **context: Any) -> None:
-    """Raises where `success` is false."""
+def check(status: Any, transport: Transport, method: str, **context: Any) -> None:
+    """Raises where `success` is false.
+
+    Args:
+        status: Anything with `success`, `status` and `message`.
+        transport: What the call went over; takes its secrets out of the message.
+        method: Full name of the method, for the error.
+        **context: Further things the error is to tell: service, key, topic, etag.
+    """
     if not status.success:
-        message = status.message or f"the gateway refused: {status.status or 'no reason given'}"
-        raise from_refusal(status.status, message, **context)
+        message = transport.secrets.redact(status.message)
+        raise from_refusal(
+            status.status,
+            message or f"the gateway refused: {status.status or 'no reason given'}",
+            method=method,
+            peer=transport.peer,
+            **context,
+        )

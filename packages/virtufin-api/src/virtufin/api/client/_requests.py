@@ -15,7 +15,9 @@ import grpc
 from virtufin.api.client._buffer import Ended
 from virtufin.api.client._deadline import Budget
 from virtufin.api.client._failures import about_stream, from_status
-from virtufin.api.client._settings import SubscriptionSettings
+from virtufin.api.client._settings import (
+    SubscriptionSettings,
+)
 from virtufin.api.client._stream import EventStream
 from virtufin.api.client._transport import Transport
 from virtufin.api.client.errors import (

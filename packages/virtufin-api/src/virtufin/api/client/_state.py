@@ -95,9 +95,7 @@ class StateClient:
         context = {"service": service, "key": key}
         try:
             reply = await self._transport.unary(call, request, timeout=timeout, **context)
-            return accepted(
-                reply, **context, method=call.full_name, peer=self._transport.peer, etag=etag
-            )
+            return accepted(reply, self._transport, call.full_name, **context, etag=etag)
         except ConflictError:
             raise
         except AbortedError as error:
@@ -139,7 +137,7 @@ class StateClient:
         )
         context = {"service": service, "key": key}
         reply = await self._transport.unary(call, request, timeout=timeout, **context)
-        return accepted(reply, **context, method=call.full_name, peer=self._transport.peer)
+        return accepted(reply, self._transport, call.full_name, **context)
 
     async def query(
         self,
@@ -201,7 +199,7 @@ class StateClient:
             service=name(service, "service"), keys=_keys(keys), publish_change=publish_change
         )
         reply = await self._transport.unary(call, request, timeout=timeout, service=service)
-        status = accepted(reply, service=service, method=call.full_name, peer=self._transport.peer)
+        status = accepted(reply, self._transport, call.full_name, service=service)
         return {**status, "failed_keys": list(reply.failed_keys)}
 
     async def update(
@@ -276,7 +274,7 @@ class StateClient:
             reply = await self._transport.unary(call, request, timeout=timeout, service=service)
         except UnsupportedError:
             return {"success": True, "status": "OK", "message": "remembered by this client"}
-        return accepted(reply, service=service, method=call.full_name, peer=self._transport.peer)
+        return accepted(reply, self._transport, call.full_name, service=service)
 
     async def get_all_state(
         self, service: str, *, timeout: float | NotGiven | None = NOT_GIVEN

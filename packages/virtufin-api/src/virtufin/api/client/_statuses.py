@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 from grpc import aio
@@ -19,16 +19,24 @@ _HINTS = {
     grpc.StatusCode.DEADLINE_EXCEEDED: "give more time with timeout= or deadline()",
 }
 _TOO_LARGE = "raise max_message_bytes= here, and the gateway's own limit, or send less"
-_REDACTED = "***"
 
 
-def from_rpc_error(error: aio.AioRpcError, secret: str | None, **context: Any) -> VirtufinError:
-    """Translates the failure of a call; `secret` (the API key sent) is taken out of all texts."""
+class Redacting(Protocol):
+    """Takes secrets out of what people may read."""
+
+    def redact(self, text: str) -> str:
+        """The text without secrets."""
+
+    def redact_value(self, value: str | bytes) -> str | bytes:
+        """A metadata value without secrets."""
+
+
+def from_rpc_error(error: aio.AioRpcError, redacting: Redacting, **context: Any) -> VirtufinError:
+    """Translates the failure of a call; `redacting` takes secrets out of all texts."""
     code = error.code()
-    details = redact(error.details() or "", secret)
+    details = redacting.redact(error.details() or "")
     trailing: Metadata = tuple(
-        (key, redact(value, secret) if isinstance(value, str) else value)
-        for key, value in (error.trailing_metadata() or ())
+        (key, redacting.redact_value(value)) for key, value in (error.trailing_metadata() or ())
     )
     hint = _HINTS.get(code)
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details:
@@ -38,15 +46,10 @@ def from_rpc_error(error: aio.AioRpcError, secret: str | None, **context: Any) -
         code,
         f"{message} ({hint})" if hint else message,
         details=details,
-        debug=redact(error.debug_error_string() or "", secret),
+        debug=redacting.redact(error.debug_error_string() or ""),
         trailing=trailing,
         **context,
     )
-
-
-def redact(text: str, secret: str | None) -> str:
-    """The text without the secret."""
-    return text.replace(secret, _REDACTED) if secret else text
 
 
 def expired(budget: Budget, **context: Any) -> VirtufinError:

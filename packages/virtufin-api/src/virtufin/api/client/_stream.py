@@ -19,12 +19,16 @@ import grpc
 from virtufin.api.client._backoff import delays
 from virtufin.api.client._buffer import Buffer
 from virtufin.api.client._calls import Stream
-from virtufin.api.client._failures import about_stream
+from virtufin.api.client._failures import about_stream, fresh
 from virtufin.api.client._method import Method
-from virtufin.api.client._settings import ReconnectSettings, SubscriptionSettings
+from virtufin.api.client._settings import (
+    ReconnectSettings,
+    SubscriptionSettings,
+)
 from virtufin.api.client._states import SubscriptionState, SubscriptionStats
 from virtufin.api.client._transport import Transport
 from virtufin.api.client.errors import (
+    ApiKeyError,
     ClientClosedError,
     StreamFailedError,
     StreamInterruptedError,
@@ -99,7 +103,7 @@ class EventStream:
         self._state = SubscriptionState.NEW
         self._changed: asyncio.Future[None] | None = None
         self.confirmed = False
-        self.failure: VirtufinError | None = None
+        self._failure: VirtufinError | None = None
         self._live_since: float | None = None
         self._gap_reported = False
         self._key_retried = False
@@ -115,6 +119,11 @@ class EventStream:
     def state(self) -> SubscriptionState:
         """Where the stream is in its life."""
         return self._state
+
+    @property
+    def failure(self) -> VirtufinError | None:
+        """What ended the stream, anew for everyone who raises it; None where nothing failed."""
+        return None if self._failure is None else fresh(self._failure)
 
     @property
     def stats(self) -> SubscriptionStats:
@@ -145,7 +154,8 @@ class EventStream:
             ClientClosedError: The client was closed.
             WrongLoopError: The client belongs to another loop.
         """
-        if self._task is not None:
+        self._transport.check_loop()
+        if self._task is not None or self._state.ended:
             return
         self._transport.check()
         self._set_state(SubscriptionState.CONNECTING)
@@ -162,8 +172,8 @@ class EventStream:
             VirtufinError: The stream has failed.
         """
         await self._leaves(UNDECIDED, timeout)
-        if self.failure is not None:
-            raise self.failure
+        if self._failure is not None:
+            raise fresh(self._failure)
         return self.confirmed
 
     async def next(self) -> Item:
@@ -173,13 +183,19 @@ class EventStream:
             Ended: The stream was closed.
             VirtufinError: It has failed.
         """
+        self._transport.check_loop()
         item = await self._buffer.get()
         if isinstance(item, PubsubEvent):
             self._delivered += 1
         return item
 
     def stop(self) -> None:
-        """Ends the stream; what was received can still be taken."""
+        """Ends the stream; what was received can still be taken.
+
+        Raises:
+            WrongLoopError: The client belongs to another loop.
+        """
+        self._transport.check_loop()
         if self._task is None:
             self._end(None)
         else:
@@ -196,8 +212,9 @@ class EventStream:
     async def _run(self) -> None:
         try:
             await self._keep_reading()
-        except ClientClosedError:
-            self._end(None)
+        except ClientClosedError as error:
+            # Not by the client itself, then by the owner of a channel that it was given.
+            self._end(None if self._transport.closed else self._failed(error))
         except VirtufinError as error:
             self._end(error)
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not end unseen
@@ -287,7 +304,9 @@ class EventStream:
             return bool(self._reconnect.should_reconnect(error))
         if error is None:
             return True
-        if isinstance(error, UnauthenticatedError) and self._transport.rotates_key:
+        if isinstance(error, ApiKeyError):
+            return True
+        if isinstance(error, UnauthenticatedError) and self._transport.secrets.rotates:
             first, self._key_retried = not self._key_retried, True
             return first
         return isinstance(error, grpc.RpcError) and error.code() in TRANSIENT
@@ -325,10 +344,12 @@ class EventStream:
     def _end(self, failure: VirtufinError | None) -> None:
         if self._state.ended:
             return
-        self.failure = failure
-        if failure is not None:
+        self._failure = failure
+        if failure is None:
+            self._buffer.finish()
+        else:
             logger.error("%s", failure)
-        self._buffer.finish(failure)
+            self._buffer.finish(lambda: fresh(failure))
         self._set_state(SubscriptionState.FAILED if failure else SubscriptionState.CLOSED)
         self._on_end(self)
 
@@ -342,6 +363,7 @@ class EventStream:
 
     async def _leaves(self, states: frozenset[SubscriptionState], timeout: float | None) -> None:
         """Waits until the state is none of these, or until the time is up."""
+        self._transport.check_loop()
         until = None if timeout is None else time.monotonic() + timeout
         while self._state in states:
             left = None if until is None else until - time.monotonic()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import inspect
+import ipaddress
 import logging
 from collections.abc import Coroutine
 from typing import Any, Protocol
@@ -19,12 +19,17 @@ from virtufin.api.client._channels import (
     ChannelPool,
     StreamSlot,
     channel_options,
+    is_retried,
     read_credentials,
 )
+from virtufin.api.client._checks import timeout_or_none
 from virtufin.api.client._deadline import Budget
 from virtufin.api.client._method import Method
+from virtufin.api.client._secrets import Secrets
 from virtufin.api.client._sentinel import NotGiven
-from virtufin.api.client._settings import ClientSettings, checked_api_key, timeout_or_none
+from virtufin.api.client._settings import (
+    ClientSettings,
+)
 from virtufin.api.client._statuses import expired
 from virtufin.api.client.errors import (
     ClientClosedError,
@@ -36,7 +41,7 @@ from virtufin.api.client.errors import (
 logger = logging.getLogger("virtufin.api.client.transport")
 
 _CLOSE_WAIT = 5.0
-_CLOSED = "the client is closed; make a new ApiClient"
+_CLOSED = "the client is closed; make a new one"
 
 
 class Channels(Protocol):
@@ -56,6 +61,7 @@ class Transport:
 
     def __init__(self, settings: ClientSettings, channel: aio.Channel | None = None) -> None:
         self._settings = settings
+        self.secrets = Secrets(settings.api_key, settings.metadata)
         self._borrowed = channel
         self._channels: Channels | None = None
         self._memory: _memory.Lease | None = None
@@ -74,16 +80,21 @@ class Transport:
         """Whether the client was closed, or is about to be."""
         return self._closed
 
-    @property
-    def rotates_key(self) -> bool:
-        """Whether the API key is asked for at every call."""
-        return callable(self._settings.api_key)
-
-    def check(self) -> asyncio.AbstractEventLoop:
+    def check(self) -> None:
         """Binds to the running loop, or verifies it.
 
         Raises:
             ClientClosedError: The client was closed.
+            WrongLoopError: The client belongs to another loop.
+        """
+        self.check_loop()
+        if self._closed:
+            raise ClientClosedError(_CLOSED, peer=self.peer)
+
+    def check_loop(self) -> None:
+        """Binds to the running loop, or verifies it.
+
+        Raises:
             WrongLoopError: The client belongs to another loop.
         """
         loop = asyncio.get_running_loop()
@@ -92,11 +103,8 @@ class Transport:
         elif self._loop is not loop:
             raise WrongLoopError(
                 "this client was first used in another event loop (or thread); "
-                "make one ApiClient per event loop"
+                "make one client per event loop"
             )
-        if self._closed:
-            raise ClientClosedError(_CLOSED, peer=self.peer)
-        return loop
 
     async def open(self) -> Channels:
         """Opens the channel where that has not been done; does not wait for the gateway."""
@@ -211,15 +219,17 @@ class Transport:
             VirtufinError: See `errors`.
         """
         budget = self.budget(timeout)
-        context.update(peer=self.peer, method=method.full_name, attempt=1)
+        # Where gRPC itself may try again, nobody knows which attempt failed.
+        attempt = None if is_retried(method, self._settings) else 1
+        context.update(peer=self.peer, method=method.full_name, attempt=attempt)
         payload = self._serialized(request, context)
         channels = await self.open()
-        key, metadata = await self._headers(budget, context)
+        metadata = await self._headers(budget, context)
         left = budget.left()
         if left == 0.0:
             raise expired(budget, **context)
         invoke: Any = channels.unary.unary_unary(method.path)
-        call = Call(lambda: invoke(payload, timeout=left, metadata=metadata), key, context)
+        call = Call(lambda: invoke(payload, timeout=left, metadata=metadata), self.secrets, context)
         self._calls.add(call)
         try:
             raw = await call.response()
@@ -232,10 +242,12 @@ class Transport:
         context.update(peer=self.peer, method=method.full_name)
         payload = self._serialized(request, context)
         channels = await self.open()
-        key, metadata = await self._headers(Budget(self._settings.timeout), context)
+        metadata = await self._headers(Budget(self._settings.timeout), context)
         slot = channels.stream_slot()
         invoke: Any = slot.channel.unary_stream(method.path)
-        return Stream(method, lambda: invoke(payload, metadata=metadata), slot, key, context)
+        return Stream(
+            method, lambda: invoke(payload, metadata=metadata), slot, self.secrets, context
+        )
 
     def budget(self, timeout: float | NotGiven | None) -> Budget:
         """The time a call may take."""
@@ -256,26 +268,29 @@ class Transport:
 
     async def _headers(
         self, budget: Budget, context: dict[str, Any]
-    ) -> tuple[str | None, tuple[tuple[str, str | bytes], ...]]:
-        source = self._settings.api_key
-        if source is None:
-            return None, self._settings.metadata
-        if callable(source):
-            answer = source()
-            if inspect.isawaitable(answer):
-                try:
-                    answer = await asyncio.wait_for(answer, budget.left())
-                except asyncio.TimeoutError:
-                    raise expired(budget, **context) from None
-            key = checked_api_key(answer)
-        else:
-            key = source
-        return key, (*self._settings.metadata, (self._settings.api_key_header, key))
+    ) -> tuple[tuple[str, str | bytes], ...]:
+        key = await self.secrets.current(budget, context)
+        if key is None:
+            return self._settings.metadata
+        return (*self._settings.metadata, (self._settings.api_key_header, key))
 
 
 def _is_local(target: str) -> bool:
+    """Whether every address of a gRPC target is on this machine."""
     scheme, _, rest = target.partition(":")
     if scheme in {"unix", "unix-abstract", "memory"}:
         return True
-    address = rest.lstrip("/") if scheme in {"dns", "ipv4", "ipv6"} else target
-    return address.startswith(("localhost", "127.", "[::1]", "::1"))
+    addresses = target
+    if scheme in {"dns", "ipv4", "ipv6", "passthrough"}:
+        addresses = rest.rpartition("/")[2]
+    return all(_is_loopback(address) for address in addresses.split(","))
+
+
+def _is_loopback(address: str) -> bool:
+    host = address.rpartition(":")[0] if address.count(":") == 1 else address
+    if address.startswith("["):
+        host = address[1:].partition("]")[0]
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -6,6 +6,7 @@ VirtufinError
 ├── InvalidReplyError (ValueError)     a reply or event that cannot be decoded
 ├── InvalidRequestError                the gateway or backend refused the request
 ├── UnauthenticatedError               API key missing or wrong
+│   └── ApiKeyError                    the function that gives the key failed
 ├── PermissionDeniedError
 ├── NotFoundError
 ├── AlreadyExistsError
@@ -49,6 +50,7 @@ import sys
 __all__ = [
     "AbortedError",
     "AlreadyExistsError",
+    "ApiKeyError",
     "CallCancelledError",
     "ClientClosedError",
     "ConflictError",
@@ -135,6 +137,10 @@ class InvalidRequestError(VirtufinError):
 
 class UnauthenticatedError(VirtufinError):
     """The API key is missing or wrong (UNAUTHENTICATED)."""
+
+
+class ApiKeyError(UnauthenticatedError):
+    """The `api_key` function raised; its error is the `__cause__`. Subscriptions try again."""
 
 
 class PermissionDeniedError(VirtufinError):

@@ -7,7 +7,6 @@ names for extensions. Both are the same event.
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Mapping
 from datetime import datetime
@@ -25,7 +24,7 @@ from virtufin.api.client._attributes import (
     text_of,
     value_of,
 )
-from virtufin.api.client._data import set_data
+from virtufin.api.client._data import from_json, set_data
 from virtufin.api.client.errors import InvalidInputError, InvalidReplyError
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
@@ -90,12 +89,9 @@ class PubsubEvent:
         Raises:
             InvalidReplyError: It is not JSON.
         """
-        try:
-            return json.loads(self.data_as_text())
-        except json.JSONDecodeError as error:
-            raise InvalidReplyError(
-                f"the data of event {self.message_id!r} is not JSON: {error}", topic=self._topic
-            ) from None
+        return from_json(
+            self.data_as_text(), f"the data of event {self.message_id!r}", topic=self._topic
+        )
 
     @property
     def message_id(self) -> str:
