@@ -4,7 +4,7 @@ import asyncio
 import math
 import socket
 import threading
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
@@ -23,8 +23,17 @@ from virtufin.api.client import (
 from virtufin.api.emulator import Emulator
 
 NAIVE = datetime.fromisoformat("2026-01-01")
+BEYOND = datetime.max.replace(tzinfo=timezone(-timedelta(hours=5)))
 CIRCULAR = {}
 CIRCULAR["self"] = CIRCULAR
+
+
+def nested(depth):
+    value = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
 
 BAD = {
     "empty topic": (lambda c: c.pubsub.publish_async("", "d"), "topic must not be empty"),
@@ -157,6 +166,41 @@ BAD = {
         lambda c: c.gateway.invoke_raw_async("workmanager", "M", "text"),
         "must be bytes",
     ),
+    "query that is neither": (lambda c: c.state.query("workmanager", 5), "query must be"),
+    "query nested too deeply": (
+        lambda c: c.state.query("workmanager", "[" * 100_000),
+        "query is not JSON",
+    ),
+    "switch that is none": (
+        lambda c: c.save_state_async("workmanager", "k", "v", include_value="x"),
+        "include_value must be True or False",
+    ),
+    "function that is none": (lambda c: c.state.update("workmanager", "k", 5), "function must"),
+    "extensions that are none": (
+        lambda c: c.pubsub.publish_async("t", "d", extensions=5),
+        "extensions must be a mapping",
+    ),
+    "request metadata that is none": (
+        lambda c: c.pubsub.publish_with_result_async("t", "d", "r", metadata=5),
+        "metadata must be a mapping",
+    ),
+    "request that would be its own reply": (
+        lambda c: c.pubsub.publish_with_result_async("t", "d", "t"),
+        "its own reply",
+    ),
+    "reply to nothing": (lambda c: c.pubsub.reply_async(None, "d"), "must be a PubsubEvent"),
+    "time beyond the calendar": (
+        lambda c: c.pubsub.publish_async("t", "d", extensions={"at": BEYOND}),
+        "out of range",
+    ),
+    "request that cannot even be shown": (
+        lambda c: c.invoke_async("workmanager", "M", nested(100_000)),
+        "must be a dict",
+    ),
+    "integer that cannot even be shown": (
+        lambda c: c.pubsub.publish_async("t", "d", extensions={"n": 10**5000}),
+        "32 bits",
+    ),
     "timeout that is no number": (lambda c: c.list_services_async(timeout="5"), "timeout"),
     "negative timeout": (lambda c: c.list_services_async(timeout=-1), "timeout"),
     "NaN as timeout": (lambda c: c.list_services_async(timeout=math.nan), "timeout"),
@@ -218,6 +262,36 @@ async def test_use_after_close_says_that_the_client_is_closed(gateway, connect, 
     await client.close()
     with pytest.raises(ClientClosedError, match="closed"):
         await CALLS_AFTER_CLOSE[call](client)
+
+
+async def test_a_live_subscription_used_from_another_loop_is_detected(gateway, client):
+    subscription = await client.pubsub.subscribe_async("t")
+    handle = await client.subscribe_async_with_handler(print, topics="t")
+    uses = [
+        subscription.__anext__,
+        subscription.ready,
+        subscription.wait_closed,
+        subscription.aclose,
+        handle.ready,
+        handle.cancel,
+    ]
+    caught = []
+
+    async def use(method):
+        await method()
+
+    def elsewhere():
+        for method in uses:
+            try:
+                asyncio.run(asyncio.wait_for(use(method), 5 * UNIT))
+            except WrongLoopError:
+                caught.append(method)
+
+    await asyncio.to_thread(elsewhere)
+    assert caught == uses
+    await client.pubsub.publish_async("t", "still here")
+    assert (await anext(subscription)).data_as_text() == "still here"
+    await subscription.aclose()
 
 
 async def test_use_from_another_loop_is_detected(gateway, connect):
@@ -284,6 +358,15 @@ async def test_a_reply_that_is_not_json_is_an_invalid_reply(scripted, connect):
         await connect(scripted).invoke_async("workmanager", "Any", {})
     assert isinstance(caught.value, ValueError)
     assert caught.value.service == "workmanager"
+
+
+async def test_a_reply_nested_too_deeply_is_an_invalid_reply(scripted, connect):
+    async def reply(request, context):
+        return WIRE["Gateway.InvokeJson"].response(success=True, response_data="[" * 200_000)
+
+    scripted.answer("Gateway.InvokeJson", reply)
+    with pytest.raises(InvalidReplyError):
+        await connect(scripted).invoke_async("workmanager", "Any", {})
 
 
 async def test_a_reply_of_another_message_is_an_invalid_reply(scripted, connect):

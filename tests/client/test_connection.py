@@ -16,6 +16,7 @@ from virtufin.api.client import (
     ApiClient,
     CallCancelledError,
     ClientClosedError,
+    InternalError,
     InvalidInputError,
     RetrySettings,
     SubscriptionSettings,
@@ -297,6 +298,21 @@ async def test_a_call_behind_an_interceptor_is_cancelled_with_its_task(scripted,
 async def test_a_call_that_only_reads_is_tried_again(gateway, client):
     gateway.faults.fail("State/GetState", grpc.StatusCode.UNAVAILABLE, times=2)
     assert not (await client.get_state_async("workmanager", "k"))["found"]
+
+
+async def test_the_attempt_of_a_call_that_may_have_been_retried_is_not_told(gateway, client):
+    gateway.faults.fail("State/GetState", grpc.StatusCode.UNAVAILABLE, times=10)
+    with pytest.raises(UnavailableError) as caught:
+        await client.get_state_async("workmanager", "k")
+    assert caught.value.attempt is None
+
+
+async def test_a_call_that_breaks_inside_grpc_ends(gateway, connect):
+    client = connect(gateway)
+    # What gRPC refuses only when the call has begun, and settings do not let through.
+    object.__setattr__(client._settings, "metadata", (("two words", "x"),))
+    with pytest.raises(InternalError, match="grpc could not carry out"):
+        await asyncio.wait_for(client.list_services_async(), 5 * UNIT)
 
 
 async def test_retries_can_be_switched_off(gateway, connect):

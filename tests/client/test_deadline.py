@@ -7,7 +7,13 @@ import pytest
 
 from tests.client.conftest import UNIT
 from tests.client.scripted import WIRE
-from virtufin.api.client import DeadlineExceededError, InvalidInputError, deadline
+from virtufin.api.client import (
+    DeadlineExceededError,
+    InvalidInputError,
+    SubscriptionSettings,
+    deadline,
+)
+from virtufin.api.emulator import Emulator
 
 
 @pytest.fixture
@@ -33,7 +39,7 @@ async def test_a_timeout_of_the_call_beats_the_clients(connect, scripted, told):
     assert 90 < told[0] <= 100
 
 
-@pytest.mark.parametrize("forever", [None, float("inf")])
+@pytest.mark.parametrize("forever", [None, float("inf"), 1e300, 10**400])
 async def test_none_and_infinity_mean_no_deadline(connect, scripted, told, forever):
     await connect(scripted).get_state_async("workmanager", "k", timeout=forever)
     assert told[0] is None or told[0] > 1e6
@@ -97,6 +103,15 @@ async def test_a_subscription_started_inside_deadline_outlives_it(gateway, clien
     await client.pubsub.publish_async("t", "later")
     assert (await anext(subscription)).data_as_text() == "later"
     await subscription.aclose()
+
+
+async def test_deadline_bounds_the_wait_for_a_subscription_to_be_live(connect):
+    async with Emulator(hold_headers=True) as gateway:
+        client = connect(gateway, subscription=SubscriptionSettings(ready_wait=60 * UNIT))
+        with deadline(0.1 * UNIT):
+            subscription = await client.pubsub.subscribe_async("t")
+        assert not subscription.confirmed
+        await subscription.aclose()
 
 
 async def test_a_handler_does_not_inherit_the_deadline_of_the_subscribing_call(gateway, client):

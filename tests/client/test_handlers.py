@@ -11,6 +11,7 @@ import pytest
 from tests.client.conftest import UNIT, until
 from virtufin.api.client import (
     EventHandler,
+    InvalidInputError,
     StreamEventHandler,
     StreamFailedError,
     StreamInterruptedError,
@@ -258,6 +259,39 @@ async def test_closing_the_client_cancels_a_busy_handler_without_an_error(client
     await client.close()
     assert outcomes == [asyncio.CancelledError]
     assert "handler failed" not in caplog.text
+
+
+async def test_a_handler_cannot_wait_for_its_own_end(client):
+    handles, errors = [], []
+
+    async def on_event(event):
+        await handles[0].wait_closed()
+
+    handler = StreamEventHandler(on_event=on_event, on_error=errors.append)
+    handles.append(await client.subscribe_async_with_handler(handler, topics="t"))
+    await client.pubsub.publish_async("t", "x")
+    await until(lambda: errors)
+    assert isinstance(errors[0], InvalidInputError)
+
+
+async def test_a_cancellation_that_on_error_lets_out_is_logged_and_not_the_end(client, caplog):
+    handled = []
+
+    def on_event(event):
+        handled.append(event)
+        raise LookupError("event")
+
+    async def on_error(error):
+        inner = asyncio.create_task(asyncio.sleep(60))
+        inner.cancel()
+        await inner
+
+    handler = StreamEventHandler(on_event=on_event, on_error=on_error)
+    await client.subscribe_async_with_handler(handler, topics="t")
+    for _ in range(3):
+        await client.pubsub.publish_async("t", "x")
+    await until(lambda: len(handled) == 3)
+    await until(lambda: caplog.text.count("on_error failed") == 3)
 
 
 async def test_async_with_cancels_at_its_end(client):

@@ -1,5 +1,6 @@
 """Settings: arguments, environment, and what is refused before anything is sent."""
 
+import grpc
 import pytest
 
 from virtufin.api.client import (
@@ -11,6 +12,7 @@ from virtufin.api.client import (
     SubscriptionSettings,
     TlsSettings,
 )
+from virtufin.api.client._transport import _is_local
 
 
 def test_the_environment_gives_the_address(monkeypatch):
@@ -34,6 +36,7 @@ def test_an_explicit_address_beats_the_environment(monkeypatch):
         ("10.0.0.1", "10.0.0.1:5002"),
         ("::1", "[::1]:5002"),
         ("[::1]", "[::1]:5002"),
+        ("MEMORY:x", "memory:x"),
     ],
 )
 def test_a_host_may_be_a_name_an_address_or_a_grpc_target(host, target):
@@ -67,6 +70,42 @@ def test_a_port_in_the_environment_that_is_no_number_names_the_variable(monkeypa
     monkeypatch.setenv("VIRTUFIN_API_GRPC_PORT", "five")
     with pytest.raises(InvalidInputError, match="VIRTUFIN_API_GRPC_PORT"):
         ApiClient()
+
+
+async def test_a_port_in_the_environment_does_not_matter_where_it_is_not_used(monkeypatch):
+    monkeypatch.setenv("VIRTUFIN_API_GRPC_PORT", "five")
+    assert ApiClient("memory:").target == "memory:"
+    async with grpc.aio.insecure_channel("localhost:1") as channel:
+        assert ApiClient(channel=channel).target == "the given channel"
+
+
+def test_a_synchronous_channel_is_refused():
+    with (
+        grpc.insecure_channel("localhost:1") as channel,
+        pytest.raises(InvalidInputError, match=r"grpc\.aio\.Channel"),
+    ):
+        ApiClient(channel=channel)
+
+
+@pytest.mark.parametrize(
+    ("target", "local"),
+    [
+        ("localhost:5002", True),
+        ("127.0.0.1:5002", True),
+        ("[::1]:5002", True),
+        ("unix:/run/gw.sock", True),
+        ("dns:///localhost:5002", True),
+        ("ipv4:127.0.0.1:1,127.0.0.2:2", True),
+        ("gateway.example:5002", False),
+        ("localhost.evil.example:5002", False),
+        ("127.0.0.1.evil.example:5002", False),
+        ("dns://127.0.0.1/gateway.example:5002", False),
+        ("ipv4:127.0.0.1:1,10.0.0.5:1", False),
+        ("[2001:db8::1]:5002", False),
+    ],
+)
+def test_only_addresses_of_this_machine_are_local(target, local):
+    assert _is_local(target) is local
 
 
 def test_tls_in_the_environment_must_be_true_or_false(monkeypatch):
@@ -127,6 +166,10 @@ def test_secrets_do_not_show_in_representations():
         {"blob-bin": "text"},
         {"number": 5},
         {5: "x"},
+        {"two words": "x"},
+        {":path": "x"},
+        {"name": "Zürich"},
+        {"name": "two\nlines"},
     ],
 )
 def test_metadata_that_grpc_cannot_carry_is_refused(metadata):
@@ -158,6 +201,26 @@ def test_a_message_limit_that_is_no_size_is_refused(limit):
         lambda: ReconnectSettings(jitter=1.5),
         lambda: SubscriptionSettings(max_buffered_events=0),
         lambda: SubscriptionSettings(ready_wait="2"),
+        lambda: SubscriptionSettings(max_buffered_events=0.1),
+        lambda: SubscriptionSettings(max_buffered_events=True),
+        lambda: KeepaliveSettings(time=1e9),
+        lambda: RetrySettings(initial_backoff=0.0001),
+        lambda: RetrySettings(max_backoff=1e20),
+        lambda: RetrySettings(max_attempts=True),
+        lambda: ReconnectSettings(jitter="x"),
+        lambda: ReconnectSettings(should_reconnect=5),
+        lambda: ReconnectSettings(initial_backoff=10**400),
+        lambda: TlsSettings(ca=5),
+        lambda: TlsSettings(server_name=5),
+        lambda: ApiClient(metadata=5),
+        lambda: ApiClient(interceptors=5),
+        lambda: ApiClient(interceptors=[5]),
+        lambda: ApiClient(source=5),
+        lambda: ApiClient(source="\ud800"),
+        lambda: ApiClient(source=""),
+        lambda: ApiClient(max_message_bytes=2**31),
+        lambda: ApiClient(channel=5),
+        lambda: ApiClient(host="a\0b"),
     ],
 )
 def test_settings_out_of_their_range_are_refused(make):

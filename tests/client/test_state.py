@@ -62,6 +62,12 @@ async def test_bulk_results_come_in_the_order_asked(client):
     ]
 
 
+async def test_a_key_asked_for_twice_is_answered_twice(client):
+    await client.state.save(S, "a", "1")
+    items = await client.state.get_bulk(S, ["a", "b", "a"])
+    assert [item["key"] for item in items] == ["a", "b", "a"]
+
+
 async def test_no_keys_need_no_call(scripted, connect):
     assert await connect(scripted).state.get_bulk(S, []) == []
     assert scripted.headers == []

@@ -6,10 +6,13 @@ import sys
 
 import grpc
 import pytest
+from grpc import aio
 
 from tests.client.conftest import QUICK, UNIT, until
 from tests.client.scripted import WIRE
 from virtufin.api.client import (
+    ApiClient,
+    ClientClosedError,
     ReconnectSettings,
     StreamFailedError,
     SubscriptionSettings,
@@ -174,6 +177,35 @@ async def test_a_subscription_that_was_never_used_costs_nothing(gateway, client)
     await subscription.aclose()
     with pytest.raises(StopAsyncIteration):
         await anext(subscription)
+
+
+async def test_a_subscription_closed_before_its_first_use_stays_closed(gateway, client):
+    subscription = client.pubsub.subscribe_async_iter("t")
+    await subscription.aclose()
+    assert [event async for event in subscription] == []
+    assert not await subscription.ready()
+    assert subscription.state is SubscriptionState.CLOSED
+    assert gateway.faults.open_streams == 0
+
+
+async def test_everyone_who_meets_a_failure_gets_an_error_of_their_own(connect):
+    async with Emulator(api_keys=["k"]) as gateway:
+        subscription = connect(gateway).pubsub.subscribe_async_iter("t")
+        errors = []
+        for look in (subscription.__anext__, subscription.ready, subscription.wait_closed) * 2:
+            with pytest.raises(UnauthenticatedError) as caught:
+                await look()
+            errors.append(caught.value)
+    assert len({id(error) for error in errors}) == len(errors)
+    assert all(isinstance(error.__cause__, UnauthenticatedError) for error in errors)
+
+
+async def test_a_channel_closed_before_subscribing_fails_the_subscription(gateway):
+    channel = aio.insecure_channel(gateway.target)
+    await channel.close()
+    async with ApiClient(channel=channel) as client:
+        with pytest.raises(ClientClosedError, match="channel is closed"):
+            await client.pubsub.subscribe_async("t")
 
 
 async def test_what_was_received_is_handed_out_after_closing(client):

@@ -66,6 +66,13 @@ async def test_pem_files_are_read_when_the_channel_opens(authority, serve, tmp_p
         assert await client.list_services_async() == ["over-tls"]
 
 
+async def test_pem_may_be_given_as_text(authority, serve):
+    port = await serve(authority.issue_cert("localhost"))
+    tls = TlsSettings(ca=authority.cert_pem.bytes().decode())
+    async with ApiClient("localhost", port, tls=tls) as client:
+        assert await client.list_services_async() == ["over-tls"]
+
+
 async def test_a_certificate_of_a_stranger_is_refused(authority, serve):
     port = await serve(trustme.CA().issue_cert("localhost"))
     tls = TlsSettings(ca=authority.cert_pem.bytes())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from virtufin.api.client._attributes import checked_text
+from virtufin.api.client._shown import shown
 from virtufin.api.client.errors import InvalidInputError
 
 
@@ -21,7 +22,7 @@ def name(value: object, what: str) -> str:
 
 
 def names(values: object, what: str) -> tuple[str, ...]:
-    """Returns names without repetitions; one text is one name, never its letters.
+    """Returns names; one text is one name, never its letters.
 
     Raises:
         InvalidInputError: Something among them is no text, or empty.
@@ -31,5 +32,5 @@ def names(values: object, what: str) -> tuple[str, ...]:
     if isinstance(values, str):
         return (name(values, what),)
     if isinstance(values, (bytes, bytearray)) or not isinstance(values, Iterable):
-        raise InvalidInputError(f"{what} must be text or several texts, not {values!r}")
-    return tuple(dict.fromkeys(name(value, what) for value in values))
+        raise InvalidInputError(f"{what} must be text or several texts, not {shown(values)}")
+    return tuple(name(value, what) for value in values)

@@ -11,6 +11,7 @@ import time
 from datetime import datetime, timezone
 from typing import Any
 
+from virtufin.api.client._shown import shown
 from virtufin.api.client.errors import InvalidInputError
 
 CONTEXT = frozenset(
@@ -56,11 +57,11 @@ def checked_text(value: object, what: str) -> str:
         InvalidInputError: It is no text, or holds a lone surrogate.
     """
     if not isinstance(value, str):
-        raise InvalidInputError(f"{what} must be text, not {type(value).__name__} ({value!r})")
+        raise InvalidInputError(f"{what} must be text, not {type(value).__name__} ({shown(value)})")
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise InvalidInputError(f"{what} is not valid Unicode text: {value!r}") from None
+        raise InvalidInputError(f"{what} is not valid Unicode text: {shown(value)}") from None
     return value
 
 
@@ -75,7 +76,7 @@ def set_value(attribute: Any, value: object, what: str) -> None:
     elif isinstance(value, int):
         if value not in _INT32:
             raise InvalidInputError(
-                f"{what}: CloudEvents integers have 32 bits; send {value} as text"
+                f"{what}: CloudEvents integers have 32 bits; send {shown(value)} as text"
             )
         attribute.ce_integer = value
     elif isinstance(value, bytes):
@@ -97,7 +98,10 @@ def set_time(attribute: Any, value: datetime | str | None, what: str = "time") -
     elif isinstance(value, datetime):
         if value.tzinfo is None:
             raise InvalidInputError(f"{what} must have a time zone, not {value!r}")
-        attribute.ce_timestamp.FromDatetime(value.astimezone(timezone.utc))
+        try:
+            attribute.ce_timestamp.FromDatetime(value.astimezone(timezone.utc))
+        except (ValueError, OverflowError) as error:
+            raise InvalidInputError(f"{what} is out of range: {value!r}: {error}") from None
     else:
         try:
             attribute.ce_timestamp.FromJsonString(checked_text(value, what))

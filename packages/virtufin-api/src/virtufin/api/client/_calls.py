@@ -18,7 +18,7 @@ from grpc import aio
 from virtufin.api.client._channels import StreamSlot
 from virtufin.api.client._method import Method
 from virtufin.api.client._statuses import Redacting, cancelled_elsewhere, from_rpc_error
-from virtufin.api.client.errors import ClientClosedError, InvalidReplyError
+from virtufin.api.client.errors import ClientClosedError, InternalError, InvalidReplyError
 
 
 class Call:
@@ -64,6 +64,9 @@ class Call:
             if not self._call.cancelled():
                 raise
             return cancelled_elsewhere(self._context)
+        except aio.BaseError as error:
+            reason = self._redacting.redact(str(error))
+            return InternalError(f"grpc could not carry out the call: {reason}", **self._context)
         except Exception as error:  # noqa: BLE001 - an interceptor's own, for the caller
             return error
 

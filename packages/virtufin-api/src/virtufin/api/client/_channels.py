@@ -103,15 +103,20 @@ def _pem(name: str, source: bytes | str | Path | None) -> bytes | None:
     if not isinstance(source, bytes):
         # What is given for the key may be the key itself, so it is not shown.
         where += "" if name == "key" else f", file {source}"
-        try:
-            source = Path(source).read_bytes()
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "it is no path"
-            raise InvalidInputError(f"{where}: cannot be read: {reason}") from None
+        source = _read(where, source)
     # gRPC itself only logs it, and some versions then never connect.
     if _PEM.encode() not in source:
         raise InvalidInputError(f"{where}: holds no PEM block ({_PEM}...)")
     return source
+
+
+def _read(where: str, path: str | Path) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is no path"
+    # Out here, as the error of the file would be its context and show the path.
+    raise InvalidInputError(f"{where}: cannot be read: {reason}")
 
 
 class StreamSlot:

@@ -185,6 +185,7 @@ class ApiClient:
 
         Raises:
             UnavailableError: It did not answer in time; says what was seen last.
+            DeadlineExceededError: Something is there, and did not answer at all.
         """
         await wait_for_gateway(self._transport, timeout)
 

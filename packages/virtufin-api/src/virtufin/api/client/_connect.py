@@ -32,6 +32,7 @@ async def wait_for_gateway(transport: Transport, timeout: float | NotGiven | Non
     Raises:
         UnavailableError: It did not, or not as serving, within the timeout; the last failure is
             told.
+        DeadlineExceededError: Something is there, and did not answer at all.
         VirtufinError: It answered with an error that waiting will not change.
     """
     budget = transport.budget(timeout)

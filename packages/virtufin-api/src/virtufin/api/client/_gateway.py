@@ -9,6 +9,7 @@ from virtufin.api.client._arguments import name
 from virtufin.api.client._data import from_json, to_json
 from virtufin.api.client._replies import check
 from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven
+from virtufin.api.client._shown import shown
 from virtufin.api.client._transport import Transport
 from virtufin.api.client._wire import Wire
 from virtufin.api.client.errors import InvalidInputError
@@ -123,7 +124,8 @@ class GatewayClient:
         """
         if not isinstance(request_data, (bytes, bytearray, memoryview)):
             raise InvalidInputError(
-                f"request_data must be bytes (message.SerializeToString()), not {request_data!r}"
+                "request_data must be bytes (message.SerializeToString()), "
+                f"not {shown(request_data)}"
             )
         call = self._wire["Gateway.Invoke"]
         request = call.request(
@@ -234,7 +236,7 @@ def _request_json(request_data: object) -> str:
         return "{}"
     if not isinstance(request_data, Mapping):
         raise InvalidInputError(
-            f"request_data must be a dict of the request's fields, not {request_data!r}"
+            f"request_data must be a dict of the request's fields, not {shown(request_data)}"
         )
     return to_json(dict(request_data), "request")
 

@@ -12,7 +12,9 @@ from types import TracebackType
 from typing import Any, Protocol, runtime_checkable
 
 from virtufin.api.client._buffer import Ended
+from virtufin.api.client._checks import whole
 from virtufin.api.client._handle import StreamHandle
+from virtufin.api.client._shown import shown
 from virtufin.api.client._stream import EventStream
 from virtufin.api.client._transport import Transport
 from virtufin.api.client.errors import InvalidInputError, VirtufinError
@@ -83,7 +85,7 @@ def callbacks(handler: object) -> tuple[OnEvent, OnError | None]:
     if callable(handler):
         return handler, None
     raise InvalidInputError(
-        f"handler must be a function, or an object with on_event(event), not {handler!r}"
+        f"handler must be a function, or an object with on_event(event), not {shown(handler)}"
     )
 
 
@@ -104,10 +106,7 @@ class HandlerSubscription(StreamHandle):
         max_concurrency: int,
     ) -> None:
         super().__init__(stream)
-        if not isinstance(max_concurrency, int) or isinstance(max_concurrency, bool):
-            raise InvalidInputError(f"max_concurrency must be a whole number: {max_concurrency!r}")
-        if max_concurrency < 1:
-            raise InvalidInputError(f"max_concurrency must be at least 1, not {max_concurrency}")
+        whole("max_concurrency", max_concurrency, 1, 2**31 - 1)
         self._transport = transport
         self._on_event, self._on_error = callbacks(handler)
         self._wanted = wanted

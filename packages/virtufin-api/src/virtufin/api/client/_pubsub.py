@@ -394,4 +394,4 @@ def _topics(topics: str | Iterable[str] | None, topic: str | None) -> tuple[str,
         if topics is not None:
             raise InvalidInputError("give topics or topic, not both")
         return (name(topic, "topic"),)
-    return names(topics, "topics")
+    return tuple(dict.fromkeys(names(topics, "topics")))

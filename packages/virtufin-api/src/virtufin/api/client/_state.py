@@ -11,10 +11,12 @@ from typing import Any
 from virtufin.api.client._arguments import name, names
 from virtufin.api.client._attributes import checked_text
 from virtufin.api.client._backoff import delays
+from virtufin.api.client._checks import whole
 from virtufin.api.client._data import to_json
 from virtufin.api.client._failures import as_kind
 from virtufin.api.client._replies import accepted
 from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven
+from virtufin.api.client._shown import shown
 from virtufin.api.client._statuses import expired
 from virtufin.api.client._transport import Transport
 from virtufin.api.client._wire import Wire
@@ -89,8 +91,8 @@ class StateClient:
             key=_key(key),
             value=checked_text(value, "value"),
             etag="" if etag is None else checked_text(etag, "etag"),
-            include_value=include_value,
-            publish_change=publish_change,
+            include_value=_switch(include_value, "include_value"),
+            publish_change=_switch(publish_change, "publish_change"),
         )
         context = {"service": service, "key": key}
         try:
@@ -132,8 +134,8 @@ class StateClient:
         request = call.request(
             service=name(service, "service"),
             key=_key(key),
-            include_value=include_value,
-            publish_change=publish_change,
+            include_value=_switch(include_value, "include_value"),
+            publish_change=_switch(publish_change, "publish_change"),
         )
         context = {"service": service, "key": key}
         reply = await self._transport.unary(call, request, timeout=timeout, **context)
@@ -158,10 +160,8 @@ class StateClient:
         Raises:
             InternalError: The state store has no query API.
         """
-        if not isinstance(limit, int) or isinstance(limit, bool) or not 0 <= limit < 2**31:
-            raise InvalidInputError(f"limit must be a whole number from 0 on, not {limit!r}")
-        text = query if isinstance(query, str) else to_json(dict(query), "query")
-        _checked_json(text)
+        whole("limit", limit, 0, 2**31 - 1)
+        text = _query(query)
         call = self._wire["State.QueryState"]
         request = call.request(service=name(service, "service"), query=text, limit=limit)
         reply = await self._transport.unary(call, request, timeout=timeout, service=service)
@@ -179,7 +179,7 @@ class StateClient:
         if not wanted:
             return []
         call = self._wire["State.GetBulkState"]
-        request = call.request(service=name(service, "service"), keys=wanted)
+        request = call.request(service=name(service, "service"), keys=dict.fromkeys(wanted))
         reply = await self._transport.unary(call, request, timeout=timeout, service=service)
         items = {item.key: _item(item) for item in reply.items}
         missing: StateResult = {"key": "", "value": "", "etag": "", "found": False}
@@ -196,7 +196,9 @@ class StateClient:
         """Deletes several keys; `failed_keys` names those that are still there."""
         call = self._wire["State.DeleteBulkState"]
         request = call.request(
-            service=name(service, "service"), keys=_keys(keys), publish_change=publish_change
+            service=name(service, "service"),
+            keys=_keys(keys),
+            publish_change=_switch(publish_change, "publish_change"),
         )
         reply = await self._transport.unary(call, request, timeout=timeout, service=service)
         status = accepted(reply, self._transport, call.full_name, service=service)
@@ -231,8 +233,9 @@ class StateClient:
             ConflictError: Others wrote in between at every attempt.
             DeadlineExceededError: The time was up first.
         """
-        if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 1:
-            raise InvalidInputError(f"attempts must be a whole number above 0, not {attempts!r}")
+        whole("attempts", attempts, 1, 2**31 - 1)
+        if not callable(function):
+            raise InvalidInputError(f"function must be a function, not {shown(function)}")
         budget = self._transport.budget(timeout)
         waits = delays(0.01, 1.0, 2.0, 0.5)
         attempt = 0
@@ -327,8 +330,19 @@ def _item(item: Any) -> StateResult:
     }
 
 
-def _checked_json(text: str) -> None:
+def _query(query: object) -> str:
+    if isinstance(query, Mapping):
+        return to_json(dict(query), "query")
+    if not isinstance(query, str):
+        raise InvalidInputError(f"query must be a dict or JSON text, not {shown(query)}")
     try:
-        json.loads(text)
-    except ValueError as error:
+        json.loads(query)
+    except (ValueError, RecursionError) as error:
         raise InvalidInputError(f"query is not JSON: {error}") from None
+    return checked_text(query, "query")
+
+
+def _switch(value: object, what: str) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidInputError(f"{what} must be True or False, not {shown(value)}")
+    return value

@@ -25,6 +25,7 @@ from virtufin.api.client._attributes import (
     value_of,
 )
 from virtufin.api.client._data import from_json, set_data
+from virtufin.api.client._shown import shown
 from virtufin.api.client.errors import InvalidInputError, InvalidReplyError
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
@@ -241,6 +242,8 @@ def to_cloudevent(
     for name, value in keywords.items():
         into: dict[str, Any] = context if name in CONTEXT else others
         _merge(into, name, value)
+    if extensions is not None and not isinstance(extensions, Mapping):
+        raise InvalidInputError(f"extensions must be a mapping, not {shown(extensions)}")
     for name, extension in (extensions or {}).items():
         _merge(others, checked_name(name, "extensions"), extension)
     return _assembled(data, context, others, default_source)
@@ -272,7 +275,7 @@ def _from_metadata(metadata: Mapping[str, str] | None) -> tuple[dict[str, str], 
     context: dict[str, str] = {}
     others: dict[str, Any] = {}
     if metadata is not None and not isinstance(metadata, Mapping):
-        raise InvalidInputError(f"metadata must be a mapping, not {metadata!r}")
+        raise InvalidInputError(f"metadata must be a mapping, not {shown(metadata)}")
     for key, value in (metadata or {}).items():
         text = checked_text(value, f"metadata {key!r}")
         name = key[3:] if isinstance(key, str) and key.startswith("ce-") else key
