@@ -13,6 +13,7 @@ from tests.client.scripted import WIRE
 from virtufin.api.client import (
     ApiClient,
     ClientClosedError,
+    DeadlineExceededError,
     ReconnectSettings,
     StreamFailedError,
     SubscriptionSettings,
@@ -398,3 +399,33 @@ print("quiet")
 
 def test_reconnect_settings_of_these_tests_are_quick():
     assert QUICK.initial_backoff < 0.1 * UNIT
+
+
+async def test_states_can_be_iterated_to_the_end(gateway, client):
+    subscription = client.pubsub.subscribe_async_iter("t")
+
+    async def watch():
+        return [state.value async for state in subscription.states()]
+
+    watching = asyncio.create_task(watch())
+    await asyncio.sleep(0)
+    await subscription.ready()
+    gateway.faults.cut_streams()
+    await subscription.wait_for(SubscriptionState.RECONNECTING, timeout=10 * UNIT)
+    await subscription.wait_for(SubscriptionState.LIVE, timeout=10 * UNIT)
+    await subscription.aclose()
+    assert await watching == ["new", "connecting", "live", "reconnecting", "live", "closed"]
+
+
+async def test_waiting_for_a_state_ends_with_the_subscription(client):
+    subscription = await client.pubsub.subscribe_async("t")
+    waiting = asyncio.create_task(subscription.wait_for(SubscriptionState.RECONNECTING))
+    await asyncio.sleep(0)
+    await subscription.aclose()
+    assert await waiting is SubscriptionState.CLOSED
+
+
+async def test_waiting_for_a_state_is_bounded(client):
+    async with client.pubsub.subscribe_async_iter("t") as subscription:
+        with pytest.raises(DeadlineExceededError, match="still live"):
+            await subscription.wait_for(SubscriptionState.RECONNECTING, timeout=0.05 * UNIT)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 from virtufin.api.client._checks import timeout_or_none
 from virtufin.api.client._deadline import Budget
+from virtufin.api.client._lifecycle import ENDED
 from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven
 from virtufin.api.client._states import SubscriptionState, SubscriptionStats
 from virtufin.api.client._stream import EventStream
+from virtufin.api.client.errors import DeadlineExceededError
 
 
 class StreamHandle:
@@ -52,6 +56,48 @@ class StreamHandle:
         if isinstance(timeout, NotGiven):
             timeout = self._stream.ready_wait
         return await self._stream.live(Budget(timeout_or_none(timeout)).left())
+
+    async def wait_for(
+        self, *states: SubscriptionState, timeout: float | None = None
+    ) -> SubscriptionState:
+        """Waits until the subscription is in one of these states, or has ended.
+
+        Args:
+            *states: The states to wait for.
+            timeout: Seconds; None means no limit. A surrounding `deadline()` bounds it too.
+
+        Returns:
+            The state it is in then.
+
+        Raises:
+            DeadlineExceededError: It did not come to that in time.
+
+        Example:
+            >>> from virtufin.api.client import SubscriptionState
+            >>> async def until_back(subscription):
+            ...     await subscription.wait_for(SubscriptionState.LIVE, timeout=60.0)
+        """
+        budget = Budget(timeout_or_none(timeout))
+        self._stream.check_loop()
+        others = frozenset(SubscriptionState) - ENDED - frozenset(states)
+        if not await self._stream.life.leaves(others, budget.left()):
+            raise DeadlineExceededError(
+                f"the subscription was still {self.state.value} after {budget.total:.3g} s",
+                topic=self._stream.name,
+            )
+        return self.state
+
+    async def states(self) -> AsyncIterator[SubscriptionState]:
+        """Yields the state, then each one entered after it, until the subscription has ended.
+
+        Example:
+            >>> async def report(subscription):
+            ...     async for state in subscription.states():
+            ...         print(state.value)
+        """
+        self._stream.check_loop()
+        async for state in self._stream.life.changes():
+            yield state
 
     async def wait_closed(self) -> None:
         """Waits for the end.

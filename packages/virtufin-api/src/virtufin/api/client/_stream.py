@@ -20,6 +20,7 @@ from virtufin.api.client._backoff import delays
 from virtufin.api.client._buffer import Buffer
 from virtufin.api.client._calls import Stream
 from virtufin.api.client._failures import about_stream, fresh
+from virtufin.api.client._lifecycle import ENDED, UNDECIDED, Lifecycle, Presumption
 from virtufin.api.client._method import Method
 from virtufin.api.client._settings import (
     ReconnectSettings,
@@ -67,11 +68,6 @@ FATAL = frozenset(
 )
 """Codes that end a subscription: trying again would not change the answer."""
 
-UNDECIDED = frozenset(
-    {SubscriptionState.NEW, SubscriptionState.CONNECTING, SubscriptionState.RECONNECTING}
-)
-ENDED = frozenset({SubscriptionState.CLOSED, SubscriptionState.FAILED})
-
 Item = PubsubEvent | VirtufinError
 
 
@@ -100,8 +96,7 @@ class EventStream:
             settings.max_buffered_events, settings.max_buffered_bytes
         )
         self._task: asyncio.Task[None] | None = None
-        self._state = SubscriptionState.NEW
-        self._changed: asyncio.Future[None] | None = None
+        self.life = Lifecycle()
         self.confirmed = False
         self._failure: VirtufinError | None = None
         self._live_since: float | None = None
@@ -118,7 +113,7 @@ class EventStream:
     @property
     def state(self) -> SubscriptionState:
         """Where the stream is in its life."""
-        return self._state
+        return self.life.state
 
     @property
     def failure(self) -> VirtufinError | None:
@@ -137,9 +132,18 @@ class EventStream:
         )
 
     @property
+    def name(self) -> str | None:
+        """The topics in one text, for errors; None for no topics."""
+        return ", ".join(self.topics) or None
+
+    @property
     def ready_wait(self) -> float:
         """Seconds that waiting for the stream to be live takes by default."""
         return self._settings.ready_wait
+
+    def check_loop(self) -> None:
+        """Raises WrongLoopError where this is not the client's event loop."""
+        self._transport.check_loop()
 
     def carries(self, topic: str) -> bool:
         """Whether events of that topic come over this stream."""
@@ -155,13 +159,13 @@ class EventStream:
             WrongLoopError: The client belongs to another loop.
         """
         self._transport.check_loop()
-        if self._task is not None or self._state.ended:
+        if self._task is not None or self.state.ended:
             return
         self._transport.check()
-        self._set_state(SubscriptionState.CONNECTING)
+        self.life.move(SubscriptionState.CONNECTING)
         self._on_start(self)
-        name = ", ".join(self.topics) or "all topics"
-        self._task = self._transport.spawn(self._run(), f"virtufin-subscription {name}")
+        task_name = f"virtufin-subscription {self.name or 'all topics'}"
+        self._task = self._transport.spawn(self._run(), task_name)
         # A task cancelled before its first step never runs its `finally`.
         self._task.add_done_callback(lambda _: self._end(None))
 
@@ -171,7 +175,8 @@ class EventStream:
         Raises:
             VirtufinError: The stream has failed.
         """
-        await self._leaves(UNDECIDED, timeout)
+        self._transport.check_loop()
+        await self.life.leaves(UNDECIDED, timeout)
         if self._failure is not None:
             raise fresh(self._failure)
         return self.confirmed
@@ -203,8 +208,8 @@ class EventStream:
 
     async def ended(self, timeout: float | None = None) -> None:
         """Waits for the end, `timeout` seconds at most; a stream that takes longer is logged."""
-        await self._leaves(frozenset(SubscriptionState) - ENDED, timeout)
-        if not self._state.ended:
+        self._transport.check_loop()
+        if not await self.life.leaves(frozenset(SubscriptionState) - ENDED, timeout):
             logger.warning("a subscription did not end within %.0f s", timeout)
 
     # The reader
@@ -238,10 +243,10 @@ class EventStream:
             self._report(error, wait, attempt)
             self._live_since = None
             self.confirmed = False
-            self._set_state(
+            self.life.move(
                 SubscriptionState.RECONNECTING
-                if self._state is SubscriptionState.LIVE
-                else self._state
+                if self.state is SubscriptionState.LIVE
+                else self.state
             )
             await asyncio.sleep(wait)
 
@@ -250,7 +255,7 @@ class EventStream:
         request = self._method.request(topics=self.topics)
         try:
             stream = await self._transport.stream(
-                self._method, request, topic=", ".join(self.topics) or None, attempt=attempt
+                self._method, request, topic=self.name, attempt=attempt
             )
         except ClientClosedError:
             raise
@@ -274,8 +279,8 @@ class EventStream:
             await stream.release()
         return None
 
-    def _presume_later(self, stream: Stream) -> _Presumption:
-        return _Presumption(
+    def _presume_later(self, stream: Stream) -> Presumption:
+        return Presumption(
             self._settings.ready_wait,
             lambda: stream.connected,
             lambda: self._set_live(confirmed=False),
@@ -287,7 +292,7 @@ class EventStream:
             self._live_since = time.monotonic()
         self._gap_reported = False
         self._key_retried = False
-        self._set_state(SubscriptionState.LIVE)
+        self.life.move(SubscriptionState.LIVE)
 
     def _was_stable(self) -> bool:
         since = self._live_since
@@ -326,7 +331,7 @@ class EventStream:
             f"subscription interrupted: {reason}. Trying again in {wait:.1f} s; "
             f"events published meanwhile may be missing.{lost}",
             error,
-            topic=", ".join(self.topics) or None,
+            topic=self.name,
             retry_in=wait,
         )
         logger.warning("%s", report)
@@ -338,11 +343,11 @@ class EventStream:
             StreamFailedError,
             f"subscription failed: {reason}",
             error,
-            topic=", ".join(self.topics) or None,
+            topic=self.name,
         )
 
     def _end(self, failure: VirtufinError | None) -> None:
-        if self._state.ended:
+        if self.state.ended:
             return
         self._failure = failure
         if failure is None:
@@ -350,49 +355,5 @@ class EventStream:
         else:
             logger.error("%s", failure)
             self._buffer.finish(lambda: fresh(failure))
-        self._set_state(SubscriptionState.FAILED if failure else SubscriptionState.CLOSED)
+        self.life.move(SubscriptionState.FAILED if failure else SubscriptionState.CLOSED)
         self._on_end(self)
-
-    # State changes
-
-    def _set_state(self, state: SubscriptionState) -> None:
-        self._state = state
-        changed, self._changed = self._changed, None
-        if changed is not None and not changed.done():
-            changed.set_result(None)
-
-    async def _leaves(self, states: frozenset[SubscriptionState], timeout: float | None) -> None:
-        """Waits until the state is none of these, or until the time is up."""
-        self._transport.check_loop()
-        until = None if timeout is None else time.monotonic() + timeout
-        while self._state in states:
-            left = None if until is None else until - time.monotonic()
-            if left is not None and left <= 0:
-                return
-            if self._changed is None:
-                self._changed = asyncio.get_running_loop().create_future()
-            await asyncio.wait((self._changed,), timeout=left)
-
-
-class _Presumption:
-    """Takes a stream for live when its connection stands and nothing was heard for a while.
-
-    Some servers send response headers only with the first event, so silence says nothing.
-    """
-
-    def __init__(
-        self, wait: float, connected: Callable[[], bool], presume: Callable[[], None]
-    ) -> None:
-        self._wait = wait
-        self._connected = connected
-        self._presume = presume
-        self._timer = asyncio.get_running_loop().call_later(wait, self._fire)
-
-    def _fire(self) -> None:
-        if self._connected():
-            self._presume()
-        else:
-            self._timer = asyncio.get_running_loop().call_later(self._wait / 4, self._fire)
-
-    def cancel(self) -> None:
-        self._timer.cancel()
