@@ -12,6 +12,7 @@ from tests.client.conftest import UNIT, until
 from virtufin.api.client import (
     EventHandler,
     InvalidInputError,
+    PermissionDeniedError,
     StreamEventHandler,
     StreamFailedError,
     StreamInterruptedError,
@@ -371,3 +372,53 @@ print("ended")
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=30 * UNIT
     )
     assert out.stdout.strip() == "ended"
+
+
+async def test_a_handler_that_raises_gets_the_event_again(client):
+    seen = []
+
+    def flaky(event):
+        seen.append(event.data_as_text())
+        if len(seen) < 3:
+            raise LookupError("not yet")
+
+    handle = await client.subscribe_async_with_handler(
+        flaky, topics="t", max_attempts=3, retry_backoff=0.001 * UNIT
+    )
+    await client.pubsub.publish_async("t", "1")
+    await client.pubsub.publish_async("t", "2")
+    await until(lambda: len(seen) == 4)
+    assert seen == ["1", "1", "1", "2"]
+    assert (handle.handler_errors, handle.dead_letters) == (2, 0)
+
+
+async def test_after_the_last_attempt_the_event_goes_untouched_to_the_dead_letter_topic(client):
+    def broken(event):
+        raise LookupError("never")
+
+    async with client.pubsub.subscribe_async_iter("t-dead") as dead:
+        handle = await client.subscribe_async_with_handler(
+            broken, topics="t", max_attempts=2, retry_backoff=0.001 * UNIT, dead_letter=True
+        )
+        await client.pubsub.publish_async("t", "x", {"ce-id": "7", "runid": "1"}, type="a.b")
+        letter = await anext(dead)
+    assert (letter.message_id, letter.type, letter.data_as_text()) == ("7", "a.b", "x")
+    assert letter.extensions == {"runid": "1"}
+    await until(lambda: handle.dead_letters == 1)
+    assert handle.handler_errors == 2
+
+
+async def test_a_dead_letter_that_cannot_be_published_is_reported(gateway, client, caplog):
+    errors = []
+
+    def on_event(event):
+        gateway.faults.fail("Pubsub/PublishEvent", grpc.StatusCode.PERMISSION_DENIED)
+        raise LookupError("never")
+
+    handler = StreamEventHandler(on_event=on_event, on_error=errors.append)
+    handle = await client.subscribe_async_with_handler(handler, topics="t", dead_letter=True)
+    await client.pubsub.publish_async("t", "x")
+    await until(lambda: len(errors) == 2)
+    assert isinstance(errors[1], PermissionDeniedError)
+    assert "could not be put aside" in caplog.text
+    assert handle.dead_letters == 0

@@ -9,7 +9,10 @@ from tests.client.conftest import UNIT, until
 from virtufin.api.client import (
     ClientClosedError,
     DeadlineExceededError,
+    InternalError,
     InvalidInputError,
+    NotFoundError,
+    RequestFailedError,
     StreamFailedError,
     SubscriptionState,
     UnauthenticatedError,
@@ -104,6 +107,7 @@ async def test_the_first_reply_wins_and_foreign_replies_are_ignored(client):
         await client.pubsub.reply_async(event, "first")
         await client.pubsub.reply_async(event, "second")
         assert (await asking).data_as_text() == "first"
+        await until(lambda: client.pubsub.ignored_replies == 3)
 
 
 async def test_requests_to_one_reply_topic_share_one_stream_that_goes_away(gateway, client):
@@ -221,3 +225,56 @@ async def test_an_empty_reply_is_a_reply(client):
     await client.pubsub.respond("t", lambda event: None)
     reply = await client.pubsub.publish_with_result_async("t", "d", "r")
     assert reply.data_as_json() is None
+
+
+async def test_a_responder_that_raises_fails_the_request_at_once(client):
+    def broken(event):
+        raise LookupError("no such worker")
+
+    handle = await client.pubsub.respond("t", broken)
+    with pytest.raises(RequestFailedError, match="no such worker") as caught:
+        await client.pubsub.publish_with_result_async("t", "d", "r", timeout=60 * UNIT)
+    assert isinstance(caught.value, InternalError)
+    assert handle.handler_errors == 1
+    assert handle.state is SubscriptionState.LIVE
+
+
+async def test_the_meaning_of_a_responders_error_reaches_the_asker(client):
+    async def lookup(event):
+        raise NotFoundError("worker 7 is unknown")
+
+    await client.pubsub.respond("t", lookup)
+    with pytest.raises(NotFoundError, match="worker 7 is unknown") as caught:
+        await client.pubsub.publish_with_result_async("t", "d", "r")
+    assert isinstance(caught.value, RequestFailedError)
+    assert caught.value.status == "NOT_FOUND"
+
+
+async def test_a_reply_that_cannot_be_sent_is_told_too(client):
+    await client.pubsub.respond("t", lambda event: object())
+    with pytest.raises(RequestFailedError, match="JSON"):
+        await client.pubsub.publish_with_result_async("t", "d", "r")
+
+
+async def test_a_failed_reply_has_the_documented_form(client):
+    def broken(event):
+        raise LookupError("why")
+
+    await client.pubsub.respond("t", broken)
+    async with client.pubsub.subscribe_async_iter("r") as replies:
+        await client.pubsub.publish_async("t", "d", correlation_id="c", reply_topic="r")
+        reply = await anext(replies)
+    assert reply.type == "com.virtufin.client.reply.failed"
+    assert reply.extensions["replystatus"] == "INTERNAL"
+    assert reply.data_as_json() == {"status": "INTERNAL", "message": "LookupError: why"}
+
+
+async def test_a_responder_whose_way_back_is_broken_reports_that_once(gateway, client):
+    def handler(event):
+        gateway.faults.fail("Pubsub/PublishEvent", grpc.StatusCode.PERMISSION_DENIED)
+        return "ok"
+
+    handle = await client.pubsub.respond("t", handler)
+    await client.pubsub.publish_async("t", "d", correlation_id="c", reply_topic="r")
+    await until(lambda: handle.handler_errors == 1)
+    assert handle.state is SubscriptionState.LIVE

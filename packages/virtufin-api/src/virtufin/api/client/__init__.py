@@ -21,7 +21,8 @@ from virtufin.api.client._client import ApiClient
 from virtufin.api.client._config import ConfigClient
 from virtufin.api.client._deadline import Deadline, deadline
 from virtufin.api.client._gateway import GatewayClient, ServiceProxy
-from virtufin.api.client._handlers import EventHandler, HandlerSubscription, StreamEventHandler
+from virtufin.api.client._handlers import HandlerSubscription
+from virtufin.api.client._handling import EventHandler, StreamEventHandler
 from virtufin.api.client._pubsub import PubsubClient
 from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven
 from virtufin.api.client._settings import (
@@ -51,6 +52,7 @@ from virtufin.api.client.errors import (
     InvalidRequestError,
     NotFoundError,
     PermissionDeniedError,
+    RequestFailedError,
     ResourceExhaustedError,
     StreamFailedError,
     StreamInterruptedError,
@@ -94,6 +96,7 @@ __all__ = [
     "PubsubClient",
     "PubsubEvent",
     "ReconnectSettings",
+    "RequestFailedError",
     "ResourceExhaustedError",
     "RetrySettings",
     "ServiceProxy",

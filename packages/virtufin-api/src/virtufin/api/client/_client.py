@@ -12,7 +12,8 @@ from virtufin.api.client._checks import timeout_or_none, whole
 from virtufin.api.client._config import ConfigClient
 from virtufin.api.client._connect import wait_for_gateway
 from virtufin.api.client._gateway import GatewayClient, Request
-from virtufin.api.client._handlers import Handler, HandlerSubscription
+from virtufin.api.client._handlers import HandlerSubscription
+from virtufin.api.client._handling import Handler
 from virtufin.api.client._pubsub import PubsubClient
 from virtufin.api.client._resolve import (
     resolve_api_key,
@@ -287,6 +288,9 @@ class ApiClient:
         *,
         topic: str | None = None,
         max_concurrency: int = 1,
+        max_attempts: int = 1,
+        retry_backoff: float = 0.1,
+        dead_letter: bool = False,
         timeout: float | NotGiven | None = NOT_GIVEN,
     ) -> HandlerSubscription:
         """Calls a handler with each event; see `PubsubClient.subscribe_async_with_handler`."""
@@ -297,6 +301,9 @@ class ApiClient:
             event_types,
             topic=topic,
             max_concurrency=max_concurrency,
+            max_attempts=max_attempts,
+            retry_backoff=retry_backoff,
+            dead_letter=dead_letter,
             timeout=timeout,
         )
 

@@ -96,10 +96,21 @@ def as_kind(error: VirtufinError, kind: type[VirtufinError], **context: Any) -> 
     return narrowed
 
 
-def from_refusal(status: str, message: str, **context: Any) -> VirtufinError:
-    """The error for an in-band refusal, `success=false`."""
+def from_refusal(
+    status: str, message: str, *, kind: type[VirtufinError] | None = None, **context: Any
+) -> VirtufinError:
+    """The error for an in-band status; of class `kind` as well where that is given."""
     meaning = BY_STATUS.get(status.upper(), errors.UnknownError)
-    return _combined(meaning, _RefusedError)(message, status=status or "UNKNOWN", **context)
+    kinds = (meaning,) if kind is None else (kind, meaning)
+    return _combined(*kinds, _RefusedError)(message, status=status or "UNKNOWN", **context)
+
+
+def status_of(error: BaseException) -> str:
+    """The in-band status that says what an error says; INTERNAL for errors of others."""
+    for status, meaning in BY_STATUS.items():
+        if isinstance(error, meaning):
+            return status
+    return "UNKNOWN" if isinstance(error, VirtufinError) else "INTERNAL"
 
 
 def fresh(error: VirtufinError) -> VirtufinError:

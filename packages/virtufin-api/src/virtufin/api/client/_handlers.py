@@ -7,14 +7,13 @@ import inspect
 import logging
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
+from virtufin.api.client._backoff import delays
 from virtufin.api.client._buffer import Ended
-from virtufin.api.client._checks import whole
 from virtufin.api.client._handle import StreamHandle
-from virtufin.api.client._shown import shown
+from virtufin.api.client._handling import DeadLetter, Handler, Handling, callbacks
 from virtufin.api.client._stream import EventStream
 from virtufin.api.client._transport import Transport
 from virtufin.api.client.errors import InvalidInputError, VirtufinError
@@ -22,71 +21,8 @@ from virtufin.api.client.events import PubsubEvent
 
 logger = logging.getLogger("virtufin.api.client.handler")
 
-OnEvent = Callable[[PubsubEvent], Any]
-OnError = Callable[[Exception], Any]
-
 _CLOSE_WAIT = 5.0
-
-
-@runtime_checkable
-class EventHandler(Protocol):
-    """An object with `on_event`, and `on_error` where errors matter; both plain or async."""
-
-    def on_event(self, event: PubsubEvent) -> Any:
-        """Handles one event."""
-
-
-@dataclass(frozen=True)
-class StreamEventHandler:
-    """A handler from functions.
-
-    Args:
-        on_event: Called with each `PubsubEvent`; plain or async.
-        on_error: Called with each error: an interruption that will be retried
-            (`StreamInterruptedError`), what `on_event` raised, and the failure that ended the
-            subscription (`StreamFailedError`); plain or async.
-
-    Example:
-        >>> from virtufin.api.client import StreamEventHandler
-        >>> handler = StreamEventHandler(on_event=lambda event: print(event.topic))
-    """
-
-    on_event: OnEvent
-    on_error: OnError | None = None
-
-
-Handler = EventHandler | StreamEventHandler | OnEvent
-
-
-@dataclass(frozen=True)
-class Filter:
-    """Which events of a stream a handler wants; empty means all."""
-
-    services: tuple[str, ...] = ()
-    event_types: tuple[str, ...] = ()
-
-    def matches(self, event: PubsubEvent) -> bool:
-        """Whether the event is wanted."""
-        if self.services and event.service not in self.services:
-            return False
-        return not self.event_types or event.type in self.event_types
-
-
-def callbacks(handler: object) -> tuple[OnEvent, OnError | None]:
-    """The two functions of a handler.
-
-    Raises:
-        InvalidInputError: It is neither a function nor an object with `on_event`.
-    """
-    on_event = getattr(handler, "on_event", None)
-    if callable(on_event):
-        on_error = getattr(handler, "on_error", None)
-        return on_event, on_error if callable(on_error) else None
-    if callable(handler):
-        return handler, None
-    raise InvalidInputError(
-        f"handler must be a function, or an object with on_event(event), not {shown(handler)}"
-    )
+_MAX_BACKOFF = 30.0
 
 
 class HandlerSubscription(StreamHandle):
@@ -101,19 +37,16 @@ class HandlerSubscription(StreamHandle):
         transport: Transport,
         stream: EventStream,
         handler: Handler,
-        wanted: Filter,
-        *,
-        max_concurrency: int,
+        handling: Handling,
     ) -> None:
         super().__init__(stream)
-        whole("max_concurrency", max_concurrency, 1, 2**31 - 1)
         self._transport = transport
         self._on_event, self._on_error = callbacks(handler)
-        self._wanted = wanted
-        self._limit = max_concurrency
+        self._handling = handling
         self._running: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._errors = 0
+        self._dead_letters = 0
         stream.start()
         self._task = transport.spawn(self._consume(), "virtufin-handler")
 
@@ -121,6 +54,11 @@ class HandlerSubscription(StreamHandle):
     def handler_errors(self) -> int:
         """How many times the handler raised."""
         return self._errors
+
+    @property
+    def dead_letters(self) -> int:
+        """How many events went to the dead-letter topic."""
+        return self._dead_letters
 
     async def cancel(self) -> None:
         """Ends the subscription and waits for the handler, which is cancelled. Idempotent."""
@@ -171,7 +109,7 @@ class HandlerSubscription(StreamHandle):
                     break
                 if not isinstance(item, PubsubEvent):
                     await self._tell(item)
-                elif self._wanted.matches(item):
+                elif self._handling.wants(item):
                     await self._dispatch(item)
             if self._running:
                 await asyncio.wait(self._running)
@@ -179,27 +117,43 @@ class HandlerSubscription(StreamHandle):
             self._stream.stop()
 
     async def _dispatch(self, event: PubsubEvent) -> None:
-        if self._limit == 1:
+        if self._handling.max_concurrency == 1:
             await self._handle(event)
             return
-        while len(self._running) >= self._limit:
+        while len(self._running) >= self._handling.max_concurrency:
             await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
         task = self._transport.spawn(self._handle(event), "virtufin-handler-event")
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
     async def _handle(self, event: PubsubEvent) -> None:
-        error = await self._outcome(self._on_event, event)
-        if error is None:
+        handling = self._handling
+        waits = delays(handling.retry_backoff, _MAX_BACKOFF, 2.0, 0.3)
+        for left in reversed(range(handling.max_attempts)):
+            error = await self._outcome(self._on_event, event)
+            if error is None:
+                return
+            self._errors += 1
+            logger.error(
+                "handler failed on event %s of topic %s%s",
+                event.message_id,
+                event.topic,
+                ", will be tried again" if left else "",
+                exc_info=error,
+            )
+            await self._tell(error)
+            if left:
+                await asyncio.sleep(next(waits))
+        if handling.dead_letter is not None:
+            await self._give_up(event, handling.dead_letter)
+
+    async def _give_up(self, event: PubsubEvent, dead_letter: DeadLetter) -> None:
+        failure = await self._outcome(dead_letter, event)
+        if failure is None:
+            self._dead_letters += 1
             return
-        self._errors += 1
-        logger.error(
-            "handler failed on event %s of topic %s",
-            event.message_id,
-            event.topic,
-            exc_info=error,
-        )
-        await self._tell(error)
+        logger.error("event %s could not be put aside", event.message_id, exc_info=failure)
+        await self._tell(failure)
 
     async def _tell(self, error: BaseException) -> None:
         if self._on_error is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -11,9 +10,11 @@ from typing import Any
 from virtufin.api.client._arguments import name, names
 from virtufin.api.client._attributes import ExtensionValue
 from virtufin.api.client._deadline import Budget
-from virtufin.api.client._handlers import Filter, Handler, HandlerSubscription, OnEvent
+from virtufin.api.client._handlers import HandlerSubscription
+from virtufin.api.client._handling import Handler, Handling, OnEvent
 from virtufin.api.client._replies import accepted
 from virtufin.api.client._requests import ReplyRouter
+from virtufin.api.client._responder import Responder
 from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven
 from virtufin.api.client._settings import (
     ReconnectSettings,
@@ -32,6 +33,7 @@ from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
 _PUBLISH_WAIT = 2.0
 _REQUEST_TIMEOUT = 30.0
+_DEAD = "-dead"
 
 
 class PubsubClient:
@@ -60,6 +62,11 @@ class PubsubClient:
         self._settings = settings
         self._streams: set[EventStream] = set()
         self._requests = ReplyRouter(transport, self._stream, settings)
+
+    @property
+    def ignored_replies(self) -> int:
+        """Replies that no call waited for: late ones, second ones, and those to others."""
+        return self._requests.ignored
 
     async def publish_async(
         self,
@@ -162,6 +169,9 @@ class PubsubClient:
         *,
         topic: str | None = None,
         max_concurrency: int = 1,
+        max_attempts: int = 1,
+        retry_backoff: float = 0.1,
+        dead_letter: bool = False,
         timeout: float | NotGiven | None = NOT_GIVEN,
     ) -> HandlerSubscription:
         """Calls a handler with each event, from the moment this returns.
@@ -174,6 +184,11 @@ class PubsubClient:
             event_types: Only events of these types.
             topic: The same as `topics`, for one.
             max_concurrency: Events handled at a time; 1 keeps their order.
+            max_attempts: How often an event is given to a handler that raises, in all. Later
+                events wait meanwhile where `max_concurrency` is 1.
+            retry_backoff: Seconds before the second attempt; doubles from one to the next.
+            dead_letter: Whether an event goes, untouched, to topic `<topic>-dead` after the last
+                attempt has failed.
             timeout: Seconds to wait for the gateway, 2 by default.
 
         Returns:
@@ -183,14 +198,15 @@ class PubsubClient:
             InvalidInputError: The handler is none, or a name is no text, or empty.
             VirtufinError: The gateway refuses for good, such as UnauthenticatedError.
         """
-        handle = self._handle(
-            handler,
-            Filter(names(services, "services"), names(event_types, "event_types")),
-            _topics(topics, topic),
-            max_concurrency,
+        handling = Handling(
+            names(services, "services"),
+            names(event_types, "event_types"),
+            max_concurrency=max_concurrency,
+            max_attempts=max_attempts,
+            retry_backoff=retry_backoff,
+            dead_letter=self._put_aside if dead_letter else None,
         )
-        await self._ready(handle, timeout)
-        return handle
+        return await self._handle(handler, handling, _topics(topics, topic), timeout)
 
     async def publish_with_result_async(
         self,
@@ -217,6 +233,7 @@ class PubsubClient:
         Raises:
             DeadlineExceededError: No reply within the timeout; also a TimeoutError.
             InvalidInputError: The event cannot be sent, or the correlation id is in use.
+            RequestFailedError: The responder told that it failed.
             StreamFailedError: The reply stream has failed for good.
         """
         budget = self._transport.budget(timeout)
@@ -290,7 +307,10 @@ class PubsubClient:
     ) -> HandlerSubscription:
         """Answers requests on a topic: what the handler returns is the reply.
 
-        Events that expect no reply are passed to the handler too; its result is then dropped.
+        Events that expect no reply are passed to the handler too; its result is then dropped. What
+        the handler raises is told to the asker, whose call raises `RequestFailedError`: the reply
+        has type `com.virtufin.client.reply.failed`, extension `replystatus` and JSON data
+        `{"status", "message"}`.
 
         Args:
             topic: Where requests come.
@@ -302,10 +322,9 @@ class PubsubClient:
             >>> async def serve(client):
             ...     await client.pubsub.respond("worker-commands", lambda event: {"status": "ok"})
         """
-        responder = _Responder(self, handler)
-        handle = self._handle(responder, Filter(), (name(topic, "topic"),), max_concurrency)
-        await self._ready(handle, timeout)
-        return handle
+        responder = Responder(self.reply_async, handler, self._transport.secrets.redact)
+        handling = Handling(max_concurrency=max_concurrency)
+        return await self._handle(responder, handling, (name(topic, "topic"),), timeout)
 
     async def unsubscribe_async(
         self, subscription_id: str, *, timeout: float | NotGiven | None = NOT_GIVEN
@@ -352,41 +371,24 @@ class PubsubClient:
             on_end=self._streams.discard,
         )
 
-    def _handle(
-        self, handler: Handler, wanted: Filter, topics: tuple[str, ...], max_concurrency: int
+    async def _handle(
+        self,
+        handler: Handler,
+        handling: Handling,
+        topics: tuple[str, ...],
+        timeout: float | NotGiven | None,
     ) -> HandlerSubscription:
-        return HandlerSubscription(
-            self._transport,
-            self._stream(topics),
-            handler,
-            wanted,
-            max_concurrency=max_concurrency,
-        )
-
-    async def _ready(self, handle: HandlerSubscription, timeout: float | NotGiven | None) -> None:
+        handle = HandlerSubscription(self._transport, self._stream(topics), handler, handling)
         try:
             await handle.ready(timeout)
         except BaseException:
             await handle.cancel()
             raise
+        return handle
 
-
-class _Responder:
-    """Turns what a handler returns into a reply."""
-
-    def __init__(self, pubsub: PubsubClient, handler: OnEvent) -> None:
-        if not callable(handler):
-            raise InvalidInputError(f"handler must be a function, not {handler!r}")
-        self._pubsub = pubsub
-        self._handler = handler
-
-    async def on_event(self, event: PubsubEvent) -> None:
-        """Handles one request."""
-        result = self._handler(event)
-        if inspect.isawaitable(result):
-            result = await result
-        if event.reply_topic and event.correlation_id:
-            await self._pubsub.reply_async(event, result)
+    async def _put_aside(self, event: PubsubEvent) -> None:
+        budget = self._transport.budget(NOT_GIVEN)
+        await self._publish(f"{event.topic}{_DEAD}", event.cloudevent, budget.left())
 
 
 def _topics(topics: str | Iterable[str] | None, topic: str | None) -> tuple[str, ...]:

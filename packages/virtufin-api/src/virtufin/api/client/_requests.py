@@ -15,6 +15,7 @@ import grpc
 from virtufin.api.client._buffer import Ended
 from virtufin.api.client._deadline import Budget
 from virtufin.api.client._failures import about_stream, from_status
+from virtufin.api.client._responder import checked_reply
 from virtufin.api.client._settings import (
     SubscriptionSettings,
 )
@@ -43,6 +44,7 @@ class ReplyRouter:
         self._subscribe = subscribe
         self._settings = settings
         self._streams: dict[str, ReplyStream] = {}
+        self.ignored = 0
 
     async def request(
         self,
@@ -62,6 +64,7 @@ class ReplyRouter:
         Raises:
             InvalidInputError: Another call waits under that correlation id.
             DeadlineExceededError: No reply came in time.
+            RequestFailedError: The responder told that it failed.
             VirtufinError: The request could not be sent, or the reply stream has failed.
         """
         stream = self._stream(reply_topic)
@@ -79,7 +82,7 @@ class ReplyRouter:
                     topic=reply_topic,
                     peer=self._transport.peer,
                 )
-            return with_reply.result()
+            return checked_reply(with_reply.result())
         finally:
             stream.forget(correlation_id)
 
@@ -90,10 +93,14 @@ class ReplyRouter:
                 self._transport,
                 self._subscribe((reply_topic,)),
                 linger=self._settings.reply_linger,
+                on_ignored=self._ignore,
                 on_end=self._ended,
             )
             self._streams[reply_topic] = stream
         return stream
+
+    def _ignore(self) -> None:
+        self.ignored += 1
 
     def _ended(self, stream: ReplyStream) -> None:
         if self._streams.get(stream.topic) is stream:
@@ -109,17 +116,18 @@ class ReplyStream:
         stream: EventStream,
         *,
         linger: float,
+        on_ignored: Callable[[], None],
         on_end: Callable[[ReplyStream], None],
     ) -> None:
         self._stream = stream
         self._linger = linger
+        self._on_ignored = on_ignored
         self._on_end = on_end
         self._waiting: dict[str, asyncio.Future[PubsubEvent]] = {}
         self._idle: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self._failure: VirtufinError | None = None
         self.topic = stream.topics[0]
-        self.foreign = 0
         stream.start()
         task = transport.spawn(self._route(), f"virtufin-replies {self.topic}")
         # Not in a `finally`: a task cancelled before its first step never runs it.
@@ -173,7 +181,7 @@ class ReplyStream:
     def _deliver(self, event: PubsubEvent) -> None:
         future = self._waiting.get(event.correlation_id)
         if future is None or future.done():
-            self.foreign += 1
+            self._on_ignored()
             logger.debug(
                 "reply with correlation id %r on topic %s is not waited for",
                 event.correlation_id,

@@ -23,6 +23,7 @@ VirtufinError
 ├── DataLossError
 ├── ClientClosedError (RuntimeError)
 ├── WrongLoopError (RuntimeError)
+├── RequestFailedError                 the responder told that it failed
 ├── StreamInterruptedError             the subscription will reconnect
 └── StreamFailedError                  the subscription has ended for good
 ```
@@ -63,6 +64,7 @@ __all__ = [
     "InvalidRequestError",
     "NotFoundError",
     "PermissionDeniedError",
+    "RequestFailedError",
     "ResourceExhaustedError",
     "StreamFailedError",
     "StreamInterruptedError",
@@ -216,6 +218,10 @@ class ClientClosedError(VirtufinError, RuntimeError):
 
 class WrongLoopError(VirtufinError, RuntimeError):
     """The client belongs to another event loop; make one client per loop."""
+
+
+class RequestFailedError(VirtufinError):
+    """The responder to a request told that it failed; also of the class of the status it told."""
 
 
 class StreamInterruptedError(VirtufinError):

@@ -1,0 +1,99 @@
+"""The answering side of requests, and how a failure to answer is told.
+
+A responder that fails replies all the same: with type `com.virtufin.client.reply.failed`, extension
+`replystatus` (one of the gateway's in-band statuses) and JSON data `{"status", "message"}`. The
+asker's call then raises `RequestFailedError` instead of waiting in vain.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from virtufin.api.client._failures import from_refusal, status_of
+from virtufin.api.client._handling import OnEvent
+from virtufin.api.client._shown import shown
+from virtufin.api.client.errors import InvalidInputError, RequestFailedError, VirtufinError
+from virtufin.api.client.events import PubsubEvent
+
+FAILED = "com.virtufin.client.reply.failed"
+"""Type of a reply that tells a failure."""
+STATUS = "replystatus"
+"""Extension with the status of a failure."""
+
+Reply = Callable[..., Awaitable[object]]
+
+
+class Responder:
+    """Turns what a handler returns, or raises, into a reply."""
+
+    def __init__(self, reply: Reply, handler: OnEvent, redact: Callable[[str], str]) -> None:
+        if not callable(handler):
+            raise InvalidInputError(f"handler must be a function, not {shown(handler)}")
+        self._reply = reply
+        self._handler = handler
+        self._redact = redact
+
+    async def on_event(self, event: PubsubEvent) -> None:
+        """Handles one request; what the handler raises is told to the asker, and raised."""
+        asked = bool(event.reply_topic and event.correlation_id)
+        try:
+            result = self._handler(event)
+            if inspect.isawaitable(result):
+                result = await result
+            if asked:
+                await self._answer(event, result)
+        except _CouldNotReplyError as error:
+            raise error.reason from None
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            if asked:
+                await self._tell(event, error)
+            raise
+
+    async def _answer(self, event: PubsubEvent, result: object) -> None:
+        try:
+            await self._reply(event, result)
+        except InvalidInputError:
+            raise
+        except VirtufinError as error:
+            # The way to the asker is broken: telling it would take the same way.
+            raise _CouldNotReplyError(error) from None
+
+    async def _tell(self, event: PubsubEvent, error: Exception) -> None:
+        status = status_of(error)
+        text = (
+            error.message
+            if isinstance(error, VirtufinError)
+            else f"{type(error).__name__}: {error}"
+        )
+        data = {"status": status, "message": self._redact(text)}
+        await self._reply(event, data, type=FAILED, extensions={STATUS: status})
+
+
+class _CouldNotReplyError(Exception):
+    def __init__(self, reason: VirtufinError) -> None:
+        super().__init__()
+        self.reason = reason
+
+
+def checked_reply(event: PubsubEvent) -> PubsubEvent:
+    """Returns a reply.
+
+    Raises:
+        RequestFailedError: It tells that the responder failed; also of the class of its status.
+    """
+    if event.type != FAILED:
+        return event
+    told: Any = event.data_as_json()
+    told = told if isinstance(told, dict) else {}
+    status = str(event.extensions.get(STATUS) or told.get("status") or "UNKNOWN")
+    raise from_refusal(
+        status,
+        f"the responder failed: {told.get('message') or status}",
+        kind=RequestFailedError,
+        topic=event.topic,
+    )
