@@ -23,8 +23,8 @@ _HOST = "127.0.0.1"
 class ControlServer:
     """Lets other processes of this machine do what `Emulator.faults` and `Emulator.reset` do.
 
-    A request is `{"do": verb, ...arguments}`; the answer `{"result": ...}`, or `{"error": text}`
-    for what would be a ValueError here.
+    A request is `{"do": verb, ...arguments}`; the answer `{"result": ...}`, or
+    `{"error": text, "kind": "ValueError"}`, or `"TypeError"`, for what would raise that here.
     """
 
     def __init__(self, emulator: Emulator) -> None:
@@ -55,9 +55,13 @@ class ControlServer:
 
     async def _do(self, request: bytes, context: Any) -> bytes:
         try:
-            answer = {"result": await self._carry_out(**json.loads(request))}
+            asked = json.loads(request)
+            if not isinstance(asked, dict):
+                raise TypeError(f"a request is a JSON object, got {asked!r}")
+            answer = {"result": await self._carry_out(**asked)}
         except (ValueError, TypeError) as error:
-            answer = {"error": str(error)}
+            kind = "TypeError" if isinstance(error, TypeError) else "ValueError"
+            answer = {"error": str(error), "kind": kind}
         return json.dumps(answer).encode()
 
     async def _carry_out(self, do: str, **arguments: Any) -> Any:

@@ -15,8 +15,9 @@ from typing import Any
 
 import grpc
 
+from virtufin.api.emulator._checks import text
 from virtufin.api.emulator._control import PATH
-from virtufin.api.emulator.faults import status_code
+from virtufin.api.emulator.faults import checked_plan, status_code
 
 _START_TIMEOUT = 30.0
 _STOP_TIMEOUT = 10.0
@@ -168,13 +169,16 @@ class RemoteFaults:
         self, method: str, code: grpc.StatusCode | str, *, times: int = 1, details: str = ""
     ) -> None:
         """See `Faults.fail`."""
-        self.do("fail", method=method, code=_name(code), times=times, details=details)
+        # Here too, for not everything wrong can be put into a request.
+        name = checked_plan(method, code, times, details).name
+        self.do("fail", method=method, code=name, times=times, details=details)
 
     def cut_streams(
         self, code: grpc.StatusCode | str = grpc.StatusCode.UNAVAILABLE, *, details: str = ""
     ) -> int:
         """See `Faults.cut_streams`."""
-        return int(self.do("cut_streams", code=_name(code), details=details))
+        text(details, "details", empty=True)
+        return int(self.do("cut_streams", code=status_code(code).name, details=details))
 
     def clear(self) -> None:
         """See `Faults.clear`."""
@@ -190,13 +194,11 @@ class RemoteFaults:
 
         Raises:
             ValueError: It was refused.
+            TypeError: It was refused because an argument has the wrong type.
         """
         request = json.dumps({"do": verb, **arguments}).encode()
         answer = json.loads(self._call(request, timeout=_CALL_TIMEOUT))
         if "error" in answer:
-            raise ValueError(answer["error"])
+            kind = TypeError if answer["kind"] == "TypeError" else ValueError
+            raise kind(answer["error"])
         return answer["result"]
-
-
-def _name(code: grpc.StatusCode | str) -> str:
-    return status_code(code).name

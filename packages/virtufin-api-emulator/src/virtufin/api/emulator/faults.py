@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 import grpc
 import grpc.aio
 
+from virtufin.api.emulator._checks import text, whole
 from virtufin.api.emulator._refusal import Continuation, Handler, RefusedError, refusing_handler
 
 EVERYTHING = "*"
@@ -71,14 +73,10 @@ class Faults:
         Raises:
             ValueError: No such method (the text lists the nearest names), no such code, or
                 `times` below 1.
+            TypeError: An argument has the wrong type.
         """
-        if times < 1:
-            raise ValueError(f"times is 1 or more, got {times}")
-        methods = self._resolve(method)
-        failing_code = status_code(code)
-        if failing_code is grpc.StatusCode.OK:
-            raise ValueError("OK is no failure")
-        self._failures.append(_Failure(methods, failing_code, details, times))
+        failing_code = checked_plan(method, code, times, details)
+        self._failures.append(_Failure(self._resolve(method), failing_code, details, times))
 
     def cut_streams(
         self, code: grpc.StatusCode | str = grpc.StatusCode.UNAVAILABLE, *, details: str = ""
@@ -94,7 +92,9 @@ class Faults:
 
         Raises:
             ValueError: No such code.
+            TypeError: An argument has the wrong type.
         """
+        text(details, "details", empty=True)
         reason = RefusedError(status_code(code), details or "stream cut by a fault plan")
         streams = list(self._streams)
         for cut in streams:
@@ -160,14 +160,35 @@ def status_code(code: grpc.StatusCode | str) -> grpc.StatusCode:
 
     Raises:
         ValueError: There is none of that name.
+        TypeError: It is neither a status nor text.
     """
     if isinstance(code, grpc.StatusCode):
         return code
+    if not isinstance(code, str):
+        raise TypeError(f"code is a grpc.StatusCode or its name, got {code!r}")
     try:
         return grpc.StatusCode[code]
     except KeyError:
         names = ", ".join(known.name for known in grpc.StatusCode)
         raise ValueError(f"no gRPC status {code!r}; there are {names}") from None
+
+
+def checked_plan(
+    method: str, code: grpc.StatusCode | str, times: int, details: str
+) -> grpc.StatusCode:
+    """Checks what can be told of a plan without the gateway, and returns its status.
+
+    Raises:
+        ValueError: No such code, OK, or `times` below 1.
+        TypeError: An argument has the wrong type.
+    """
+    text(method, "method", empty=True)
+    whole(times, "times", 1, sys.maxsize)
+    text(details, "details", empty=True)
+    failing_code = status_code(code)
+    if failing_code is grpc.StatusCode.OK:
+        raise ValueError("OK is no failure")
+    return failing_code
 
 
 class FaultInterceptor(grpc.aio.ServerInterceptor):

@@ -1,0 +1,88 @@
+"""What a fault plan refuses, in process and through the control service alike."""
+
+import json
+
+import pytest
+
+from virtufin.api.emulator import Emulator
+from virtufin.api.emulator._control import ControlServer
+from virtufin.api.protos import state_pb2
+
+PLAN = {"method": "State/GetState", "code": "INTERNAL"}
+
+
+@pytest.fixture(params=["in process", "remote"])
+def faults(request):
+    if request.param == "remote":
+        return request.getfixturevalue("virtufin_emulator").faults
+    return Emulator().faults
+
+
+@pytest.mark.parametrize("times", [1.5, 1.0, True, "2", None])
+def test_times_is_a_whole_number(faults, times):
+    with pytest.raises(TypeError, match=f"times is a whole number, got {times!r}"):
+        faults.fail("*", "INTERNAL", times=times)
+
+
+@pytest.mark.parametrize("times", [0, -1])
+def test_times_is_one_or_more(faults, times):
+    with pytest.raises(ValueError, match=f"times is a whole number from 1 .*, got {times}"):
+        faults.fail("*", "INTERNAL", times=times)
+
+
+@pytest.mark.parametrize("method", [5, None, b"*", ["State/GetState"], object()])
+def test_the_method_is_text(faults, method):
+    with pytest.raises(TypeError, match="method is text"):
+        faults.fail(method, "INTERNAL")
+
+
+@pytest.mark.parametrize("code", [13, None, b"INTERNAL", [], object()])
+def test_the_code_is_a_status_or_its_name(faults, code):
+    with pytest.raises(TypeError, match=r"code is a grpc\.StatusCode or its name"):
+        faults.fail("*", code)
+    with pytest.raises(TypeError, match=r"code is a grpc\.StatusCode or its name"):
+        faults.cut_streams(code)
+
+
+@pytest.mark.parametrize("details", [5, None, b"x", object()])
+def test_the_details_are_text(faults, details):
+    with pytest.raises(TypeError, match="details is text"):
+        faults.fail("*", "INTERNAL", details=details)
+    with pytest.raises(TypeError, match="details is text"):
+        faults.cut_streams(details=details)
+
+
+def test_details_that_cannot_be_sent_are_refused(faults):
+    with pytest.raises(ValueError, match="lone surrogates"):
+        faults.fail("*", "INTERNAL", details="\ud800")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [({"times": 1.5}, "times"), ({"method": 5}, "method"), ({"code": 13}, "code")],
+)
+def test_the_control_service_checks_the_types_itself(virtufin_emulator, wrong, named):
+    with pytest.raises(TypeError, match=named):
+        virtufin_emulator.faults.do("fail", **{**PLAN, **wrong})
+
+
+def test_the_control_service_checks_the_values_itself(virtufin_emulator):
+    with pytest.raises(ValueError, match="times"):
+        virtufin_emulator.faults.do("fail", **PLAN, times=0)
+
+
+@pytest.mark.parametrize("request_data", [b"[]", b"5", b"{", b"\xff"])
+async def test_the_control_service_answers_what_is_no_request(connect, request_data):
+    control = ControlServer(Emulator())
+    try:
+        call = connect(f"127.0.0.1:{await control.start(0)}")
+        reply = await call.unary_unary("/virtufin.emulator.Control/Do")(request_data)
+    finally:
+        await control.stop()
+    assert set(json.loads(reply)) == {"error", "kind"}
+
+
+async def test_a_refused_plan_fails_no_call(gateway, stubs):
+    with pytest.raises(TypeError):
+        gateway.faults.fail("*", "INTERNAL", times=1.5)
+    await stubs.state.GetState(state_pb2.GetStateRequest(service="workmanager", key="k"))
