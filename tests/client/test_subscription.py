@@ -324,6 +324,20 @@ async def test_backoff_starts_over_after_an_event(scripted, connect):
     assert set(errors) == {0.01 * UNIT}
 
 
+async def test_each_gap_of_a_gateway_that_ends_after_every_event_is_reported(scripted, connect):
+    async def one_event_each(request, context):
+        yield Event(topic="t")
+
+    scripted.answer("Pubsub.Subscribe", one_event_each)
+    subscription = connect(scripted).pubsub.subscribe_async_iter("t")
+    for _ in range(5):
+        await anext(subscription)
+    stats = subscription.stats
+    assert stats.interruptions >= 4
+    assert stats.attempts - stats.interruptions <= 1
+    await subscription.aclose()
+
+
 async def test_a_slow_consumer_pauses_the_stream_and_loses_nothing(gateway, connect):
     bound = SubscriptionSettings(max_buffered_events=10)
     client = connect(gateway, subscription=bound)

@@ -240,7 +240,7 @@ class EventStream:
             if self._progress or self._was_stable():
                 waits, attempt = self._delays(), 0
             wait = next(waits)
-            self._report(error, wait, attempt)
+            self._report(error, wait)
             self._live_since = None
             self.confirmed = False
             self.life.move(
@@ -267,6 +267,8 @@ class EventStream:
                 self._set_live(confirmed=True)
             presume.cancel()
             while (received := await stream.next()) is not None:
+                if not self.confirmed:
+                    self._set_live(confirmed=True)
                 message, size = received
                 self._received += 1
                 self._progress = True
@@ -316,7 +318,7 @@ class EventStream:
             return first
         return isinstance(error, grpc.RpcError) and error.code() in TRANSIENT
 
-    def _report(self, error: VirtufinError | None, wait: float, attempt: int) -> None:
+    def _report(self, error: VirtufinError | None, wait: float) -> None:
         """Puts one report per gap between the events, where the gap is."""
         if self._gap_reported:
             return
