@@ -1,9 +1,12 @@
 """Services and the file that lists them."""
 
+from dataclasses import fields
+
 import pytest
 
 from virtufin.api.emulator import SAMPLES, Emulator, Service
-from virtufin.api.emulator._services import ServicesFileError, read_services
+from virtufin.api.emulator._samples.server import _KINDS
+from virtufin.api.emulator._services import SAMPLE_NAMES, ServicesFileError, read_services
 
 
 @pytest.fixture
@@ -54,8 +57,11 @@ def test_a_file_is_read(written):
         ("[[service]]\nname = 'a'", "address"),
         ("[[service]]\naddress = 'x:1'", "name"),
         ("[[service]]\nname = ''\naddress = 'x:1'", "name"),
-        ("[[service]]\nname = 'a'\naddress = 1", "address = 1"),
+        ("[[service]]\nname = 'a'\naddress = 1", "address .* got 1"),
+        ("[[service]]\nname = 'a'\naddress = 'sample:x'", "workmanager"),
         ("[[service]]\nname = 'a'\naddress = 'x:1'\nstate_keys = 'k'", "state_keys"),
+        ("[[service]]\nname = 'a'\naddress = 'x:1'\nstate_keys = [1]", "state_keys"),
+        ("[[service]]\nname = 'a'\naddress = 'x:1'\nstate_keys = {}", "state_keys"),
         ("[[service]]\nname = 'a'\naddress = 'x:1'\nadress = 'y'", "'adress'"),
         ("[[service]]\nname = 'a'\naddress = 'x:1'\n" * 2, "two services"),
     ],
@@ -81,6 +87,51 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
 def test_only_services_are_taken_for_services():
     with pytest.raises(TypeError, match="Service"):
         Emulator(services=[("a", "x:1")])
+
+
+@pytest.mark.parametrize("services", ["workmanager", 5, SAMPLES[0]])
+def test_services_are_several(services):
+    with pytest.raises(TypeError, match="services is an iterable"):
+        Emulator(services=services)
+
+
+@pytest.mark.parametrize("field", [field.name for field in fields(Service)])
+@pytest.mark.parametrize("value", [5, None, b"x"])
+def test_everything_of_a_service_is_text(field, value):
+    with pytest.raises(TypeError, match=f"{field.removeprefix('state_')}.* got"):
+        Service(**{"name": "a", "address": "x:1", field: value})
+
+
+def test_each_state_key_is_text():
+    with pytest.raises(TypeError, match="state_keys of service 'a' is text, got 5"):
+        Service("a", "x:1", state_keys=["k", 5])
+
+
+def test_one_text_is_not_several_state_keys():
+    with pytest.raises(TypeError, match="state_keys of service 'a' is an iterable"):
+        Service("a", "x:1", state_keys="k")
+
+
+@pytest.mark.parametrize("field", ["name", "address"])
+@pytest.mark.parametrize("value", ["", "a\0", "\udc80"])
+def test_name_and_address_can_be_said(field, value):
+    with pytest.raises(ValueError, match=f"{field}.* must not"):
+        Service(**{"name": "a", "address": "x:1", field: value})
+
+
+@pytest.mark.parametrize("name", ["nope", "", "WorkManager", " workmanager"])
+def test_an_unknown_sample_is_refused_with_those_there_are(name):
+    with pytest.raises(ValueError, match=f"no sample '{name}'.* workmanager, websocketmanager"):
+        Service("a", f"sample:{name}")
+
+
+def test_every_sample_can_be_named():
+    assert set(SAMPLE_NAMES) == set(_KINDS) == {service.sample for service in SAMPLES}
+
+
+@pytest.mark.parametrize("port", ["99999999999", "²", "", "x"])
+def test_what_is_no_port_is_part_of_the_address(port):
+    assert Service("a", f"host:{port}").endpoint == (f"host:{port}", 0)
 
 
 def test_the_samples_know_what_they_are():

@@ -14,12 +14,20 @@ else:
 
 from collections.abc import Iterable
 
+from virtufin.api.emulator._checks import several, text
+
 SAMPLE_SCHEME = "sample:"
+SAMPLE_NAMES = ("workmanager", "websocketmanager")
 
 
 @dataclass(frozen=True)
 class Service:
-    """A backend registered with the gateway."""
+    """A backend registered with the gateway.
+
+    Raises:
+        ValueError: Name or address is empty, or there is no sample of that name.
+        TypeError: Something is no text.
+    """
 
     name: str
     """What callers say: `client.gateway.<name>`."""
@@ -39,11 +47,17 @@ class Service:
     """What the Config service says."""
 
     def __post_init__(self) -> None:
-        if not self.name:
-            raise ValueError("a service needs a name")
-        if not self.address:
-            raise ValueError("a service needs an address")
-        object.__setattr__(self, "state_keys", tuple(self.state_keys))
+        text(self.name, "a service's name")
+        text(self.address, f"the address of service {self.name!r}")
+        for field in ("dapr_app_id", "grpc_service", "pubsub_name", "store_name"):
+            text(getattr(self, field), f"{field} of service {self.name!r}", empty=True)
+        what = f"state_keys of service {self.name!r}"
+        keys = tuple(text(key, f"each of {what}") for key in several(self.state_keys, what))
+        object.__setattr__(self, "state_keys", keys)
+        if self.address.startswith(SAMPLE_SCHEME) and self.sample not in SAMPLE_NAMES:
+            raise ValueError(
+                f"there is no sample {self.sample!r}; there are {', '.join(SAMPLE_NAMES)}"
+            )
 
     @property
     def sample(self) -> str:
@@ -55,7 +69,9 @@ class Service:
     def endpoint(self) -> tuple[str, int]:
         """Host and port of the address; port 0 where it has none."""
         host, _, port = self.address.rpartition(":")
-        return (host.strip("[]"), int(port)) if host and port.isdigit() else (self.address, 0)
+        if not host or not port.isdecimal() or len(port) > 5:
+            return self.address, 0
+        return host.strip("[]"), int(port)
 
 
 SAMPLES = (
@@ -76,10 +92,10 @@ def checked(services: Iterable[Service]) -> tuple[Service, ...]:
 
     Raises:
         ValueError: Two share a name.
-        TypeError: One is not a `Service`.
+        TypeError: They are no iterable, or one is not a `Service`.
     """
     known: dict[str, Service] = {}
-    for service in services:
+    for service in several(services, "services"):
         if not isinstance(service, Service):
             raise TypeError(f"services are Service objects, got {service!r}")
         if service.name in known:
@@ -115,11 +131,9 @@ def _service(entry: Any) -> Service:
     legal = {field.name for field in fields(Service)}
     if unknown := sorted(set(entry) - legal):
         raise ValueError(f"unknown key {unknown[0]!r}; a service has {', '.join(sorted(legal))}")
-    for key, value in entry.items():
-        if key == "state_keys":
-            right = isinstance(value, list) and all(isinstance(item, str) for item in value)
-        else:
-            right = isinstance(value, str)
-        if not right:
-            raise ValueError(f"{key} = {value!r} has the wrong type")
-    return Service(**{"name": "", "address": "", **entry})
+    for key in ("name", "address"):
+        if key not in entry:
+            raise ValueError(f"a service needs {'an' if key == 'address' else 'a'} {key}")
+    if not isinstance(entry.get("state_keys", []), list):
+        raise TypeError(f"state_keys is a list, got {entry['state_keys']!r}")
+    return Service(**entry)

@@ -37,14 +37,7 @@ class SampleServer:
             service: What it is registered as.
             publish: Takes topic and serialized CloudEvent of its lifecycle events.
             event_class: Message class of CloudEvent.
-
-        Raises:
-            ValueError: There is no such sample.
         """
-        if service.sample not in _KINDS:
-            raise ValueError(
-                f"there is no sample {service.sample!r}; there are {', '.join(sorted(_KINDS))}"
-            )
         self.name = service.name
         self._kind = _KINDS[service.sample]
         self._publish = publish
