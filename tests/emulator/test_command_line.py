@@ -116,7 +116,7 @@ async def test_keys_can_be_given(listening, connect, refused):
 
 
 async def test_keys_can_come_from_the_environment(listening, connect, refused):
-    _, target = await listening(VIRTUFIN_EMULATOR_API_KEYS="a,b")
+    _, target = await listening(VIRTUFIN_EMULATOR_API_KEYS="a, b,")
     channel = connect(target)
     assert await list_services(channel, "b")
     assert (await refused(list_services(channel))).code() is grpc.StatusCode.UNAUTHENTICATED

@@ -77,8 +77,20 @@ async def test_further_gateways_take_the_emulator_s_arguments(
 def test_a_wrong_argument_says_what_is_wrong(virtufin_emulator_factory):
     with pytest.raises(RuntimeError, match="json_names"):
         virtufin_emulator_factory(json_names="snake")
-    with pytest.raises(RuntimeError, match="iterable"):
-        virtufin_emulator_factory(api_keys="key")
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"api_keys": "key"}, "api_keys is an iterable"),
+        ({"services": [("a", "x:1")]}, "services are Service objects"),
+        ({"invocation": 5}, "invocation is an InvocationPolicy"),
+        ({"host": b"127.0.0.1"}, "host cannot be handed over"),
+    ],
+)
+def test_what_cannot_be_handed_over_is_a_type_error(virtufin_emulator_factory, options, named):
+    with pytest.raises(TypeError, match=named):
+        virtufin_emulator_factory(**options)
 
 
 def test_a_taken_port_says_so(virtufin_emulator_factory):

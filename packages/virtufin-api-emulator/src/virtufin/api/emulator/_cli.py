@@ -138,7 +138,7 @@ def _fail(code: int, why: str) -> int:
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
     keys = options.api_key
     if keys is None:
-        keys = [key for key in os.environ.get(KEYS_VARIABLE, "").split(",") if key]
+        keys = [key.strip() for key in os.environ.get(KEYS_VARIABLE, "").split(",") if key.strip()]
     return {
         "host": options.host,
         "port": options.port,

@@ -15,6 +15,8 @@ from virtufin.api.client._wire import Wire
 from virtufin.api.emulator import _health, _ports
 from virtufin.api.emulator._auth import AuthInterceptor
 from virtufin.api.emulator._catalog import Catalog
+from virtufin.api.emulator._checks import api_keys as checked_keys
+from virtufin.api.emulator._checks import switch, text, whole
 from virtufin.api.emulator._config import ConfigServicer
 from virtufin.api.emulator._gateway import GatewayServicer
 from virtufin.api.emulator._invoker import Invoker
@@ -87,9 +89,9 @@ class Emulator:
                 with some servers, instead of being sent once it is registered.
             legacy_state: Whether RegisterKeys and GetAllState exist; newer gateways answer
                 UNIMPLEMENTED.
-            max_message_bytes: Largest message received, in bytes.
-            max_concurrent_streams: Calls at once per connection; None for no limit. Kestrel's
-                default is 100; further calls of a connection then wait.
+            max_message_bytes: Largest message received, in bytes, from 1 up.
+            max_concurrent_streams: Calls at once per connection, from 1 up; None for no limit.
+                Kestrel's default is 100; further calls of a connection then wait.
             invocation: Limits and retries of calls to backends.
             wire: Messages and paths; None means the packaged ones.
 
@@ -97,20 +99,21 @@ class Emulator:
             ValueError: An argument is out of its range.
             TypeError: An argument has the wrong type.
         """
-        if isinstance(api_keys, str):
-            raise TypeError("api_keys is an iterable of keys, not one text")
-        if json_names not in ("camel", "proto"):
+        if text(json_names, "json_names") not in ("camel", "proto"):
             raise ValueError(f"json_names is 'camel' or 'proto', got {json_names!r}")
-        if not host:
-            raise ValueError("host must not be empty")
-        if not 0 <= port <= 65535:
-            raise ValueError(f"port is a number from 0 to 65535, got {port}")
-        self._host = host
-        self._port = port
-        self._api_keys = tuple(api_keys)
-        if not all(self._api_keys):
-            raise ValueError("an API key must not be empty")
-        self._hold_headers = hold_headers
+        if not isinstance(invocation, (InvocationPolicy, type(None))):
+            raise TypeError(f"invocation is an InvocationPolicy or None, got {invocation!r}")
+        if not isinstance(wire, (Wire, type(None))):
+            raise TypeError(f"wire is a Wire or None, got {wire!r}")
+        switch(accept_any_service, "accept_any_service")
+        switch(legacy_state, "legacy_state")
+        whole(max_message_bytes, "max_message_bytes", 1)
+        if max_concurrent_streams is not None:
+            whole(max_concurrent_streams, "max_concurrent_streams", 1)
+        self._host = text(host, "host")
+        self._port = whole(port, "port", 0, 65535)
+        self._api_keys = checked_keys(api_keys)
+        self._hold_headers = switch(hold_headers, "hold_headers")
         self._max_message_bytes = max_message_bytes
         self._max_concurrent_streams = max_concurrent_streams
         self._wire = wire or Wire.packaged()

@@ -55,6 +55,8 @@ async def _check(host: str, port: int) -> None:
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except socket.gaierror as error:
         raise OSError(errno.EADDRNOTAVAIL, f"cannot listen on {host!r}: {error.strerror}") from None
+    except UnicodeError as error:
+        raise OSError(errno.EADDRNOTAVAIL, f"cannot listen on {host!r}: no host name") from error
     free, failure = False, None
     for family, kind, protocol, _, where in found:
         try:

@@ -15,8 +15,10 @@ from typing import Any
 
 import grpc
 
-from virtufin.api.emulator._checks import text
+from virtufin.api.emulator._checks import api_keys, text
 from virtufin.api.emulator._control import PATH
+from virtufin.api.emulator._policy import InvocationPolicy
+from virtufin.api.emulator._services import checked
 from virtufin.api.emulator.faults import checked_plan, status_code
 
 _START_TIMEOUT = 30.0
@@ -45,7 +47,9 @@ class EmulatorProcess:
 
         Raises:
             RuntimeError: It did not start; the text has what it wrote to stderr.
+            TypeError: An option cannot be handed over to another process.
         """
+        settings = _as_json(options)
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
             [sys.executable, "-m", "virtufin.api.emulator", "--piped", "--control-port", "0"],
@@ -56,7 +60,7 @@ class EmulatorProcess:
             start_new_session=True,
         )
         try:
-            self._tell(options)
+            self._tell(settings)
             self._target = self._line("listening on ")
             control = self._line("control on ")
         except BaseException:
@@ -113,17 +117,11 @@ class EmulatorProcess:
     def __repr__(self) -> str:
         return f"<EmulatorProcess {self._target}, process {self.pid}>"
 
-    def _tell(self, options: dict[str, Any]) -> None:
-        if options.get("services") is not None:
-            options["services"] = [asdict(service) for service in options["services"]]
-        if options.get("invocation") is not None:
-            options["invocation"] = asdict(options["invocation"])
-        if options.get("api_keys") is not None and not isinstance(options["api_keys"], str):
-            options["api_keys"] = list(options["api_keys"])
+    def _tell(self, settings: bytes) -> None:
         assert self._process.stdin is not None
         # Suppressed: it has ended already then, and reading its first line says why.
         with suppress(BrokenPipeError):
-            self._process.stdin.write(json.dumps(options).encode() + b"\n")
+            self._process.stdin.write(settings + b"\n")
             self._process.stdin.flush()
 
     def _line(self, prefix: str) -> str:
@@ -157,6 +155,29 @@ class EmulatorProcess:
             process.wait()
         process.stdout.close()
         self._errors.close()
+
+
+def _as_json(options: dict[str, Any]) -> bytes:
+    """Options of `Emulator` as a line of JSON; the process itself checks what can be sent.
+
+    Raises:
+        TypeError: One is of a type that cannot be sent.
+    """
+    settings = dict(options)
+    if settings.get("services") is not None:
+        settings["services"] = [asdict(service) for service in checked(settings["services"])]
+    if settings.get("invocation") is not None:
+        if not isinstance(settings["invocation"], InvocationPolicy):
+            raise TypeError(
+                f"invocation is an InvocationPolicy or None, got {settings['invocation']!r}"
+            )
+        settings["invocation"] = asdict(settings["invocation"])
+    if "api_keys" in settings:
+        settings["api_keys"] = api_keys(settings["api_keys"])
+    for name, value in settings.items():
+        if not isinstance(value, (str, int, float, list, tuple, dict, type(None))):
+            raise TypeError(f"{name} cannot be handed over to another process: {value!r}")
+    return json.dumps(settings).encode()
 
 
 class RemoteFaults:
