@@ -125,6 +125,9 @@ class SubscriptionSettings:
 
     ready_wait: float = 2.0
     """Seconds after which a stream without an answer of the gateway is presumed live."""
+    idle_limit: float | None = 60.0
+    """Seconds without an event after which a new stream takes over, as gateways sweep idle ones
+    without a word; None switches that off."""
     max_buffered_events: int = 1000
     """Events held for a slow consumer; then the stream is paused, nothing is dropped."""
     max_buffered_bytes: int = 8 * 1024 * 1024
@@ -134,6 +137,8 @@ class SubscriptionSettings:
 
     def __post_init__(self) -> None:
         positive("SubscriptionSettings.ready_wait", self.ready_wait)
+        if self.idle_limit is not None:
+            positive("SubscriptionSettings.idle_limit", self.idle_limit)
         whole("SubscriptionSettings.max_buffered_events", self.max_buffered_events, 1, _INT32)
         whole("SubscriptionSettings.max_buffered_bytes", self.max_buffered_bytes, 1, 2**62)
         positive("SubscriptionSettings.reply_linger", self.reply_linger)

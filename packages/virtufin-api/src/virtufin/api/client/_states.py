@@ -42,3 +42,5 @@ class SubscriptionStats:
     """Times the stream was lost or could not be opened, each gap counted once."""
     attempts: int
     """Streams opened or tried, the first included."""
+    handovers: int = 0
+    """Times a silent stream was left for a new one, which is no interruption."""

@@ -22,6 +22,7 @@ from virtufin.api.client._calls import Stream
 from virtufin.api.client._failures import about_stream, fresh
 from virtufin.api.client._lifecycle import ENDED, UNDECIDED, Lifecycle, Presumption
 from virtufin.api.client._method import Method
+from virtufin.api.client._pump import Relay
 from virtufin.api.client._settings import (
     ReconnectSettings,
     SubscriptionSettings,
@@ -107,6 +108,15 @@ class EventStream:
         self._delivered = 0
         self._interruptions = 0
         self._attempts = 0
+        self._handovers = 0
+        self._relay = Relay(
+            self._deliver,
+            self._open,
+            idle_limit=settings.idle_limit,
+            ready_wait=settings.ready_wait,
+            is_paused=lambda: self._buffer.paused,
+            on_handover=self._handed_over,
+        )
 
     # What can be seen
 
@@ -129,6 +139,7 @@ class EventStream:
             buffered=len(self._buffer),
             interruptions=self._interruptions,
             attempts=self._attempts,
+            handovers=self._handovers,
         )
 
     @property
@@ -232,7 +243,6 @@ class EventStream:
         attempt = 0
         while True:
             attempt += 1
-            self._attempts += 1
             self._progress = False
             error = await self._read_one_stream(attempt)
             if not self._should_reconnect(error):
@@ -251,12 +261,12 @@ class EventStream:
             await asyncio.sleep(wait)
 
     async def _read_one_stream(self, attempt: int) -> VirtufinError | None:
-        """Reads one gateway stream to its end; returns what ended it, None for a clean end."""
-        request = self._method.request(topics=self.topics)
+        """Reads a gateway stream, and those it hands over to, to the end; returns what ended it.
+
+        None stands for a clean end.
+        """
         try:
-            stream = await self._transport.stream(
-                self._method, request, topic=self.name, attempt=attempt
-            )
+            stream = await self._open(attempt)
         except ClientClosedError:
             raise
         except VirtufinError as error:
@@ -266,20 +276,31 @@ class EventStream:
             if await stream.headers():
                 self._set_live(confirmed=True)
             presume.cancel()
-            while (received := await stream.next()) is not None:
-                if not self.confirmed:
-                    self._set_live(confirmed=True)
-                message, size = received
-                self._received += 1
-                self._progress = True
-                self._buffer.append(PubsubEvent(message.topic, message.cloudevent), size)
-                await self._buffer.room()
+            return await self._relay.run(stream)
+        except ClientClosedError:
+            raise
         except VirtufinError as error:
             return error
         finally:
             presume.cancel()
             await stream.release()
-        return None
+
+    async def _open(self, attempt: int = 1) -> Stream:
+        self._attempts += 1
+        request = self._method.request(topics=self.topics)
+        return await self._transport.stream(self._method, request, topic=self.name, attempt=attempt)
+
+    async def _deliver(self, message: Any, size: int) -> None:
+        if not self.confirmed:
+            self._set_live(confirmed=True)
+        self._received += 1
+        self._progress = True
+        self._buffer.append(PubsubEvent(message.topic, message.cloudevent), size)
+        await self._buffer.room()
+
+    def _handed_over(self, confirmed: bool) -> None:
+        self._handovers += 1
+        self.confirmed = confirmed
 
     def _presume_later(self, stream: Stream) -> Presumption:
         return Presumption(

@@ -1,0 +1,175 @@
+"""A silent stream is left for a new one, without loss, doubles, or a reported gap."""
+
+import asyncio
+import random
+
+import grpc
+import pytest
+
+from tests.client.conftest import UNIT, until
+from tests.client.scripted import WIRE
+from virtufin.api.client import SubscriptionSettings, SubscriptionState
+
+QUICK = SubscriptionSettings(ready_wait=0.2 * UNIT, idle_limit=0.1 * UNIT)
+
+
+def item(identifier):
+    response = WIRE["Pubsub.Subscribe"].response(topic="t")
+    response.cloudevent.id = identifier
+    response.cloudevent.source = "urn:test"
+    return response
+
+
+class Streams:
+    """A Subscribe method whose streams send what the test hands to them."""
+
+    def __init__(self):
+        self.opened = []
+        self.refused = 0
+        self.refuse_from = None
+        self.hold_headers_from = None
+
+    async def serve(self, request, context):
+        number = len(self.opened) + self.refused
+        if self.refuse_from is not None and number >= self.refuse_from:
+            self.refused += 1
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "no second stream")
+        queue = asyncio.Queue()
+        self.opened.append(queue)
+        if self.hold_headers_from is None or number < self.hold_headers_from:
+            await context.send_initial_metadata(())
+        while (identifier := await queue.get()) is not None:
+            yield item(identifier)
+
+
+@pytest.fixture
+def streams(scripted):
+    streams = Streams()
+    scripted.answer("Pubsub.Subscribe", streams.serve)
+    return streams
+
+
+async def ids(subscription, count):
+    return [(await anext(subscription)).message_id for _ in range(count)]
+
+
+async def test_a_stream_swept_without_a_word_is_replaced_and_no_gap_reported(
+    scripted, connect, streams, caplog
+):
+    subscription = await connect(scripted, subscription=QUICK).pubsub.subscribe_async("t")
+    await until(lambda: subscription.stats.handovers == 1)
+    streams.opened[1].put_nowait("after")
+    assert await ids(subscription, 1) == ["after"]
+    assert subscription.stats.interruptions == 0
+    assert subscription.state is SubscriptionState.LIVE
+    assert "interrupted" not in caplog.text
+    await subscription.aclose()
+
+
+async def test_what_both_streams_bring_comes_once_and_in_order(scripted, connect, streams):
+    subscription = await connect(scripted, subscription=QUICK).pubsub.subscribe_async("t")
+    await until(lambda: len(streams.opened) == 2)
+    for identifier in ("only-old", "both-1", "both-2"):
+        streams.opened[0].put_nowait(identifier)
+    for identifier in ("both-1", "both-2", "only-new"):
+        streams.opened[1].put_nowait(identifier)
+    assert await ids(subscription, 4) == ["only-old", "both-1", "both-2", "only-new"]
+    assert subscription.stats.handovers == 1
+    assert subscription.stats.received == 4
+    await subscription.aclose()
+
+
+async def test_what_was_on_its_way_over_the_old_stream_still_comes(scripted, connect, streams):
+    settings = SubscriptionSettings(ready_wait=4 * UNIT, idle_limit=0.1 * UNIT)
+    subscription = await connect(scripted, subscription=settings).pubsub.subscribe_async("t")
+    await until(lambda: len(streams.opened) == 2)
+    streams.opened[1].put_nowait("new")
+    await asyncio.sleep(0.1 * UNIT)
+    streams.opened[0].put_nowait("on its way")
+    assert await ids(subscription, 2) == ["on its way", "new"]
+    await subscription.aclose()
+
+
+async def test_without_a_second_stream_the_first_goes_on(scripted, connect, streams):
+    subscription = await connect(scripted, subscription=QUICK).pubsub.subscribe_async("t")
+    streams.refuse_from = 1
+    await until(lambda: streams.refused == 2)
+    streams.opened[0].put_nowait("still here")
+    assert await ids(subscription, 1) == ["still here"]
+    assert subscription.stats.interruptions == 0
+    await subscription.aclose()
+
+
+async def test_a_second_stream_that_holds_its_headers_back_takes_over_unconfirmed(
+    scripted, connect, streams
+):
+    streams.hold_headers_from = 1
+    subscription = await connect(scripted, subscription=QUICK).pubsub.subscribe_async("t")
+    await until(lambda: subscription.stats.handovers == 1)
+    assert not subscription.confirmed
+    streams.opened[1].put_nowait("first")
+    assert await ids(subscription, 1) == ["first"]
+    assert subscription.confirmed
+    await subscription.aclose()
+
+
+async def test_a_stream_that_breaks_during_the_handover_is_no_gap(scripted, connect, streams):
+    subscription = await connect(scripted, subscription=QUICK).pubsub.subscribe_async("t")
+    await until(lambda: len(streams.opened) == 2)
+    streams.opened[0].put_nowait(None)
+    streams.opened[1].put_nowait("new")
+    assert await ids(subscription, 1) == ["new"]
+    assert subscription.stats.interruptions == 0
+    await subscription.aclose()
+
+
+async def test_a_slow_consumer_is_not_taken_for_a_silent_stream(scripted, connect, streams):
+    settings = SubscriptionSettings(
+        ready_wait=0.2 * UNIT, idle_limit=0.1 * UNIT, max_buffered_events=2
+    )
+    subscription = await connect(scripted, subscription=settings).pubsub.subscribe_async("t")
+    for number in range(10):
+        streams.opened[0].put_nowait(str(number))
+    await until(lambda: subscription.stats.buffered == 2)
+    await asyncio.sleep(0.4 * UNIT)
+    assert len(streams.opened) == 1
+    assert await ids(subscription, 10) == [str(number) for number in range(10)]
+    await subscription.aclose()
+
+
+async def test_the_idle_limit_can_be_switched_off(scripted, connect, streams):
+    settings = SubscriptionSettings(ready_wait=0.1 * UNIT, idle_limit=None)
+    subscription = await connect(scripted, subscription=settings).pubsub.subscribe_async("t")
+    await asyncio.sleep(0.3 * UNIT)
+    assert len(streams.opened) == 1
+    await subscription.aclose()
+
+
+async def test_closing_during_a_handover_leaves_nothing(gateway, connect):
+    settings = SubscriptionSettings(ready_wait=0.2 * UNIT, idle_limit=0.02 * UNIT)
+    client = connect(gateway, subscription=settings)
+    for turns in range(40):
+        subscription = await client.pubsub.subscribe_async("t")
+        await asyncio.sleep(0.003 * turns * UNIT)
+        await subscription.aclose()
+    await until(lambda: gateway.faults.open_streams == 0, "the end of all streams")
+
+
+async def test_through_many_handovers_every_event_comes_once_and_in_order(
+    gateway, connect, record_property
+):
+    seed = random.randrange(2**32)
+    record_property("seed", seed)
+    chance = random.Random(seed)
+    settings = SubscriptionSettings(ready_wait=0.4 * UNIT, idle_limit=0.01 * UNIT)
+    client = connect(gateway, subscription=settings)
+    publisher = connect(gateway)
+    subscription = await client.pubsub.subscribe_async("t")
+    for number in range(150):
+        await publisher.pubsub.publish_async("t", str(number))
+        await asyncio.sleep(chance.choice((0, 0, 0.005, 0.02, 0.04)) * UNIT)
+    received = [int((await anext(subscription)).data_as_text()) for _ in range(150)]
+    assert received == list(range(150))
+    assert subscription.stats.handovers > 3
+    assert subscription.stats.interruptions == 0
+    await subscription.aclose()
