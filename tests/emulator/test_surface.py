@@ -25,3 +25,14 @@ def test_other_names_are_attribute_errors():
 def test_importing_does_not_import_grpc(module):
     code = f"import sys, {module}; assert 'grpc' not in sys.modules, 'grpc'"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_nothing_slow_is_imported_before_signals_are_handled():
+    code = """
+import sys
+before = set(sys.modules)
+import virtufin.api.emulator.__main__
+slow = {"argparse", "asyncio", "grpc", "logging", "re", "typing"} & (set(sys.modules) - before)
+assert not slow, slow
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

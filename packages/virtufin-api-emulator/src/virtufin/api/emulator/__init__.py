@@ -12,8 +12,7 @@ Example:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # As in typing, whose import the command would be interrupted in.
 if TYPE_CHECKING:
     from virtufin.api.emulator._emulator import Emulator
     from virtufin.api.emulator._policy import InvocationPolicy

@@ -7,12 +7,11 @@ import asyncio
 import json
 import logging
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
 
-from virtufin.api.emulator import __version__
+from virtufin.api.emulator import __version__, _signals
 from virtufin.api.emulator._control import ControlServer
 from virtufin.api.emulator._emulator import Emulator
 from virtufin.api.emulator._policy import InvocationPolicy
@@ -51,7 +50,8 @@ the services file, one table per backend:
 environment:
   {KEYS_VARIABLE}   API keys, separated by commas, where --api-key is not given
 
-exit status: 0 after SIGINT or SIGTERM, 1 if the port cannot be opened, 2 for a wrong argument."""
+exit status: 0 after SIGINT or SIGTERM (130 or 143 if that came before it listened), 1 if the port
+cannot be opened, 2 for a wrong argument."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -163,18 +163,18 @@ def _piped_settings() -> dict[str, Any]:
 async def _serve(emulator: Emulator, control_port: int | None, *, piped: bool) -> None:
     told_to_end = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, told_to_end.set)
     if piped:
         loop.add_reader(sys.stdin, _end_of_input, told_to_end)
     control = ControlServer(emulator)
     try:
         await emulator.start()
+        _signals.call(lambda: loop.call_soon_threadsafe(told_to_end.set))
         print(f"listening on {emulator.target}", flush=True)
         if control_port is not None:
             print(f"control on 127.0.0.1:{await control.start(control_port)}", flush=True)
         await told_to_end.wait()
     finally:
+        _signals.ignore()
         if piped:
             loop.remove_reader(sys.stdin)
         await control.stop()
