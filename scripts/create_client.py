@@ -12,6 +12,7 @@ and that are no longer part of the tree are removed.
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 import tempfile
@@ -51,9 +52,43 @@ def build(tree: Path) -> None:
         (tree / module.name).write_text(TOP_LEVEL.format(name=module.stem))
 
 
+def check_folder(folder: Path) -> None:
+    """Makes sure that `folder` is a folder or can become one, as far as can be told by looking.
+
+    Raises:
+        NotADirectoryError: It, or the nearest existing one above it, is something else.
+        PermissionError: The nearest existing folder cannot be written to.
+    """
+    while not os.path.lexists(folder):
+        folder = folder.parent
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is not a folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(f"{folder} cannot be written to")
+
+
+def check_files(output: Path, names: set[str]) -> None:
+    """Makes sure that nothing is in the way of these files below `output`.
+
+    Raises:
+        OSError: Something is; the text says what.
+    """
+    for path in (output / name for name in sorted(names)):
+        check_folder(path.parent)
+        if path.is_dir():
+            raise IsADirectoryError(f"{path} is a folder, and a file is to be there")
+        if path.exists() and not os.access(path, os.W_OK):
+            raise PermissionError(f"{path} cannot be written to")
+
+
 def install(tree: Path, output: Path) -> int:
-    """Moves the tree's files into `output`; returns how many there are."""
+    """Moves the tree's files into `output`; returns how many there are.
+
+    Raises:
+        OSError: They cannot be written.
+    """
     fresh = {str(path.relative_to(tree)) for path in tree.rglob("*") if path.is_file()}
+    check_files(output, {*fresh, LIST_OF_FILES})
     listed = output / LIST_OF_FILES
     earlier = set(listed.read_text().splitlines()) if listed.exists() else set()
     for name in sorted(fresh):
@@ -72,12 +107,14 @@ def main() -> None:
     )
     parser.add_argument("--output", type=Path, required=True, help="folder of the source tree")
     output: Path = parser.parse_args().output
-    if output.exists() and not output.is_dir():
-        sys.exit(f"create_client: {output} is not a folder")
-    with tempfile.TemporaryDirectory() as scratch:
-        tree = Path(scratch)
-        build(tree)
-        count = install(tree, output)
+    try:
+        check_folder(output)  # Before the work.
+        with tempfile.TemporaryDirectory() as scratch:
+            tree = Path(scratch)
+            build(tree)
+            count = install(tree, output)
+    except OSError as error:
+        sys.exit(f"create_client: {error}")
     print(f"{count} files in {output}; use them with: export PYTHONPATH={output.resolve()}")
 
 

@@ -85,9 +85,49 @@ def test_without_a_generator_the_committed_code_is_copied_and_it_says_so(tmp_pat
     use(tmp_path / "tree")
 
 
-def test_a_file_in_the_way_is_refused(tmp_path):
-    (tmp_path / "file").write_text("")
-    command = [sys.executable, str(SCRIPT), "--output", str(tmp_path / "file")]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+def refusal(output):
+    """The line that the script ends with, the only one but for what the generator says."""
+    result = subprocess.run(
+        [sys.executable, str(SCRIPT), "--output", str(output)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert result.returncode != 0
-    assert "not a folder" in result.stderr
+    assert "Traceback" not in result.stderr
+    *others, line = result.stderr.splitlines()
+    assert not [other for other in others if "generator" not in other]
+    return line
+
+
+@pytest.mark.parametrize("output", ["file", "file/x", "file/x/y"])
+def test_a_file_in_the_way_is_refused(tmp_path, output):
+    (tmp_path / "file").write_text("mine")
+    assert refusal(tmp_path / output) == f"create_client: {tmp_path / 'file'} is not a folder"
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["virtufin", "virtufin/api/protos"])
+def test_with_a_file_where_a_folder_is_to_be_nothing_is_written(tmp_path, name):
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    assert refusal(tmp_path) == f"create_client: {tmp_path / name} is not a folder"
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["state_pb2.py", ".virtufin-api-files"])
+def test_with_a_folder_where_a_file_is_to_be_nothing_is_written(tmp_path, name):
+    (tmp_path / name).mkdir()
+    assert f"{tmp_path / name} is a folder" in refusal(tmp_path)
+    assert list(tmp_path.rglob("*")) == [tmp_path / name]
+
+
+def test_what_the_system_refuses_is_one_line(tmp_path):
+    assert "too long" in refusal(tmp_path / ("x" * 300)).lower()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path):
+    tmp_path.chmod(0o500)
+    assert "cannot be written to" in refusal(tmp_path / "x")
