@@ -35,6 +35,8 @@ NEEDED = {
     "emulator": [*DISTRIBUTIONS[:2], "virtufin-api-emulator"],
 }
 """The distributions that the tests in a folder exercise, dependencies first."""
+# uv keeps what it unpacked from a wheel by name and version, and ours change without a new version.
+FRESH = [f"--refresh-package={name}" for name in DISTRIBUTIONS]
 COVERED = {"virtufin-api": 95, "virtufin-api-dapr": 95, "virtufin-api-emulator": 95}
 """Branch coverage in per cent below which the checks fail."""
 
@@ -136,13 +138,13 @@ def lowest(session: nox.Session, folder: str) -> None:
         "uv", "pip", "compile", "--quiet",
         *(f"packages/{name}/pyproject.toml" for name in NEEDED[folder]),
         "--python-version", OLDEST, "--resolution", "lowest-direct", "--only-binary", ":all:",
-        "--find-links", str(wheels), "--output-file", constraints,
+        "--find-links", str(wheels), *FRESH, "--output-file", constraints,
         external=True, silent=True,
     )  # fmt: skip
     wanted = [f"{name}[grpc]" if folder == "protos" else name for name in NEEDED[folder]]
     if folder == "client":
         wanted.append("virtufin-api-emulator")  # what its tests run against
-    more = ["--find-links", str(wheels), *wanted]
+    more = [*FRESH, "--find-links", str(wheels), *wanted]
     install_only(session, "test", more=more, constraints=constraints)
     session.run("pytest", "-m", "not heavy", f"tests/{folder}", *session.posargs)
 

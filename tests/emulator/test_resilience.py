@@ -81,9 +81,9 @@ async def test_a_call_is_given_up_after_the_limit(stubs_with, probe, invoke_json
 
 
 async def test_retries_stop_at_the_limit(stubs_with, probe, invoke_json, unit):
-    stubs = await stubs_with(call_limit=0.2 * unit, retry_delay=0.15 * unit)
+    stubs = await stubs_with(call_limit=2.0 * unit, retry_delay=1.0 * unit)
     probe.failures = [UNAVAILABLE] * 4
-    response = await invoke_json(stubs, "probe", "Echo")
+    response = await invoke_json(stubs, "probe", "Echo", timeout=20 * unit)
     assert response.status == "UNAVAILABLE"
     assert probe.calls == 2
 

@@ -103,7 +103,9 @@ def environment(folder, *requirements):
     python = str(folder / "bin/python")
     if requirements:
         constraints = str(ROOT / "requirements/constraints.txt")
-        install = ("uv", "pip", "install", "--python", python, "-c", constraints)
+        # uv keeps what it unpacked by name and version, and ours change without a new version.
+        fresh = [f"--refresh-package={name}" for name in DISTRIBUTIONS]
+        install = ("uv", "pip", "install", "--python", python, "-c", constraints, *fresh)
         run(*install, *requirements)
     return python
 
