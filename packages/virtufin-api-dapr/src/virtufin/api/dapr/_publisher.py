@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
@@ -11,9 +10,10 @@ from dapr.proto import api_v1
 
 from virtufin.api.client import _arguments
 from virtufin.api.client._attributes import ExtensionValue
+from virtufin.api.client._resolve import resolve_source
 from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven
 from virtufin.api.client.errors import VirtufinError
-from virtufin.api.client.events import DEFAULT_SOURCE, to_cloudevent
+from virtufin.api.client.events import to_cloudevent
 from virtufin.api.client.results import StatusResult
 from virtufin.api.dapr import _envelope, _sidecar
 
@@ -57,9 +57,7 @@ class DaprPublisher:
         source: str | None = None,
     ) -> None:
         self._pubsub_name = _arguments.name(pubsub_name, "pubsub_name")
-        if source is None:
-            source = os.environ.get("VIRTUFIN_API_SOURCE") or DEFAULT_SOURCE
-        self._source = _arguments.name(source, "source")
+        self._source = resolve_source(source)
         self._transport = _sidecar.transport(address, api_token, timeout, self._source)
 
     @property

@@ -13,7 +13,7 @@ UNDECIDED = frozenset(
     {SubscriptionState.NEW, SubscriptionState.CONNECTING, SubscriptionState.RECONNECTING}
 )
 """States in which it is open whether the stream will be live."""
-ENDED = frozenset({SubscriptionState.CLOSED, SubscriptionState.FAILED})
+ENDED = frozenset(state for state in SubscriptionState if state.ended)
 """States after which nothing more comes."""
 
 

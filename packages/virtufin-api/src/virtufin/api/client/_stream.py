@@ -253,11 +253,8 @@ class EventStream:
             self._report(error, wait)
             self._live_since = None
             self.confirmed = False
-            self.life.move(
-                SubscriptionState.RECONNECTING
-                if self.state is SubscriptionState.LIVE
-                else self.state
-            )
+            if self.state is SubscriptionState.LIVE:
+                self.life.move(SubscriptionState.RECONNECTING)
             await asyncio.sleep(wait)
 
     async def _read_one_stream(self, attempt: int) -> VirtufinError | None:

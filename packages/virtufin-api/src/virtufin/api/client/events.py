@@ -25,13 +25,14 @@ from virtufin.api.client._attributes import (
     value_of,
 )
 from virtufin.api.client._data import from_json, set_data
+from virtufin.api.client._settings import SOURCE
 from virtufin.api.client._shown import shown
 from virtufin.api.client.errors import InvalidInputError, InvalidReplyError
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
 __all__ = ["DEFAULT_SOURCE", "DEFAULT_TYPE", "PubsubEvent", "to_cloudevent"]
 
-DEFAULT_SOURCE = "urn:com.virtufin.client"
+DEFAULT_SOURCE = SOURCE
 """Source of events that name none."""
 DEFAULT_TYPE = "com.virtufin.client.event.published"
 """Type of events that name none."""
