@@ -8,7 +8,7 @@ from virtufin.api.emulator import Emulator
 from virtufin.api.emulator._control import ControlServer
 from virtufin.api.protos import state_pb2
 
-PLAN = {"method": "State/GetState", "code": "INTERNAL"}
+PLAN = {"action": "fail", "method": "State/GetState", "code": "INTERNAL"}
 
 
 @pytest.fixture(params=["in process", "remote"])
@@ -18,7 +18,7 @@ def faults(request):
     return Emulator().faults
 
 
-@pytest.mark.parametrize("times", [1.5, 1.0, True, "2", None])
+@pytest.mark.parametrize("times", [1.5, 1.0, True, "2"])
 def test_times_is_a_whole_number(faults, times):
     with pytest.raises(TypeError, match=f"times is a whole number, got {times!r}"):
         faults.fail("*", "INTERNAL", times=times)
@@ -57,18 +57,60 @@ def test_details_that_cannot_be_sent_are_refused(faults):
         faults.fail("*", "INTERNAL", details="\ud800")
 
 
+@pytest.mark.parametrize("seconds", [0, -1.0, float("nan"), float("inf")])
+def test_a_delay_is_above_zero(faults, seconds):
+    for plan in (lambda: faults.delay("*", seconds), lambda: faults.slow_writes(seconds)):
+        with pytest.raises(ValueError, match="seconds is a number of seconds above 0"):
+            plan()
+
+
+@pytest.mark.parametrize("seconds", ["1", None, True])
+def test_a_delay_is_a_number(faults, seconds):
+    for plan in (lambda: faults.delay("*", seconds), lambda: faults.slow_writes(seconds)):
+        with pytest.raises(TypeError, match="seconds is a number of seconds"):
+            plan()
+
+
+def test_a_count_of_events_is_zero_or_more(faults):
+    plans = (
+        lambda: faults.cut_after(-1),
+        lambda: faults.stall(after=-1),
+        lambda: faults.fail_write(after=-1),
+    )
+    for plan in plans:
+        with pytest.raises(ValueError, match="after is a whole number from 0"):
+            plan()
+
+
+def test_a_topic_is_text_and_not_empty(faults):
+    with pytest.raises(TypeError, match="topic is text"):
+        faults.stall(topic=5)
+    with pytest.raises(ValueError, match="topic must not be empty"):
+        faults.cut_streams(topic="")
+
+
+def test_a_topic_goes_with_publishing_and_subscribing_only(faults):
+    with pytest.raises(ValueError, match="topic goes with Pubsub/PublishEvent"):
+        faults.fail("State/GetState", "INTERNAL", topic="t")
+
+
+def test_a_failed_write_is_a_failure(faults):
+    with pytest.raises(ValueError, match="OK is no failure"):
+        faults.fail_write("OK")
+
+
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [({"times": 1.5}, "times"), ({"method": 5}, "method"), ({"code": 13}, "code")],
 )
 def test_the_control_service_checks_the_types_itself(virtufin_emulator, wrong, named):
     with pytest.raises(TypeError, match=named):
-        virtufin_emulator.faults.do("fail", **{**PLAN, **wrong})
+        virtufin_emulator.control.do("add", **{**PLAN, **wrong})
 
 
 def test_the_control_service_checks_the_values_itself(virtufin_emulator):
     with pytest.raises(ValueError, match="times"):
-        virtufin_emulator.faults.do("fail", **PLAN, times=0)
+        virtufin_emulator.control.do("add", **PLAN, times=0)
 
 
 @pytest.mark.parametrize("request_data", [b"[]", b"5", b"{", b"\xff"])

@@ -1,5 +1,6 @@
 """The fixtures that the distribution brings along."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -10,7 +11,14 @@ import grpc
 import pytest
 
 from virtufin.api.emulator import InvocationPolicy, Service
-from virtufin.api.protos import gateway_pb2, gateway_pb2_grpc, state_pb2, state_pb2_grpc
+from virtufin.api.protos import (
+    cloudevents_pb2,
+    gateway_pb2,
+    gateway_pb2_grpc,
+    pubsub_pb2,
+    state_pb2,
+    state_pb2_grpc,
+)
 
 GET = state_pb2.GetStateRequest(service="workmanager", key="k")
 
@@ -47,7 +55,55 @@ async def test_a_plan_that_makes_no_sense_is_a_value_error(virtufin_emulator, ar
 
 async def test_an_unknown_verb_is_a_value_error(virtufin_emulator):
     with pytest.raises(ValueError, match="dance"):
-        virtufin_emulator.faults.do("dance")
+        virtufin_emulator.control.do("dance")
+
+
+async def test_an_unknown_plan_is_a_value_error(virtufin_emulator):
+    with pytest.raises(ValueError, match="no plan 0"):
+        virtufin_emulator.control.do("lift", plan=0)
+
+
+async def test_streams_and_connections_can_be_broken_through_it(
+    virtufin_emulator, stubs_of, refused, unit
+):
+    gateway = virtufin_emulator
+    stream = stubs_of(gateway).pubsub.Subscribe(pubsub_pb2.SubscribeRequest(topics=["t"]))
+    await stream.initial_metadata()
+    plan = gateway.faults.cut_after(1, "DATA_LOSS", topic="t")
+    other = stubs_of(gateway).pubsub
+    event = cloudevents_pb2.CloudEvent(id="1")
+    await other.PublishEvent(pubsub_pb2.PublishRequest(topic="t", cloudevent=event))
+    assert (await stream.read()).cloudevent.id == "1"
+    assert (await refused(stream.read())).code() is grpc.StatusCode.DATA_LOSS
+    assert plan.used == 1
+    assert gateway.network.connections == 2
+    with gateway.network.freeze_connections() as frozen:
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(other.PublishEvent(pubsub_pb2.PublishRequest()), 0.2 * unit)
+        assert frozen.used == 2
+    assert gateway.network.reset_connections() == 2
+    with gateway.network.refuse_connections():
+        error = await refused(stubs_of(gateway).state.GetState(GET))
+        assert error.code() is grpc.StatusCode.UNAVAILABLE
+    assert gateway.network.close_connections() >= 0
+
+
+async def test_it_can_be_restarted_on_its_port(virtufin_emulator, stubs_of, unit):
+    gateway = virtufin_emulator
+    port = gateway.port
+    state = stubs_of(gateway).state
+    save = state_pb2.SaveStateRequest(service="workmanager", key="k", value="v")
+    await state.SaveState(save)
+    await asyncio.to_thread(gateway.restart, away=0.1 * unit)
+    assert gateway.port == port
+    assert (await state.GetState(GET, wait_for_ready=True)).value == "v"
+    with pytest.raises(ValueError, match="away"):
+        gateway.restart(away=-1)
+
+
+def test_a_gateway_without_relay_says_that_network_faults_need_one(virtufin_emulator_factory):
+    with pytest.raises(RuntimeError, match="relay=True"):
+        virtufin_emulator_factory().network.reset_connections()
 
 
 @pytest.mark.parametrize("turn", [1, 2])

@@ -15,10 +15,13 @@ from __future__ import annotations
 TYPE_CHECKING = False  # As in typing, whose import the command would be interrupted in.
 if TYPE_CHECKING:
     from virtufin.api.emulator._emulator import Emulator
+    from virtufin.api.emulator._plans import Plan
     from virtufin.api.emulator._policy import InvocationPolicy
     from virtufin.api.emulator._process import EmulatorProcess
+    from virtufin.api.emulator._relay import Relay
     from virtufin.api.emulator._services import SAMPLES, Service
     from virtufin.api.emulator.faults import Faults
+    from virtufin.api.emulator.network import Network
 
 __version__ = "0.2.0"
 __all__ = [
@@ -27,6 +30,9 @@ __all__ = [
     "EmulatorProcess",
     "Faults",
     "InvocationPolicy",
+    "Network",
+    "Plan",
+    "Relay",
     "Service",
     "__version__",
 ]
@@ -36,6 +42,9 @@ _HOMES = {
     "EmulatorProcess": "_process",
     "Faults": "faults",
     "InvocationPolicy": "_policy",
+    "Network": "network",
+    "Plan": "_plans",
+    "Relay": "_relay",
     "SAMPLES": "_services",
     "Service": "_services",
 }

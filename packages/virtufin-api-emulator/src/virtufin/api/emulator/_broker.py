@@ -44,6 +44,25 @@ class Subscription:
             raise self._end
         return self._events.popleft()
 
+    async def hold(self, until: asyncio.Future[None], timeout: float | None) -> None:
+        """Waits for a future, `timeout` seconds at most, and takes no event meanwhile.
+
+        Raises:
+            RefusedError: The subscription was ended.
+        """
+        loop = asyncio.get_running_loop()
+        end = None if timeout is None else loop.time() + timeout
+        while self._end is None and not until.done():
+            left = None if end is None else end - loop.time()
+            if left is not None and left <= 0:
+                break
+            self._arrived = loop.create_future()
+            await asyncio.wait(
+                (self._arrived, until), timeout=left, return_when=asyncio.FIRST_COMPLETED
+            )
+        if self._end is not None:
+            raise self._end
+
     def push(self, event: Event) -> None:
         """Appends an event."""
         self._events.append(event)

@@ -95,6 +95,11 @@ def parser() -> argparse.ArgumentParser:
         help="answer UNIMPLEMENTED to RegisterKeys and GetAllState, as newer gateways do",
     )
     cli.add_argument(
+        "--relay",
+        action="store_true",
+        help="take connections through a TCP relay, which faults of the network need",
+    )
+    cli.add_argument(
         "--log-level",
         choices=("debug", "info", "warning", "error"),
         default="warning",
@@ -148,6 +153,7 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
         "json_names": options.json_names,
         "hold_headers": options.hold_headers,
         "legacy_state": not options.no_legacy_state,
+        "relay": options.relay,
     }
 
 

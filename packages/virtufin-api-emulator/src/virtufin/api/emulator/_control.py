@@ -5,7 +5,9 @@ Served on a port of its own, so that it works whatever the faults do to the gate
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -13,6 +15,8 @@ import grpc.aio
 
 from virtufin.api.emulator import _ports
 from virtufin.api.emulator._emulator import Emulator
+from virtufin.api.emulator._plans import Plan, Spec
+from virtufin.api.emulator.network import Network
 
 SERVICE = "virtufin.emulator.Control"
 METHOD = "Do"
@@ -21,15 +25,18 @@ _HOST = "127.0.0.1"
 
 
 class ControlServer:
-    """Lets other processes of this machine do what `Emulator.faults` and `Emulator.reset` do.
+    """Lets other processes of this machine use `faults`, `network`, `reset` and `restart`.
 
     A request is `{"do": verb, ...arguments}`; the answer `{"result": ...}`, or
-    `{"error": text, "kind": "ValueError"}`, or `"TypeError"`, for what would raise that here.
+    `{"error": text, "kind": "ValueError"}` for what would raise that here. A plan's result is a
+    number, for `used` and `lift`.
     """
 
     def __init__(self, emulator: Emulator) -> None:
         self._emulator = emulator
         self._server: grpc.aio.Server | None = None
+        self._plans: dict[int, Plan] = {}
+        self._numbers = itertools.count(1)
 
     async def start(self, port: int) -> int:
         """Listens on loopback; 0 takes a free port. Returns the port.
@@ -59,21 +66,47 @@ class ControlServer:
             if not isinstance(asked, dict):
                 raise TypeError(f"a request is a JSON object, got {asked!r}")
             answer = {"result": await self._carry_out(**asked)}
-        except (ValueError, TypeError) as error:
-            kind = "TypeError" if isinstance(error, TypeError) else "ValueError"
+        except (ValueError, TypeError, RuntimeError, OSError) as error:
+            kinds = (TypeError, ValueError, OSError, RuntimeError)
+            kind = next(kind.__name__ for kind in kinds if isinstance(error, kind))
             answer = {"error": str(error), "kind": kind}
         return json.dumps(answer).encode()
 
     async def _carry_out(self, do: str, **arguments: Any) -> Any:
-        faults = self._emulator.faults
-        if do == "fail":
-            return faults.fail(**arguments)
-        if do == "cut_streams":
-            return faults.cut_streams(**arguments)
-        if do == "clear":
-            return faults.clear()
-        if do == "open_streams":
-            return faults.open_streams
+        emulator = self._emulator
+        on_faults: dict[str, Callable[..., Any]] = {
+            "add": lambda **spec: self._remember(emulator.faults.add(Spec(**spec))),
+            "used": lambda plan: self._plan(plan).used,
+            "lift": lambda plan: self._plan(plan).lift(),
+            "clear": emulator.faults.clear,
+            "cut_streams": emulator.faults.cut_streams,
+            "open_streams": lambda: emulator.faults.open_streams,
+        }
+        if do in on_faults:
+            return on_faults[do](**arguments)
         if do == "reset":
-            return await self._emulator.reset()
+            return await emulator.reset()
+        if do == "restart":
+            return await emulator.restart(**arguments)
+        on_network: dict[str, Callable[[Network], Any]] = {
+            "connections": lambda network: network.connections,
+            "close_connections": lambda network: network.close_connections(),
+            "reset_connections": lambda network: network.reset_connections(),
+            "freeze_connections": lambda network: self._remember(
+                network.freeze_connections(**arguments)
+            ),
+            "refuse_connections": lambda network: self._remember(network.refuse_connections()),
+        }
+        if do in on_network:
+            return on_network[do](emulator.network)
         raise ValueError(f"unknown verb {do!r}")
+
+    def _remember(self, plan: Plan) -> int:
+        number = next(self._numbers)
+        self._plans[number] = plan
+        return number
+
+    def _plan(self, number: int) -> Plan:
+        if number not in self._plans:
+            raise ValueError(f"no plan {number!r}")
+        return self._plans[number]

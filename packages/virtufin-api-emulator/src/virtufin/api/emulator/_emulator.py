@@ -16,9 +16,10 @@ from virtufin.api.emulator import _health, _ports
 from virtufin.api.emulator._auth import AuthInterceptor
 from virtufin.api.emulator._catalog import Catalog
 from virtufin.api.emulator._checks import api_keys as checked_keys
-from virtufin.api.emulator._checks import switch, text, whole
+from virtufin.api.emulator._checks import seconds, switch, text, whole
 from virtufin.api.emulator._config import ConfigServicer
 from virtufin.api.emulator._gateway import GatewayServicer
+from virtufin.api.emulator._injector import FaultInterceptor, Injector
 from virtufin.api.emulator._invoker import Invoker
 from virtufin.api.emulator._memory_backend import MemoryBackend
 from virtufin.api.emulator._opaque import event_class, with_opaque_events
@@ -27,14 +28,17 @@ from virtufin.api.emulator._policy import InvocationPolicy
 from virtufin.api.emulator._pubsub import PubsubServicer
 from virtufin.api.emulator._reflection_service import reflection_handlers
 from virtufin.api.emulator._registry import Registry
+from virtufin.api.emulator._relay import Relay
 from virtufin.api.emulator._samples.server import SampleServer
 from virtufin.api.emulator._services import SAMPLES, Service, checked
 from virtufin.api.emulator._serving import handlers
 from virtufin.api.emulator._state import LEGACY_METHODS, LegacyStateServicer, StateServicer
-from virtufin.api.emulator.faults import FaultInterceptor, Faults
+from virtufin.api.emulator.faults import Faults
+from virtufin.api.emulator.network import Network
 
 DEFAULT_MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 DEFAULT_GRACE = 0.5
+_DIRECT_HOST = "127.0.0.1"
 _INFRASTRUCTURE = (
     f"{_health.SERVICE}/Check",
     f"{_health.SERVICE}/Watch",
@@ -73,6 +77,7 @@ class Emulator:
         max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
         max_concurrent_streams: int | None = None,
         invocation: InvocationPolicy | None = None,
+        relay: bool = False,
         wire: Wire | None = None,
     ) -> None:
         """Does no I/O and needs no running loop.
@@ -93,6 +98,7 @@ class Emulator:
             max_concurrent_streams: Calls at once per connection, from 1 up; None for no limit.
                 Kestrel's default is 100; further calls of a connection then wait.
             invocation: Limits and retries of calls to backends.
+            relay: Whether clients connect through a TCP relay, which the faults of `network` need.
             wire: Messages and paths; None means the packaged ones.
 
         Raises:
@@ -112,6 +118,8 @@ class Emulator:
             whole(max_concurrent_streams, "max_concurrent_streams", 1)
         self._host = text(host, "host")
         self._port = whole(port, "port", 0, 65535)
+        self._relay = Relay(self._host, host=host, port=port) if switch(relay, "relay") else None
+        self._direct_port = 0
         self._api_keys = checked_keys(api_keys)
         self._hold_headers = switch(hold_headers, "hold_headers")
         self._max_message_bytes = max_message_bytes
@@ -141,7 +149,7 @@ class Emulator:
             proto_names=json_names == "proto",
         )
         self._own = own_descriptors(self._wire, without=() if legacy_state else LEGACY_METHODS)
-        self._faults = Faults(
+        self._faults = Injector(
             (self._wire[name].full_name for name in self._wire), infrastructure=_INFRASTRUCTURE
         )
         self._changing = asyncio.Lock()
@@ -165,8 +173,26 @@ class Emulator:
 
     @property
     def faults(self) -> Faults:
-        """What shall go wrong."""
+        """What goes wrong in calls and streams."""
         return self._faults
+
+    @property
+    def network(self) -> Network:
+        """What happens to connections.
+
+        Raises:
+            RuntimeError: There is no relay.
+        """
+        if self._relay is None:
+            raise RuntimeError("faults of the network need Emulator(relay=True)")
+        return self._relay
+
+    @property
+    def direct_target(self) -> str:
+        """The target past the relay, which faults of the network do not reach."""
+        if self._relay is None:
+            return self.target
+        return _ports.address(_DIRECT_HOST, self._direct_port)
 
     @property
     def services(self) -> tuple[Service, ...]:
@@ -199,8 +225,16 @@ class Emulator:
                     self._state.forget()
                 server = await self._serve()
                 stack.push_async_callback(server.stop, None)
-                self._port = await _ports.listen(server, self._host, self._port)
+                if self._relay is None:
+                    self._port = await _ports.listen(server, self._host, self._port)
+                else:
+                    self._direct_port = await _ports.listen(server, _DIRECT_HOST, 0)
                 await server.start()
+                if self._relay is not None:
+                    self._relay.target = self.direct_target
+                    stack.push_async_callback(self._relay.stop)
+                    await self._relay.start()
+                    self._port = self._relay.port
                 self._server = server
                 self._running = stack.pop_all()
 
@@ -218,9 +252,33 @@ class Emulator:
             server, stack = self._server, self._running
             self._server = self._running = None
             async with stack:
+                if self._relay is not None:
+                    self._relay.stop_listening()
                 # First, or subscriptions would use up the grace time.
                 await self._backend.stop()
                 await server.stop(grace)
+
+    async def restart(self, away: float = 0.0) -> None:
+        """Stops, and starts again on the same port; returns when calls are served.
+
+        Subscriptions end with UNAVAILABLE, other calls in progress are cancelled, and state
+        stays. Meanwhile connections are refused, and nobody else gets the port.
+
+        Args:
+            away: Seconds between the two, from 0.
+
+        Raises:
+            ValueError: `away` is out of its range.
+            TypeError: `away` is no number.
+        """
+        seconds(away, "away", zero=True)
+        await self.stop(grace=0.0)
+        reserved = await _ports.ReservedPort.take(self._host, self._port)
+        try:
+            await asyncio.sleep(away)
+            await self.start()
+        finally:
+            reserved.close()
 
     async def reset(self) -> None:
         """Forgets state, registered keys, faults, and what the samples were told.
@@ -228,6 +286,8 @@ class Emulator:
         Open streams stay open.
         """
         self._faults.clear()
+        if self._relay is not None:
+            self._relay.clear()
         await self._backend.reset()
         self._invoker.reset()
         self._catalog.forget()

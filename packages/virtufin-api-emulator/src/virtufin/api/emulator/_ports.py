@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import socket
+from typing import Any
 
 import grpc.aio
 
@@ -19,6 +20,7 @@ SERVER_OPTIONS = (
 )
 """What every server here has."""
 
+_BACKLOG = 128
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
@@ -46,6 +48,59 @@ def address(host: str, port: int) -> str:
 def reachable(host: str, port: int) -> str:
     """The address to call a server at that listens on `host`."""
     return address(_WILDCARDS.get(host, host), port)
+
+
+class ReservedPort:
+    """A port kept from others while nobody listens on it.
+
+    A socket that is bound and never listens: who connects is refused, and the system gives the port
+    to nobody else, neither to a server nor as the near end of a connection.
+    """
+
+    def __init__(self, address: Any, family: int) -> None:
+        self._family = family
+        self._socket = self._bound(address)
+        self._address = self._socket.getsockname()
+
+    @classmethod
+    async def take(cls, host: str, port: int) -> ReservedPort:
+        """Reserves a port, a free one for 0.
+
+        Raises:
+            OSError: The port is taken, the host is not of this machine, ...
+        """
+        await _check(host, port)
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        family, _, _, _, where = found[0]
+        return cls(where, family)
+
+    @property
+    def port(self) -> int:
+        """Its number."""
+        return int(self._address[1])
+
+    def listen(self) -> socket.socket:
+        """A new socket that listens on it."""
+        sock = self._bound(self._address)
+        sock.listen(_BACKLOG)
+        return sock
+
+    def close(self) -> None:
+        """Lets go of it. Idempotent."""
+        self._socket.close()
+
+    def _bound(self, address: Any) -> socket.socket:
+        sock = socket.socket(self._family, socket.SOCK_STREAM)
+        try:
+            # Both sockets have it, else the second could not be bound.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.setblocking(False)
+            sock.bind(address)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
 
 
 async def _check(host: str, port: int) -> None:

@@ -13,17 +13,15 @@ from dataclasses import asdict
 from types import TracebackType
 from typing import Any
 
-import grpc
-
-from virtufin.api.emulator._checks import api_keys, text
-from virtufin.api.emulator._control import PATH
+from virtufin.api.emulator._checks import api_keys, seconds
 from virtufin.api.emulator._policy import InvocationPolicy
+from virtufin.api.emulator._remote import Control, RemoteFaults, RemoteNetwork
 from virtufin.api.emulator._services import checked
-from virtufin.api.emulator.faults import checked_plan, status_code
+from virtufin.api.emulator.faults import Faults
+from virtufin.api.emulator.network import Network
 
 _START_TIMEOUT = 30.0
 _STOP_TIMEOUT = 10.0
-_CALL_TIMEOUT = 10.0
 
 
 class EmulatorProcess:
@@ -34,7 +32,7 @@ class EmulatorProcess:
     Example:
         >>> from virtufin.api.emulator import EmulatorProcess
         >>> with EmulatorProcess(api_keys=["secret"]) as gateway:
-        ...     gateway.faults.fail("State/GetState", "UNAVAILABLE")
+        ...     plan = gateway.faults.fail("State/GetState", "UNAVAILABLE")
         ...     gateway.host
         '127.0.0.1'
     """
@@ -66,8 +64,9 @@ class EmulatorProcess:
         except BaseException:
             self._end()
             raise
-        self._channel = grpc.insecure_channel(control, options=[("grpc.enable_http_proxy", 0)])
-        self._faults = RemoteFaults(self._channel)
+        self.control = Control(control)
+        self._faults = RemoteFaults(self.control)
+        self._network = RemoteNetwork(self.control)
 
     @property
     def host(self) -> str:
@@ -90,17 +89,38 @@ class EmulatorProcess:
         return self._process.pid
 
     @property
-    def faults(self) -> RemoteFaults:
-        """What shall go wrong."""
+    def faults(self) -> Faults:
+        """What goes wrong in calls and streams."""
         return self._faults
+
+    @property
+    def network(self) -> Network:
+        """What happens to connections; its verbs raise RuntimeError without `relay=True`."""
+        return self._network
 
     def reset(self) -> None:
         """Forgets state, registered keys, faults, and what the samples were told."""
-        self._faults.do("reset")
+        self.control.do("reset")
+
+    def restart(self, away: float = 0.0) -> None:
+        """Stops the gateway and starts it again on the same port; waits until it is back.
+
+        From async code: `await asyncio.to_thread(gateway.restart, away=2.0)`.
+
+        Args:
+            away: Seconds between the two, from 0; meanwhile connections are refused.
+
+        Raises:
+            ValueError: `away` is out of its range.
+            TypeError: `away` is no number.
+            OSError: The port could not be opened again.
+        """
+        seconds(away, "away", zero=True)
+        self.control.do("restart", away=away, patience=away)
 
     def stop(self) -> None:
         """Ends the process. Idempotent."""
-        self._channel.close()
+        self.control.close()
         self._end()
 
     def __enter__(self) -> EmulatorProcess:
@@ -178,48 +198,3 @@ def _as_json(options: dict[str, Any]) -> bytes:
         if not isinstance(value, (str, int, float, list, tuple, dict, type(None))):
             raise TypeError(f"{name} cannot be handed over to another process: {value!r}")
     return json.dumps(settings).encode()
-
-
-class RemoteFaults:
-    """`Faults` of an emulator in another process; the same verbs with the same arguments."""
-
-    def __init__(self, channel: grpc.Channel) -> None:
-        self._call: Any = channel.unary_unary(PATH)
-
-    def fail(
-        self, method: str, code: grpc.StatusCode | str, *, times: int = 1, details: str = ""
-    ) -> None:
-        """See `Faults.fail`."""
-        # Here too, for not everything wrong can be put into a request.
-        name = checked_plan(method, code, times, details).name
-        self.do("fail", method=method, code=name, times=times, details=details)
-
-    def cut_streams(
-        self, code: grpc.StatusCode | str = grpc.StatusCode.UNAVAILABLE, *, details: str = ""
-    ) -> int:
-        """See `Faults.cut_streams`."""
-        text(details, "details", empty=True)
-        return int(self.do("cut_streams", code=status_code(code).name, details=details))
-
-    def clear(self) -> None:
-        """See `Faults.clear`."""
-        self.do("clear")
-
-    @property
-    def open_streams(self) -> int:
-        """How many Subscribe streams are open."""
-        return int(self.do("open_streams"))
-
-    def do(self, verb: str, **arguments: Any) -> Any:
-        """Sends one request to the control service.
-
-        Raises:
-            ValueError: It was refused.
-            TypeError: It was refused because an argument has the wrong type.
-        """
-        request = json.dumps({"do": verb, **arguments}).encode()
-        answer = json.loads(self._call(request, timeout=_CALL_TIMEOUT))
-        if "error" in answer:
-            kind = TypeError if answer["kind"] == "TypeError" else ValueError
-            raise kind(answer["error"])
-        return answer["result"]

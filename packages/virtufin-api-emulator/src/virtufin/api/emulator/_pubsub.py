@@ -9,16 +9,22 @@ from google.protobuf.message import DecodeError
 
 from virtufin.api.client._wire import Wire
 from virtufin.api.emulator._backend import Backend
+from virtufin.api.emulator._injector import Injector
 from virtufin.api.emulator._opaque import PUBLISH, SUBSCRIBE, event_class
 from virtufin.api.emulator._refusal import RefusedError, invalid
-from virtufin.api.emulator.faults import Faults
 
 
 class PubsubServicer:
     """Publish, subscribe; events are passed on as the bytes they came as."""
 
     def __init__(
-        self, wire: Wire, opaque_wire: Wire, backend: Backend, faults: Faults, *, hold_headers: bool
+        self,
+        wire: Wire,
+        opaque_wire: Wire,
+        backend: Backend,
+        faults: Injector,
+        *,
+        hold_headers: bool,
     ) -> None:
         self._wire = wire
         self._item = opaque_wire[SUBSCRIBE].response
@@ -38,6 +44,7 @@ class PubsubServicer:
             raise RefusedError(
                 grpc.StatusCode.INTERNAL, "cloudevent is not a CloudEvent message"
             ) from error
+        await self._faults.meet(self._wire[PUBLISH].full_name, (request.topic,))
         await self._backend.publish(request.topic, request.cloudevent)
         return self._wire[PUBLISH].response(status={"success": True, "status": "OK"})
 
@@ -45,13 +52,17 @@ class PubsubServicer:
         topics = list(request.topics)
         if not all(topics):
             raise invalid("topics must not be empty texts")
+        await self._faults.meet(self._wire[SUBSCRIBE].full_name, topics)
         subscription = await self._backend.subscribe(topics)
-        with subscription, self._faults.stream(subscription.end):
-            if not self._hold_headers:
+        with subscription, self._faults.stream(subscription) as stream:
+            if not (self._hold_headers or stream.holds_headers):
                 await context.send_initial_metadata(())
+            stream.cut_if_due()
             while True:
                 event = await subscription.next()
+                await stream.before_write()
                 await context.write(self._item(topic=event.topic, cloudevent=event.cloudevent))
+                stream.wrote()
 
     async def unsubscribe(self, request: Any, context: Any) -> Any:
         # No subscription id is ever handed out, so none is known.

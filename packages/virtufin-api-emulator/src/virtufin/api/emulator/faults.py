@@ -1,209 +1,194 @@
-"""Fault plans: what goes wrong next, on purpose."""
+"""Fault plans: what goes wrong in calls and streams, on purpose."""
 
 from __future__ import annotations
 
-import difflib
-import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
 
 import grpc
-import grpc.aio
 
-from virtufin.api.emulator._checks import text, whole
-from virtufin.api.emulator._refusal import Continuation, Handler, RefusedError, refusing_handler
+from virtufin.api.emulator._checks import text
+from virtufin.api.emulator._plans import Plan, Spec, status_code
 
-EVERYTHING = "*"
-
-
-@dataclass
-class _Failure:
-    """Calls of these methods fail, so many times."""
-
-    methods: frozenset[str]
-    code: grpc.StatusCode
-    details: str
-    remaining: int
+Code = grpc.StatusCode | str
+"""A status, as `grpc.StatusCode` or by name."""
 
 
-class Faults:
-    """The faults of one emulator; they survive its stop and start.
+class Faults(ABC):
+    """What goes wrong in the calls and streams of one gateway; survives its restart.
+
+    The same verbs work in the gateway's process and from another one. Each plan takes hold of
+    `times` calls or streams, and with `times=None` of all until it is lifted. Plans on streams
+    (Subscribe) take hold of the streams that are open, the oldest first, and then of those that
+    are opened; `after` counts the events sent since. With `topic` a plan meets only streams that
+    carry that topic, or all topics, and calls that publish to it. Plans add up; where only one can
+    win, the oldest does.
 
     Example:
         >>> import grpc
         >>> from virtufin.api.emulator import Emulator
         >>> gateway = Emulator()
-        >>> gateway.faults.fail("State/GetState", grpc.StatusCode.UNAVAILABLE, times=2)
+        >>> plan = gateway.faults.fail("State/GetState", grpc.StatusCode.UNAVAILABLE, times=2)
+        >>> stalled = gateway.faults.stall(after=3, topic="prices")
+        >>> stalled.lift()
         >>> gateway.faults.clear()
+
+    Every verb raises ValueError where a value is out of range or unknown, and TypeError where it
+    has the wrong type.
     """
 
-    def __init__(self, methods: Iterable[str], infrastructure: Iterable[str] = ()) -> None:
-        """Called by the emulator.
-
-        Args:
-            methods: Full names of the gateway's methods; `"*"` means these.
-            infrastructure: Full names of further methods, failed only when named.
-        """
-        self._methods = frozenset(methods)
-        self._known = self._methods | frozenset(infrastructure)
-        self._failures: list[_Failure] = []
-        self._streams: dict[Callable[[RefusedError], None], None] = {}
+    # Calls
 
     def fail(
         self,
         method: str,
-        code: grpc.StatusCode | str,
+        code: Code,
         *,
-        times: int = 1,
+        topic: str | None = None,
+        times: int | None = 1,
         details: str = "",
-    ) -> None:
+    ) -> Plan:
         """Fails the next calls of a method, before anything of them is carried out.
-
-        Plans add up; of several for one method the oldest is used up first.
 
         Args:
             method: `"State/GetState"`, `"virtufin.State/GetState"`, or `"*"` for any method of
                 the gateway's own services. Health and reflection can be named, too
                 (`"grpc.health.v1.Health/Check"`), and are not part of `"*"`.
-            code: The status, as `grpc.StatusCode` or by name; not OK.
-            times: How many calls, from 1 up.
+            code: The status; not OK.
+            topic: Only calls about this topic (`Pubsub/PublishEvent` and `Pubsub/Subscribe`).
+            times: How many calls, from 1 up; None for all until the plan is lifted.
             details: The status text; a default names the method.
-
-        Raises:
-            ValueError: No such method (the text lists the nearest names), no such code, or
-                `times` below 1.
-            TypeError: An argument has the wrong type.
         """
-        failing_code = checked_plan(method, code, times, details)
-        self._failures.append(_Failure(self._resolve(method), failing_code, details, times))
+        name = status_code(code).name
+        return self.add(Spec("fail", method, topic, times, code=name, details=details))
+
+    def delay(
+        self, method: str, seconds: float, *, topic: str | None = None, times: int | None = 1
+    ) -> Plan:
+        """Holds the next calls of a method back before they are carried out.
+
+        Args:
+            method: As for `fail`.
+            seconds: How long, above 0. Lifting the plan lets them go on at once.
+            topic: Only calls about this topic.
+            times: How many calls; None for all until the plan is lifted.
+        """
+        return self.add(Spec("delay", method, topic, times, seconds=seconds))
+
+    # Streams
 
     def cut_streams(
-        self, code: grpc.StatusCode | str = grpc.StatusCode.UNAVAILABLE, *, details: str = ""
+        self,
+        code: Code = grpc.StatusCode.UNAVAILABLE,
+        *,
+        topic: str | None = None,
+        details: str = "",
     ) -> int:
         """Ends every open Subscribe stream at once; what it had not sent yet is lost.
 
         Args:
             code: The status the streams end with; OK is a clean end.
+            topic: Only streams that carry this topic.
             details: The status text.
 
         Returns:
             How many streams there were.
-
-        Raises:
-            ValueError: No such code.
-            TypeError: An argument has the wrong type.
         """
-        text(details, "details", empty=True)
-        reason = RefusedError(status_code(code), details or "stream cut by a fault plan")
-        streams = list(self._streams)
-        for cut in streams:
-            cut(reason)
-        return len(streams)
+        if topic is not None:
+            text(topic, "topic")
+        return self._cut(status_code(code).name, topic, text(details, "details", empty=True))
 
-    def clear(self) -> None:
-        """Drops all plans that are not used up."""
-        self._failures.clear()
-
-    @property
-    def open_streams(self) -> int:
-        """How many Subscribe streams are open."""
-        return len(self._streams)
-
-    def take(self, method: str) -> tuple[grpc.StatusCode, str] | None:
-        """Uses up one failure for a call that has just come in. Called by the emulator.
+    def cut_after(
+        self,
+        events: int,
+        code: Code = grpc.StatusCode.UNAVAILABLE,
+        *,
+        topic: str | None = None,
+        times: int | None = 1,
+        details: str = "",
+    ) -> Plan:
+        """Ends streams once they have sent so many events.
 
         Args:
-            method: Full name, `virtufin.State/GetState`.
-
-        Returns:
-            The status to fail it with, or None.
+            events: How many; 0 ends a stream right after its response headers.
+            code: The status they end with; OK is a clean end.
+            topic: Only streams that carry this topic.
+            times: How many streams; None for all until the plan is lifted.
+            details: The status text.
         """
-        for failure in self._failures:
-            if method in failure.methods:
-                failure.remaining -= 1
-                if not failure.remaining:
-                    self._failures.remove(failure)
-                return failure.code, failure.details or f"{method} failed by a fault plan"
-        return None
+        name = status_code(code).name
+        spec = Spec("cut", topic=topic, times=times, code=name, details=details, after=events)
+        return self.add(spec)
 
-    @contextmanager
-    def stream(self, cut: Callable[[RefusedError], None]) -> Iterator[None]:
-        """Puts an open stream within reach of `cut_streams`. Called by the emulator."""
-        self._streams[cut] = None
-        try:
-            yield
-        finally:
-            del self._streams[cut]
-
-    def _resolve(self, method: str) -> frozenset[str]:
-        if method == EVERYTHING:
-            return self._methods
-        name = method.removeprefix("/")
-        found = frozenset(known for known in self._known if name in (known, _short(known)))
-        if found:
-            return found
-        names = {*self._known, *(_short(known) for known in self._known)}
-        near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
-        hint = f"; did you mean {' or '.join(near)}?" if near else ""
-        raise ValueError(f"the gateway has no method {method!r}{hint}")
-
-
-def _short(full_name: str) -> str:
-    """`virtufin.State/GetState` without the package."""
-    service, _, method = full_name.partition("/")
-    return f"{service.rpartition('.')[2]}/{method}"
-
-
-def status_code(code: grpc.StatusCode | str) -> grpc.StatusCode:
-    """A status by itself or by name.
-
-    Raises:
-        ValueError: There is none of that name.
-        TypeError: It is neither a status nor text.
-    """
-    if isinstance(code, grpc.StatusCode):
-        return code
-    if not isinstance(code, str):
-        raise TypeError(f"code is a grpc.StatusCode or its name, got {code!r}")
-    try:
-        return grpc.StatusCode[code]
-    except KeyError:
-        names = ", ".join(known.name for known in grpc.StatusCode)
-        raise ValueError(f"no gRPC status {code!r}; there are {names}") from None
-
-
-def checked_plan(
-    method: str, code: grpc.StatusCode | str, times: int, details: str
-) -> grpc.StatusCode:
-    """Checks what can be told of a plan without the gateway, and returns its status.
-
-    Raises:
-        ValueError: No such code, OK, or `times` below 1.
-        TypeError: An argument has the wrong type.
-    """
-    text(method, "method", empty=True)
-    whole(times, "times", 1, sys.maxsize)
-    text(details, "details", empty=True)
-    failing_code = status_code(code)
-    if failing_code is grpc.StatusCode.OK:
-        raise ValueError("OK is no failure")
-    return failing_code
-
-
-class FaultInterceptor(grpc.aio.ServerInterceptor):
-    """Fails calls as the plans say."""
-
-    def __init__(self, faults: Faults) -> None:
-        self._faults = faults
-
-    async def intercept_service(
+    def fail_write(
         self,
-        continuation: Continuation,
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler | None:
-        """Called by grpc for each call."""
-        failure = self._faults.take(handler_call_details.method.removeprefix("/"))
-        if failure is not None:
-            return refusing_handler(*failure)
-        return await continuation(handler_call_details)
+        code: Code = grpc.StatusCode.INTERNAL,
+        *,
+        after: int = 0,
+        topic: str | None = None,
+        times: int | None = 1,
+        details: str = "",
+    ) -> Plan:
+        """Ends streams when they are to send an event, which is lost.
+
+        Args:
+            code: The status they end with; not OK.
+            after: Events that are sent before.
+            topic: Only streams that carry this topic.
+            times: How many streams; None for all until the plan is lifted.
+            details: The status text.
+        """
+        name = status_code(code).name
+        spec = Spec("fail_write", topic=topic, times=times, code=name, details=details, after=after)
+        return self.add(spec)
+
+    def stall(self, *, after: int = 0, topic: str | None = None, times: int | None = 1) -> Plan:
+        """Lets streams send nothing more, though they stay open, as gateways that sweep do.
+
+        What waits is sent when the plan is lifted.
+
+        Args:
+            after: Events that are sent before.
+            topic: Only streams that carry this topic.
+            times: How many streams; None for all until the plan is lifted.
+        """
+        return self.add(Spec("stall", topic=topic, times=times, after=after))
+
+    def slow_writes(
+        self, seconds: float, *, topic: str | None = None, times: int | None = 1
+    ) -> Plan:
+        """Lets streams wait before each event they send.
+
+        Args:
+            seconds: How long, above 0.
+            topic: Only streams that carry this topic.
+            times: How many streams; None for all until the plan is lifted.
+        """
+        return self.add(Spec("slow_writes", topic=topic, times=times, seconds=seconds))
+
+    def hold_headers(self, *, topic: str | None = None, times: int | None = 1) -> Plan:
+        """Lets the next streams send their response headers with their first event only.
+
+        Args:
+            topic: Only streams that carry this topic.
+            times: How many streams; None for all until the plan is lifted.
+        """
+        return self.add(Spec("hold_headers", topic=topic, times=times))
+
+    # All
+
+    @abstractmethod
+    def clear(self) -> None:
+        """Lifts all plans."""
+
+    @property
+    @abstractmethod
+    def open_streams(self) -> int:
+        """How many Subscribe streams are open."""
+
+    @abstractmethod
+    def add(self, spec: Spec) -> Plan:
+        """Puts a plan into force; what the verbs above call."""
+
+    @abstractmethod
+    def _cut(self, code: str, topic: str | None, details: str) -> int:
+        """See `cut_streams`."""

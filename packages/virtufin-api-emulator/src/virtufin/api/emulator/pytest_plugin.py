@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 def _virtufin_emulator_process() -> Iterator[EmulatorProcess]:
     from virtufin.api.emulator._process import EmulatorProcess
 
-    with EmulatorProcess() as process:
+    with EmulatorProcess(relay=True) as process:
         yield process
 
 
 @pytest.fixture
 def virtufin_emulator(_virtufin_emulator_process: EmulatorProcess) -> EmulatorProcess:
-    """A gateway with `host`, `port`, `target`, `faults` and `reset()`.
+    """A gateway with `host`, `port`, `target`, `faults`, `network`, `reset()` and `restart()`.
 
     One process for the whole session; state, faults, registered keys and the samples are as new
     for each test.

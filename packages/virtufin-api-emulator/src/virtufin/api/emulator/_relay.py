@@ -1,0 +1,350 @@
+"""A TCP relay that breaks connections as networks do."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable, Coroutine
+from types import TracebackType
+from typing import Any
+
+from virtufin.api.emulator import _ports
+from virtufin.api.emulator._checks import switch, text, whole
+from virtufin.api.emulator._plans import Plan
+from virtufin.api.emulator.network import Network
+
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+class _Side(asyncio.Protocol):
+    """One of the two connections of a link."""
+
+    def __init__(self, link: _Link) -> None:
+        self._link = link
+        self.transport: asyncio.Transport | None = None
+        self.full = False
+        self.ended = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self._link.made(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._link.received(self, data)
+
+    def pause_writing(self) -> None:
+        self.full = True
+        self._link.regulate()
+
+    def resume_writing(self) -> None:
+        self.full = False
+        self._link.regulate()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.transport = None
+        self.ended = True
+        self._link.lost(self)
+
+
+class _Link:
+    """A client's connection, and the one to the server that belongs to it."""
+
+    def __init__(self, relay: Relay) -> None:
+        self._relay = relay
+        self.client = _Side(self)
+        self.server = _Side(self)
+        self.frozen = False
+        # What came before it could be forwarded; a transport may read once more when paused.
+        self._held: dict[_Side, list[bytes]] = {self.client: [], self.server: []}
+
+    def made(self, side: _Side) -> None:
+        if side is self.client:
+            self._relay.accepted(self)
+        elif self.client.ended:
+            self.abort()
+        else:
+            self._flush()
+            self.regulate()
+
+    def received(self, side: _Side, data: bytes) -> None:
+        self._held[side].append(data)
+        if not self.frozen:
+            self._flush()
+
+    def freeze(self) -> None:
+        self.frozen = True
+        self.regulate()
+
+    def thaw(self) -> None:
+        self.frozen = False
+        self._flush()
+        self.regulate()
+        for side in (self.client, self.server):
+            if side.ended:
+                self.lost(side)
+
+    def regulate(self) -> None:
+        """Reads from each side only what the other takes."""
+        for side, other in self._pairs():
+            if side.transport is None:
+                continue
+            if self.frozen or other.full or other.transport is None:
+                side.transport.pause_reading()
+            else:
+                side.transport.resume_reading()
+
+    def lost(self, side: _Side) -> None:
+        """Closes the other side too, after what was forwarded; not while nobody may know."""
+        if self.frozen:
+            return
+        other = self.server if side is self.client else self.client
+        if other.transport is not None:
+            other.transport.close()
+        self._relay.gone(self)
+
+    def close(self) -> None:
+        self.frozen = False
+        for side in (self.client, self.server):
+            if side.transport is not None:
+                side.transport.close()
+
+    def reset(self) -> None:
+        if self.client.transport is not None:
+            sock = self.client.transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self.abort()
+
+    def abort(self) -> None:
+        self.frozen = False
+        for side in (self.client, self.server):
+            if side.transport is not None:
+                side.transport.abort()
+
+    def _flush(self) -> None:
+        for side, other in self._pairs():
+            if other.transport is not None and self._held[side]:
+                other.transport.write(b"".join(self._held[side]))
+                self._held[side].clear()
+
+    def _pairs(self) -> tuple[tuple[_Side, _Side], tuple[_Side, _Side]]:
+        return (self.client, self.server), (self.server, self.client)
+
+
+class Relay(Network):
+    """A TCP relay before a server, in this event loop.
+
+    Example:
+        >>> from virtufin.api.emulator import Relay
+        >>> async def main(gateway):
+        ...     async with Relay(gateway.target) as relay:
+        ...         print(relay.host, relay.port)
+        ...         relay.reset_connections()
+    """
+
+    def __init__(self, target: str, *, host: str = "127.0.0.1", port: int = 0) -> None:
+        """Does no I/O and needs no running loop.
+
+        Args:
+            target: `host:port` of the server; may be set anew later, for new connections.
+            host: Where to listen.
+            port: TCP port; 0 takes a free one at the first start and keeps it from then on.
+
+        Raises:
+            ValueError: An argument is out of its range.
+            TypeError: An argument has the wrong type.
+        """
+        self.target = text(target, "target")
+        self._host = text(host, "host")
+        self._port = whole(port, "port", 0, 65535)
+        self._links: dict[_Link, None] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._listening: socket.socket | None = None
+        self._server: asyncio.Server | None = None
+        self._reserved: _ports.ReservedPort | None = None
+        self._refusals: set[_NetworkPlan] = set()
+        self._freezes: set[_NetworkPlan] = set()
+        self._emptied: asyncio.Future[None] | None = None
+
+    @property
+    def host(self) -> str:
+        """Where it listens."""
+        return self._host
+
+    @property
+    def port(self) -> int:
+        """The port; 0 only before the first start with `port=0`."""
+        return self._port
+
+    @property
+    def connections(self) -> int:
+        return len(self._links)
+
+    async def start(self) -> None:
+        """Listens, unless connections are to be refused.
+
+        Raises:
+            OSError: The port is taken, or the host is not of this machine.
+        """
+        self._reserved = await _ports.ReservedPort.take(self._host, self._port)
+        self._port = self._reserved.port
+        try:
+            self._listen()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Stops listening and closes what is open. Does nothing if it is not running."""
+        self.stop_listening()
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        for link in tuple(self._links):
+            link.abort() if link.frozen else link.close()
+        if self._links:
+            self._emptied = asyncio.get_running_loop().create_future()
+            await asyncio.wait((self._emptied,), timeout=1.0)
+            self._emptied = None
+        for link in tuple(self._links):
+            link.abort()
+        if self._reserved is not None:
+            self._reserved.close()
+            self._reserved = None
+
+    def stop_listening(self) -> None:
+        """Takes no more connections."""
+        server, listening = self._server, self._listening
+        self._server = self._listening = None
+        if server is not None:
+            server.close()
+        elif listening is not None:
+            listening.close()
+
+    def clear(self) -> None:
+        """Lifts all plans."""
+        for plan in (*self._refusals, *self._freezes):
+            plan.lift()
+
+    def close_connections(self) -> int:
+        links = tuple(self._links)
+        for link in links:
+            link.close()
+        return len(links)
+
+    def reset_connections(self) -> int:
+        links = tuple(self._links)
+        for link in links:
+            link.reset()
+        return len(links)
+
+    def freeze_connections(self, *, new: bool = False) -> Plan:
+        plan = _NetworkPlan(self._freezes, self._thaw, new=switch(new, "new"))
+        for link in self._links:
+            plan.take(link)
+        return plan
+
+    def refuse_connections(self) -> Plan:
+        self.stop_listening()
+        return _NetworkPlan(self._refusals, self._listen)
+
+    async def __aenter__(self) -> Relay:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    def accepted(self, link: _Link) -> None:
+        """A client has connected."""
+        self._links[link] = None
+        for plan in self._freezes:
+            if plan.new:
+                plan.take(link)
+        if not link.frozen:
+            self._connect(link)
+
+    def gone(self, link: _Link) -> None:
+        """A link has ended."""
+        self._links.pop(link, None)
+        if not self._links and self._emptied is not None and not self._emptied.done():
+            self._emptied.set_result(None)
+
+    def _listen(self) -> None:
+        if self._refusals or self._reserved is None or self._listening is not None:
+            return
+        # From here on clients can connect, though they are accepted a moment later.
+        self._listening = self._reserved.listen()
+        self._spawn(self._accept(self._listening))
+
+    async def _accept(self, sock: socket.socket) -> None:
+        server = await asyncio.get_running_loop().create_server(
+            lambda: _Link(self).client, sock=sock
+        )
+        if self._listening is sock:
+            self._server = server
+        else:
+            server.close()
+
+    def _thaw(self) -> None:
+        for link in tuple(self._links):
+            if link.frozen and not any(plan.has(link) for plan in self._freezes):
+                link.thaw()
+                if link.server.transport is None and link.client.transport is not None:
+                    self._connect(link)
+
+    def _connect(self, link: _Link) -> None:
+        self._spawn(self._reach(link))
+
+    async def _reach(self, link: _Link) -> None:
+        host, _, port = self.target.rpartition(":")
+        try:
+            await asyncio.get_running_loop().create_connection(
+                lambda: link.server, host.strip("[]"), int(port)
+            )
+        except OSError:
+            link.reset()
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine, name="virtufin-relay")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+class _NetworkPlan(Plan):
+    """A freeze or a refusal in force."""
+
+    def __init__(
+        self, plans: set[_NetworkPlan], on_lift: Callable[[], None], *, new: bool = False
+    ) -> None:
+        self.new = new
+        self._plans = plans
+        self._on_lift = on_lift
+        self._links: set[_Link] = set()
+        plans.add(self)
+
+    @property
+    def used(self) -> int:
+        return len(self._links)
+
+    def take(self, link: _Link) -> None:
+        """Freezes a link."""
+        self._links.add(link)
+        link.freeze()
+
+    def has(self, link: _Link) -> bool:
+        """Whether it holds the link."""
+        return link in self._links
+
+    def lift(self) -> None:
+        if self in self._plans:
+            self._plans.discard(self)
+            self._on_lift()

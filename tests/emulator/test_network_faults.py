@@ -1,0 +1,289 @@
+"""Connections that break as networks break them."""
+
+import asyncio
+import socket
+
+import grpc
+import pytest
+
+from virtufin.api.emulator import Emulator, Relay
+from virtufin.api.emulator._ports import ReservedPort
+from virtufin.api.protos import state_pb2
+
+GET = state_pb2.GetStateRequest(service="workmanager", key="k")
+
+
+class EchoServer:
+    """Sends back what it gets, and knows how its connections ended."""
+
+    def __init__(self):
+        self.endings = asyncio.Queue()
+
+    async def serve(self, reader, writer):
+        try:
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+            self.endings.put_nowait("closed")
+        except ConnectionResetError:
+            self.endings.put_nowait("reset")
+        finally:
+            writer.close()
+
+
+@pytest.fixture
+async def echo():
+    server = EchoServer()
+    listener = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    server.target = f"127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    yield server
+    listener.close()
+
+
+@pytest.fixture
+async def relay(echo):
+    async with Relay(echo.target) as relay:
+        yield relay
+
+
+@pytest.fixture
+async def dial(relay):
+    """Opens connections to the relay."""
+    writers = []
+
+    async def open_connection():
+        reader, writer = await asyncio.open_connection(relay.host, relay.port)
+        writers.append(writer)
+        return reader, writer
+
+    yield open_connection
+    for writer in writers:
+        writer.close()
+
+
+async def answer(connection, data, unit):
+    """What comes back for some data; None where nothing does for a while."""
+    reader, writer = connection
+    writer.write(data)
+    try:
+        return await asyncio.wait_for(reader.readexactly(len(data)), 0.2 * unit)
+    except asyncio.TimeoutError:
+        return None
+
+
+async def test_everything_goes_through_in_order_and_whole(relay, dial):
+    reader, writer = await dial()
+    data = bytes(range(256)) * 40_000
+    reading = asyncio.ensure_future(reader.readexactly(len(data)))
+    writer.write(data)
+    assert await reading == data
+
+
+async def test_a_closed_connection_ends_cleanly_on_both_sides(relay, dial, echo, unit):
+    connection = await dial()
+    assert await answer(connection, b"x", unit) == b"x"
+    assert relay.close_connections() == 1
+    assert await connection[0].read() == b""
+    assert await echo.endings.get() == "closed"
+    assert relay.connections == 0
+
+
+async def test_a_reset_connection_is_reset(relay, dial, echo, unit):
+    connection = await dial()
+    assert await answer(connection, b"x", unit) == b"x"
+    assert relay.reset_connections() == 1
+    with pytest.raises(ConnectionResetError):
+        await connection[0].read()
+    await echo.endings.get()
+    assert relay.connections == 0
+
+
+async def test_the_end_of_a_client_reaches_the_server(relay, dial, echo, unit):
+    connection = await dial()
+    assert await answer(connection, b"x", unit) == b"x"
+    connection[1].close()
+    assert await echo.endings.get() == "closed"
+
+
+async def test_a_frozen_connection_is_silent_and_open(relay, dial, echo, unit):
+    connection = await dial()
+    assert await answer(connection, b"x", unit) == b"x"
+    plan = relay.freeze_connections()
+    connection[1].close()
+    assert await connection[0].read() == b""
+    await asyncio.sleep(0.1 * unit)
+    assert echo.endings.empty()
+    assert (relay.connections, plan.used) == (1, 1)
+    plan.lift()
+    assert await echo.endings.get() == "closed"
+
+
+async def test_what_a_frozen_connection_held_back_comes_when_it_is_thawed(relay, dial, unit):
+    connection = await dial()
+    assert await answer(connection, b"x", unit) == b"x"
+    with relay.freeze_connections():
+        assert await answer(connection, b"held", unit) is None
+    assert await connection[0].readexactly(4) == b"held"
+
+
+async def test_connections_made_after_a_freeze_work(relay, dial, unit):
+    old = await dial()
+    assert await answer(old, b"x", unit) == b"x"
+    relay.freeze_connections()
+    assert await answer(await dial(), b"new", unit) == b"new"
+    assert await answer(old, b"old", unit) is None
+
+
+async def test_new_connections_can_be_frozen_too(relay, dial, unit):
+    with relay.freeze_connections(new=True) as plan:
+        connection = await dial()
+        assert await answer(connection, b"held", unit) is None
+        assert plan.used == 1
+    assert await connection[0].readexactly(4) == b"held"
+
+
+async def test_a_connection_is_thawed_when_the_last_plan_on_it_is_lifted(relay, dial, unit):
+    connection = await dial()
+    assert await answer(connection, b"x", unit) == b"x"
+    first, second = relay.freeze_connections(), relay.freeze_connections()
+    first.lift()
+    assert await answer(connection, b"held", unit) is None
+    second.lift()
+    assert await connection[0].readexactly(4) == b"held"
+
+
+async def test_a_frozen_connection_can_be_reset(relay, dial, unit):
+    connection = await dial()
+    assert await answer(connection, b"x", unit) == b"x"
+    relay.freeze_connections()
+    assert relay.reset_connections() == 1
+    with pytest.raises(ConnectionResetError):
+        await connection[0].read()
+
+
+async def test_refused_connections_are_refused_and_open_ones_go_on(relay, dial, unit):
+    connection = await dial()
+    with relay.refuse_connections():
+        with pytest.raises(ConnectionRefusedError):
+            await dial()
+        assert await answer(connection, b"x", unit) == b"x"
+    assert await answer(await dial(), b"y", unit) == b"y"
+
+
+async def test_connections_are_refused_until_the_last_plan_is_lifted(relay, dial, unit):
+    first, second = relay.refuse_connections(), relay.refuse_connections()
+    first.lift()
+    first.lift()
+    with pytest.raises(ConnectionRefusedError):
+        await dial()
+    second.lift()
+    assert await answer(await dial(), b"y", unit) == b"y"
+
+
+async def test_clear_lifts_what_is_in_force(relay, dial, unit):
+    relay.freeze_connections(new=True)
+    relay.refuse_connections()
+    relay.clear()
+    assert await answer(await dial(), b"x", unit) == b"x"
+
+
+async def test_a_server_that_is_gone_resets_the_connection():
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        async with Relay(f"127.0.0.1:{unused.getsockname()[1]}") as relay:
+            reader, writer = await asyncio.open_connection(relay.host, relay.port)
+            with pytest.raises(ConnectionResetError):
+                await reader.read()
+            writer.close()
+
+
+async def test_stopping_ends_frozen_connections_too(relay, dial, unit):
+    connection = await dial()
+    assert await answer(connection, b"x", unit) == b"x"
+    relay.freeze_connections()
+    await relay.stop()
+    assert relay.connections == 0
+    await asyncio.wait_for(connection[0].read(), 5 * unit)
+
+
+async def test_a_reserved_port_is_refused_and_given_to_nobody():
+    reserved = await ReservedPort.take("127.0.0.1", 0)
+    try:
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", reserved.port)
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", reserved.port))
+        async with await asyncio.start_server(EchoServer().serve, sock=reserved.listen()):
+            reader, writer = await asyncio.open_connection("127.0.0.1", reserved.port)
+            writer.close()
+            assert await reader.read() == b""
+    finally:
+        reserved.close()
+
+
+@pytest.fixture
+async def relayed(start):
+    return await start(relay=True)
+
+
+async def test_a_gateway_behind_a_relay_serves_and_can_be_reached_past_it(
+    relayed, stubs_of, connect, refused
+):
+    await stubs_of(relayed).state.GetState(GET)
+    assert relayed.network.connections == 1
+    assert relayed.direct_target != relayed.target
+    direct = connect(relayed.direct_target).unary_unary("/virtufin.State/GetState")
+    with relayed.network.refuse_connections():
+        relayed.network.reset_connections()
+        assert (await refused(stubs_of(relayed).state.GetState(GET))).code() is (
+            grpc.StatusCode.UNAVAILABLE
+        )
+        await direct(GET.SerializeToString())
+
+
+async def test_reset_lifts_faults_of_the_network(relayed, stubs_of):
+    relayed.network.freeze_connections(new=True)
+    await relayed.reset()
+    await stubs_of(relayed).state.GetState(GET)
+
+
+@pytest.mark.parametrize("relay", [False, True])
+async def test_a_restarted_gateway_has_its_port_and_its_state(start, stubs_of, relay, unit):
+    gateway = await start(relay=relay)
+    port = gateway.port
+    state = stubs_of(gateway).state
+    await state.SaveState(state_pb2.SaveStateRequest(service="workmanager", key="k", value="v"))
+    restarting = asyncio.ensure_future(gateway.restart(away=0.3 * unit))
+    await asyncio.sleep(0.15 * unit)
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", port)
+    await restarting
+    assert gateway.port == port
+    assert (await state.GetState(GET, wait_for_ready=True)).value == "v"
+
+
+async def test_restarting_a_gateway_that_does_not_run_starts_it(stubs_of):
+    gateway = Emulator()
+    await gateway.restart()
+    try:
+        await stubs_of(gateway).state.GetState(GET)
+    finally:
+        await gateway.stop()
+
+
+@pytest.mark.parametrize(("away", "kind"), [(-1, ValueError), ("1", TypeError)])
+async def test_the_time_away_is_checked(gateway, away, kind):
+    with pytest.raises(kind, match="away"):
+        await gateway.restart(away=away)
+    assert gateway.running
+
+
+def test_a_gateway_without_a_relay_says_what_is_needed():
+    with pytest.raises(RuntimeError, match="relay=True"):
+        _ = Emulator().network
+
+
+@pytest.mark.parametrize("relay", [1, None, "yes"])
+def test_relay_is_a_switch(relay):
+    with pytest.raises(TypeError, match="relay is True or False"):
+        Emulator(relay=relay)

@@ -1,0 +1,259 @@
+"""Fault plans on calls about a topic, and on Subscribe streams."""
+
+import asyncio
+import time
+
+import grpc
+import pytest
+
+from virtufin.api.protos import cloudevents_pb2, pubsub_pb2, state_pb2
+
+
+@pytest.fixture
+def subscribe(stubs):
+    """Opens a stream; returns it when it is registered."""
+
+    async def open_stream(*topics):
+        stream = stubs.pubsub.Subscribe(pubsub_pb2.SubscribeRequest(topics=topics))
+        await stream.initial_metadata()
+        return stream
+
+    return open_stream
+
+
+@pytest.fixture
+def publish(stubs):
+    """Publishes events with these ids."""
+
+    async def send(topic, *identifiers):
+        for identifier in identifiers:
+            event = cloudevents_pb2.CloudEvent(id=identifier)
+            await stubs.pubsub.PublishEvent(
+                pubsub_pb2.PublishRequest(topic=topic, cloudevent=event)
+            )
+
+    return send
+
+
+async def ids(stream, count):
+    return [(await stream.read()).cloudevent.id for _ in range(count)]
+
+
+async def silent(stream, seconds):
+    """Whether nothing comes for a while; the stream must not be read any more then."""
+    reading = asyncio.ensure_future(stream.read())
+    done, _ = await asyncio.wait((reading,), timeout=seconds)
+    return reading if not done else None
+
+
+async def test_a_stream_is_cut_after_its_events(gateway, subscribe, publish, refused):
+    gateway.faults.cut_after(2, "ABORTED", details="enough")
+    stream = await subscribe("t")
+    await publish("t", "1", "2", "3")
+    assert await ids(stream, 2) == ["1", "2"]
+    error = await refused(stream.read())
+    assert (error.code(), error.details()) == (grpc.StatusCode.ABORTED, "enough")
+
+
+async def test_a_stream_is_cut_right_after_its_headers(gateway, subscribe, refused):
+    gateway.faults.cut_after(0, "DATA_LOSS")
+    stream = await subscribe("t")
+    assert (await refused(stream.read())).code() is grpc.StatusCode.DATA_LOSS
+
+
+async def test_a_cut_with_ok_is_a_clean_end(gateway, subscribe, publish):
+    gateway.faults.cut_after(1, "OK")
+    stream = await subscribe("t")
+    await publish("t", "1")
+    assert await ids(stream, 1) == ["1"]
+    assert await stream.read() is grpc.aio.EOF
+
+
+async def test_a_plan_takes_hold_of_open_streams_and_counts_from_then(
+    gateway, subscribe, publish, refused
+):
+    stream = await subscribe("t")
+    await publish("t", "1", "2")
+    assert await ids(stream, 2) == ["1", "2"]
+    gateway.faults.cut_after(1, "ABORTED")
+    await publish("t", "3", "4")
+    assert await ids(stream, 1) == ["3"]
+    assert (await refused(stream.read())).code() is grpc.StatusCode.ABORTED
+
+
+async def test_a_failed_write_loses_its_event(gateway, subscribe, publish, refused):
+    gateway.faults.fail_write("INTERNAL", after=1)
+    stream = await subscribe("t")
+    await publish("t", "1", "2")
+    assert await ids(stream, 1) == ["1"]
+    error = await refused(stream.read())
+    assert error.code() is grpc.StatusCode.INTERNAL
+    assert "writing failed" in error.details()
+
+
+async def test_a_failed_write_waits_for_an_event(gateway, subscribe, publish, refused, unit):
+    gateway.faults.fail_write()
+    stream = await subscribe("t")
+    reading = await silent(stream, 0.1 * unit)
+    await publish("t", "1")
+    assert (await refused(reading)).code() is grpc.StatusCode.INTERNAL
+
+
+async def test_a_stalled_stream_goes_on_when_the_plan_is_lifted(gateway, subscribe, publish, unit):
+    plan = gateway.faults.stall(after=1)
+    stream = await subscribe("t")
+    await publish("t", "1", "2", "3")
+    assert await ids(stream, 1) == ["1"]
+    reading = await silent(stream, 0.1 * unit)
+    assert gateway.faults.open_streams == 1
+    plan.lift()
+    assert (await reading).cloudevent.id == "2"
+    assert await ids(stream, 1) == ["3"]
+
+
+async def test_a_stalled_stream_can_be_cut(gateway, subscribe, publish, refused, unit):
+    gateway.faults.stall()
+    stream = await subscribe("t")
+    await publish("t", "1")
+    reading = await silent(stream, 0.05 * unit)
+    assert gateway.faults.cut_streams("ABORTED") == 1
+    assert (await refused(reading)).code() is grpc.StatusCode.ABORTED
+
+
+async def test_a_stalled_stream_ends_with_the_gateway(gateway, subscribe, publish, refused, unit):
+    gateway.faults.stall()
+    stream = await subscribe("t")
+    await publish("t", "1")
+    reading = await silent(stream, 0.05 * unit)
+    await gateway.stop()
+    assert (await refused(reading)).code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_clear_lifts_a_plan_that_is_used_up_and_still_holds(
+    gateway, subscribe, publish, unit
+):
+    gateway.faults.stall(times=1)
+    stream = await subscribe("t")
+    await publish("t", "1")
+    reading = await silent(stream, 0.05 * unit)
+    gateway.faults.stall(topic="other")
+    gateway.faults.clear()
+    assert (await reading).cloudevent.id == "1"
+
+
+async def test_slow_writes_wait_before_each_event(gateway, subscribe, publish, unit):
+    gateway.faults.slow_writes(0.1 * unit)
+    stream = await subscribe("t")
+    await publish("t", "1", "2", "3")
+    began = time.monotonic()
+    assert await ids(stream, 3) == ["1", "2", "3"]
+    assert time.monotonic() - began >= 0.2 * unit
+
+
+async def test_lifting_slow_writes_lets_the_waiting_event_go(gateway, subscribe, publish, unit):
+    plan = gateway.faults.slow_writes(1000 * unit)
+    stream = await subscribe("t")
+    await publish("t", "1")
+    reading = await silent(stream, 0.05 * unit)
+    plan.lift()
+    assert (await reading).cloudevent.id == "1"
+
+
+async def test_held_headers_come_with_the_first_event(gateway, stubs, subscribe, publish, unit):
+    gateway.faults.hold_headers()
+    stream = stubs.pubsub.Subscribe(pubsub_pb2.SubscribeRequest(topics=["t"]))
+    headers = asyncio.ensure_future(stream.initial_metadata())
+    done, _ = await asyncio.wait((headers,), timeout=0.1 * unit)
+    assert not done
+    await publish("t", "1")
+    await headers
+    assert await ids(stream, 1) == ["1"]
+    await subscribe("t")  # The next one is not held back.
+
+
+async def test_a_plan_takes_hold_of_as_many_streams_as_it_says(
+    gateway, subscribe, publish, refused
+):
+    plan = gateway.faults.cut_after(0, "ABORTED", times=2)
+    for _ in range(2):
+        assert (await refused((await subscribe("t")).read())).code() is grpc.StatusCode.ABORTED
+    third = await subscribe("t")
+    await publish("t", "1")
+    assert await ids(third, 1) == ["1"]
+    assert plan.used == 2
+
+
+async def test_a_plan_without_number_holds_until_it_is_lifted(gateway, subscribe, publish, refused):
+    with gateway.faults.cut_after(0, "ABORTED", times=None) as plan:
+        for _ in range(5):
+            assert (await refused((await subscribe("t")).read())).code() is grpc.StatusCode.ABORTED
+        assert plan.used == 5
+    stream = await subscribe("t")
+    await publish("t", "1")
+    assert await ids(stream, 1) == ["1"]
+
+
+async def test_a_plan_for_a_topic_leaves_other_topics_alone(gateway, subscribe, publish, refused):
+    gateway.faults.cut_after(0, "ABORTED", topic="a", times=None)
+    other = await subscribe("b")
+    assert (await refused((await subscribe("a")).read())).code() is grpc.StatusCode.ABORTED
+    assert (await refused((await subscribe("b", "a")).read())).code() is grpc.StatusCode.ABORTED
+    assert (await refused((await subscribe()).read())).code() is grpc.StatusCode.ABORTED
+    await publish("b", "1")
+    assert await ids(other, 1) == ["1"]
+
+
+async def test_only_the_streams_of_a_topic_can_be_cut(gateway, subscribe, publish, refused):
+    one, other = await subscribe("a"), await subscribe("b")
+    assert gateway.faults.cut_streams("ABORTED", topic="a") == 1
+    assert (await refused(one.read())).code() is grpc.StatusCode.ABORTED
+    await publish("b", "1")
+    assert await ids(other, 1) == ["1"]
+
+
+async def test_publishing_to_one_topic_can_fail(gateway, publish, refused):
+    gateway.faults.fail("Pubsub/PublishEvent", "RESOURCE_EXHAUSTED", topic="a", times=None)
+    await publish("b", "1")
+    assert (await refused(publish("a", "1"))).code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_subscribing_to_one_topic_can_fail(gateway, subscribe, stubs, refused):
+    gateway.faults.fail("Pubsub/Subscribe", "PERMISSION_DENIED", topic="a")
+    await subscribe("b")
+    stream = stubs.pubsub.Subscribe(pubsub_pb2.SubscribeRequest(topics=["a"]))
+    assert (await refused(stream.read())).code() is grpc.StatusCode.PERMISSION_DENIED
+
+
+async def test_a_delayed_call_is_carried_out_later(gateway, stubs, unit):
+    gateway.faults.delay("State/GetState", 0.2 * unit)
+    request = state_pb2.GetStateRequest(service="workmanager", key="k")
+    began = time.monotonic()
+    await stubs.state.GetState(request)
+    assert time.monotonic() - began >= 0.2 * unit
+
+
+async def test_lifting_a_delay_lets_calls_go_on(gateway, stubs, unit):
+    plan = gateway.faults.delay("State/GetState", 1000 * unit, times=None)
+    request = state_pb2.GetStateRequest(service="workmanager", key="k")
+    calls = [asyncio.ensure_future(stubs.state.GetState(request)) for _ in range(3)]
+    done, _ = await asyncio.wait(calls, timeout=0.1 * unit)
+    assert not done
+    assert plan.used == 3
+    plan.lift()
+    await asyncio.gather(*calls)
+
+
+async def test_a_call_can_be_delayed_and_then_fail(gateway, stubs, refused, unit):
+    gateway.faults.delay("State/GetState", 0.1 * unit)
+    gateway.faults.fail("State/GetState", "ABORTED")
+    request = state_pb2.GetStateRequest(service="workmanager", key="k")
+    began = time.monotonic()
+    assert (await refused(stubs.state.GetState(request))).code() is grpc.StatusCode.ABORTED
+    assert time.monotonic() - began >= 0.1 * unit
+
+
+async def test_a_plan_can_be_lifted_twice(gateway, stubs):
+    plan = gateway.faults.fail("State/GetState", "ABORTED", times=None)
+    plan.lift()
+    plan.lift()
+    await stubs.state.GetState(state_pb2.GetStateRequest(service="workmanager", key="k"))
