@@ -6,11 +6,11 @@ import os
 import pytest
 
 from tests.client.scripted import ScriptedGateway
+from tests.timing import UNIT, until
 from virtufin.api.client import ApiClient, ReconnectSettings, SubscriptionSettings
 from virtufin.api.emulator import Emulator
 
-UNIT = float(os.environ.get("VIRTUFIN_TEST_UNIT", "1.0"))
-"""Seconds that every duration of these tests is a multiple of."""
+__all__ = ["QUICK", "UNIT", "WAITS", "until"]
 
 QUICK = ReconnectSettings(initial_backoff=0.02 * UNIT, max_backoff=0.1 * UNIT, jitter=0.0)
 WAITS = SubscriptionSettings(ready_wait=0.5 * UNIT, reply_linger=0.2 * UNIT)
@@ -82,12 +82,3 @@ def hanging(scripted):
     method = Hanging()
     scripted.answer("State.GetState", method.serve)
     return method
-
-
-async def until(condition, what="the condition"):
-    """Waits until a condition holds, looking at every turn of the loop."""
-    loop = asyncio.get_running_loop()
-    end = loop.time() + 10 * UNIT
-    while not condition():
-        assert loop.time() < end, f"{what} did not come true"
-        await asyncio.sleep(0.001)

@@ -1,6 +1,5 @@
 """A gateway on a real port, stubs to speak to it, and a backend that does what a test wants."""
 
-import os
 from types import SimpleNamespace
 
 import grpc
@@ -17,6 +16,7 @@ from google.protobuf import (
 )
 from grpc_reflection.v1alpha import reflection
 
+from tests.timing import UNIT
 from virtufin.api.emulator import Emulator
 from virtufin.api.protos import (
     config_pb2_grpc,
@@ -25,8 +25,6 @@ from virtufin.api.protos import (
     pubsub_pb2_grpc,
     state_pb2_grpc,
 )
-
-UNIT = float(os.environ.get("VIRTUFIN_TEST_UNIT", "1.0"))
 
 
 @pytest.fixture

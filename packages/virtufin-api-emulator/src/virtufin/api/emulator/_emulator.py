@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from types import TracebackType
 from typing import Literal
 
@@ -228,7 +228,7 @@ class Emulator:
                 if self._relay is None:
                     self._port = await _ports.listen(server, self._host, self._port)
                 else:
-                    self._direct_port = await _ports.listen(server, _DIRECT_HOST, 0)
+                    self._direct_port = await _ports.listen(server, _DIRECT_HOST, self._direct_port)
                 await server.start()
                 if self._relay is not None:
                     self._relay.target = self.direct_target
@@ -273,12 +273,14 @@ class Emulator:
         """
         seconds(away, "away", zero=True)
         await self.stop(grace=0.0)
-        reserved = await _ports.ReservedPort.take(self._host, self._port)
-        try:
+        ports = [(self._host, self._port)]
+        if self._relay is not None:
+            ports.append((_DIRECT_HOST, self._direct_port))
+        with ExitStack() as reserved:
+            for host, port in ports:
+                reserved.callback((await _ports.ReservedPort.take(host, port)).close)
             await asyncio.sleep(away)
             await self.start()
-        finally:
-            reserved.close()
 
     async def reset(self) -> None:
         """Forgets state, registered keys, faults, and what the samples were told.

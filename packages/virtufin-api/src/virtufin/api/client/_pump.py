@@ -25,9 +25,16 @@ Open = Callable[[], Awaitable[Stream]]
 class Pump:
     """One gateway stream and the task that reads it."""
 
-    def __init__(self, stream: Stream, deliver: Deliver, skip: set[tuple[str, str]]) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        deliver: Deliver,
+        on_headers: Callable[[], None],
+        skip: set[tuple[str, str]],
+    ) -> None:
         self.stream = stream
         self._deliver = deliver
+        self._on_headers = on_headers
         self._skip = skip
         self._noted: set[tuple[str, str]] | None = None
         self.last_heard = time.monotonic()
@@ -47,6 +54,8 @@ class Pump:
     async def _run(self) -> VirtufinError | None:
         """Reads to the end; returns what ended the stream, None for a clean end."""
         try:
+            if await self.stream.headers():
+                self._on_headers()
             while (received := await self.stream.next()) is not None:
                 message, size = received
                 self.last_heard = time.monotonic()
@@ -79,9 +88,11 @@ class Relay:
         idle_limit: float | None,
         ready_wait: float,
         is_paused: Callable[[], bool],
+        on_headers: Callable[[], None],
         on_handover: Callable[[bool], None],
     ) -> None:
         self._deliver = deliver
+        self._on_headers = on_headers
         self._open = open_next
         self._idle_limit = idle_limit
         self._ready_wait = ready_wait
@@ -90,7 +101,7 @@ class Relay:
 
     async def run(self, stream: Stream) -> VirtufinError | None:
         """Reads until a stream ends with no successor; returns what ended it."""
-        pump = Pump(stream, self._deliver, set())
+        pump = self._pump(stream, set())
         try:
             while True:
                 await asyncio.wait((pump.task,), timeout=self._patience(pump))
@@ -101,12 +112,15 @@ class Relay:
         finally:
             await pump.stop()
 
+    def _pump(self, stream: Stream, skip: set[tuple[str, str]]) -> Pump:
+        return Pump(stream, self._deliver, self._on_headers, skip)
+
     def _patience(self, pump: Pump) -> float | None:
         """Seconds until the stream counts as silent; None for never."""
         if self._idle_limit is None:
             return None
-        if self._is_paused():
-            # It is the consumer that is silent.
+        if self._is_paused() or not pump.stream.connected:
+            # It is the consumer that is silent, or there is no connection yet.
             return self._idle_limit
         return max(0.0, pump.last_heard + self._idle_limit - time.monotonic())
 
@@ -129,7 +143,7 @@ class Relay:
             await stream.release()
             raise
         self._on_handover(confirmed)
-        return Pump(stream, self._deliver, seen)
+        return self._pump(stream, seen)
 
     async def _successor(self) -> tuple[Stream, bool] | None:
         """A second stream and whether it is confirmed; None where it failed."""

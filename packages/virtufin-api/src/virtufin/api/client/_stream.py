@@ -115,6 +115,7 @@ class EventStream:
             idle_limit=settings.idle_limit,
             ready_wait=settings.ready_wait,
             is_paused=lambda: self._buffer.paused,
+            on_headers=lambda: self._set_live(confirmed=True),
             on_handover=self._handed_over,
         )
 
@@ -270,17 +271,9 @@ class EventStream:
             return error
         presume = self._presume_later(stream)
         try:
-            if await stream.headers():
-                self._set_live(confirmed=True)
-            presume.cancel()
             return await self._relay.run(stream)
-        except ClientClosedError:
-            raise
-        except VirtufinError as error:
-            return error
         finally:
             presume.cancel()
-            await stream.release()
 
     async def _open(self, attempt: int = 1) -> Stream:
         self._attempts += 1
@@ -297,13 +290,16 @@ class EventStream:
 
     def _handed_over(self, confirmed: bool) -> None:
         self._handovers += 1
-        self.confirmed = confirmed
+        if confirmed:
+            self._set_live(confirmed=True)
+        else:
+            self.confirmed = False
 
     def _presume_later(self, stream: Stream) -> Presumption:
         return Presumption(
             self._settings.ready_wait,
             lambda: stream.connected,
-            lambda: self._set_live(confirmed=False),
+            lambda: None if self.confirmed else self._set_live(confirmed=False),
         )
 
     def _set_live(self, *, confirmed: bool) -> None:

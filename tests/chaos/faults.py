@@ -1,0 +1,86 @@
+"""Everything that may happen to a stream: how it is made to happen, and what is to follow."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from tests.timing import UNIT
+from virtufin.api.client._stream import FATAL
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One column of the grid."""
+
+    name: str
+    strike: Any
+    """Coroutine function of the gateway and whether a stream is open; returns what ends it."""
+    fatal: bool = False
+    """Whether the subscription is to fail for good."""
+    silent: bool = False
+    """Whether nobody can tell that it has happened."""
+
+
+async def cut(gateway, stream_is_open):
+    gateway.network.close_connections()
+
+
+async def reset(gateway, stream_is_open):
+    gateway.network.reset_connections()
+
+
+async def half_open(gateway, stream_is_open):
+    return gateway.network.freeze_connections()
+
+
+async def black_hole(gateway, stream_is_open):
+    with gateway.network.freeze_connections(new=True):
+        await asyncio.sleep(2.5 * UNIT)
+
+
+async def stall(gateway, stream_is_open):
+    return gateway.faults.stall()
+
+
+async def long_restart(gateway, stream_is_open):
+    await gateway.restart(away=3 * UNIT)
+
+
+async def slow_start(gateway, stream_is_open):
+    frozen = gateway.network.freeze_connections(new=True)
+    await gateway.restart(away=0.2 * UNIT)
+    await asyncio.sleep(0.8 * UNIT)
+    frozen.lift()
+
+
+def end_with(code):
+    async def end(gateway, stream_is_open):
+        if stream_is_open:
+            assert gateway.faults.cut_streams(code) == 1
+        elif code is grpc.StatusCode.OK:
+            # Without headers, so that the stream is not live before it ends.
+            gateway.faults.hold_headers()
+            gateway.faults.cut_after(0, code)
+        else:
+            gateway.faults.fail("Pubsub/Subscribe", code)
+
+    return end
+
+
+FAULTS = [
+    Fault("cut", cut),
+    Fault("rst", reset),
+    Fault("half-open", half_open),
+    Fault("black hole", black_hole),
+    Fault("clean end", end_with(grpc.StatusCode.OK)),
+    Fault("stall", stall, silent=True),
+    Fault("long restart", long_restart),
+    Fault("slow start", slow_start),
+    *(
+        Fault(code.name, end_with(code), fatal=code in FATAL)
+        for code in grpc.StatusCode
+        if code is not grpc.StatusCode.OK
+    ),
+]
