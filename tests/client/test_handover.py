@@ -155,11 +155,7 @@ async def test_closing_during_a_handover_leaves_nothing(gateway, connect):
     await until(lambda: gateway.faults.open_streams == 0, "the end of all streams")
 
 
-async def test_through_many_handovers_every_event_comes_once_and_in_order(
-    gateway, connect, record_property
-):
-    seed = random.randrange(2**32)
-    record_property("seed", seed)
+async def test_through_many_handovers_every_event_comes_once_and_in_order(gateway, connect, seed):
     chance = random.Random(seed)
     settings = SubscriptionSettings(ready_wait=0.4 * UNIT, idle_limit=0.01 * UNIT)
     client = connect(gateway, subscription=settings)

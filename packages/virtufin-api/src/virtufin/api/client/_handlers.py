@@ -21,7 +21,6 @@ from virtufin.api.client.events import PubsubEvent
 
 logger = logging.getLogger("virtufin.api.client.handler")
 
-_CLOSE_WAIT = 5.0
 _MAX_BACKOFF = 30.0
 
 
@@ -68,9 +67,7 @@ class HandlerSubscription(StreamHandle):
         for task in (self._task, *self._running):
             if task is not current:
                 task.cancel()
-        others = {self._task, *self._running} - {current}
-        if others:
-            await asyncio.wait(others, timeout=_CLOSE_WAIT)
+        await self._transport.see_end({self._task, *self._running} - {current})
 
     async def wait_closed(self) -> None:
         """Waits for the end, and until the handler is done.

@@ -18,6 +18,8 @@ GRPC_PORT = 5002
 TIMEOUT = 30.0
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 SOURCE = "urn:com.virtufin.client"
+CLOSE_WAIT = 5.0
+"""Seconds after which closing goes on without tasks that do not end."""
 
 _LONGEST_PING = 2e6  # Milliseconds in 32 bits.
 _SHORTEST_BACKOFF = 0.001  # gRPC's service config refuses what rounds to nothing.

@@ -8,10 +8,9 @@ from types import TracebackType
 from virtufin.api.client._buffer import Ended
 from virtufin.api.client._handle import StreamHandle
 from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven
+from virtufin.api.client._settings import CLOSE_WAIT
 from virtufin.api.client._stream import EventStream
 from virtufin.api.client.events import PubsubEvent
-
-_CLOSE_WAIT = 5.0
 
 
 class Subscription(StreamHandle):
@@ -41,7 +40,7 @@ class Subscription(StreamHandle):
     async def aclose(self) -> None:
         """Ends the subscription. What was received can still be iterated. Idempotent."""
         self._stream.stop()
-        await self._stream.ended(_CLOSE_WAIT)
+        await self._stream.ended(CLOSE_WAIT)
 
     def __aiter__(self) -> Subscription:
         """Starts the subscription."""

@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import ipaddress
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any, Protocol
 
 from google.protobuf.message import Message
@@ -27,9 +27,7 @@ from virtufin.api.client._deadline import Budget
 from virtufin.api.client._method import Method
 from virtufin.api.client._secrets import Secrets
 from virtufin.api.client._sentinel import NotGiven
-from virtufin.api.client._settings import (
-    ClientSettings,
-)
+from virtufin.api.client._settings import CLOSE_WAIT, ClientSettings
 from virtufin.api.client._statuses import expired
 from virtufin.api.client.errors import (
     ClientClosedError,
@@ -40,7 +38,6 @@ from virtufin.api.client.errors import (
 
 logger = logging.getLogger("virtufin.api.client.transport")
 
-_CLOSE_WAIT = 5.0
 _CLOSED = "the client is closed; make a new one"
 
 
@@ -188,14 +185,19 @@ class Transport:
             task.cancel()
         for call in list(self._calls):
             call.cancel()
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=_CLOSE_WAIT)
-            for task in late:
-                logger.warning("%s did not end within %.0f s", task.get_name(), _CLOSE_WAIT)
+        await self.see_end(tasks)
         if self._channels is not None:
             await self._channels.close()
         if self._memory is not None:
             await self._memory.release()
+
+    async def see_end(self, tasks: Iterable[asyncio.Task[Any]]) -> None:
+        """Waits for tasks that were cancelled; those that take longer than 5 s are logged."""
+        awaited = set(tasks)
+        if awaited:
+            _, late = await asyncio.wait(awaited, timeout=CLOSE_WAIT)
+            for task in late:
+                logger.warning("%s did not end within %.0f s", task.get_name(), CLOSE_WAIT)
 
     # Calls
 
