@@ -76,12 +76,10 @@ def _channels():
 
 
 async def test_a_hundred_tasks_get_no_wrong_result_and_leave_nothing(
-    virtufin_emulator, connect, caplog, record_property
+    virtufin_emulator, connect, caplog, seed
 ):
     loop = asyncio.get_running_loop()
     loop.slow_callback_duration = 10 * UNIT
-    seed = random.randrange(2**32)
-    record_property("seed", seed)
     others = _channels()
     clients = [connect(virtufin_emulator), connect(virtufin_emulator)]
     before = asyncio.all_tasks()
