@@ -4,132 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import struct
 from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any
 
 from virtufin.api.emulator import _ports
 from virtufin.api.emulator._checks import switch, text, whole
+from virtufin.api.emulator._link import Link
 from virtufin.api.emulator._plans import Plan
 from virtufin.api.emulator.network import Network
-
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-
-
-class _Side(asyncio.Protocol):
-    """One of the two connections of a link."""
-
-    def __init__(self, link: _Link) -> None:
-        self._link = link
-        self.transport: asyncio.Transport | None = None
-        self.full = False
-        self.ended = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        self._link.made(self)
-
-    def data_received(self, data: bytes) -> None:
-        self._link.received(self, data)
-
-    def pause_writing(self) -> None:
-        self.full = True
-        self._link.regulate()
-
-    def resume_writing(self) -> None:
-        self.full = False
-        self._link.regulate()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self.transport = None
-        self.ended = True
-        self._link.lost(self)
-
-
-class _Link:
-    """A client's connection, and the one to the server that belongs to it."""
-
-    def __init__(self, relay: Relay) -> None:
-        self._relay = relay
-        self.client = _Side(self)
-        self.server = _Side(self)
-        self.frozen = False
-        # What came before it could be forwarded; a transport may read once more when paused.
-        self._held: dict[_Side, list[bytes]] = {self.client: [], self.server: []}
-
-    def made(self, side: _Side) -> None:
-        if side is self.client:
-            self._relay.accepted(self)
-        elif self.client.ended:
-            self.abort()
-        else:
-            self._flush()
-            self.regulate()
-
-    def received(self, side: _Side, data: bytes) -> None:
-        self._held[side].append(data)
-        if not self.frozen:
-            self._flush()
-
-    def freeze(self) -> None:
-        self.frozen = True
-        self.regulate()
-
-    def thaw(self) -> None:
-        self.frozen = False
-        self._flush()
-        self.regulate()
-        for side in (self.client, self.server):
-            if side.ended:
-                self.lost(side)
-
-    def regulate(self) -> None:
-        """Reads from each side only what the other takes."""
-        for side, other in self._pairs():
-            if side.transport is None:
-                continue
-            if self.frozen or other.full or other.transport is None:
-                side.transport.pause_reading()
-            else:
-                side.transport.resume_reading()
-
-    def lost(self, side: _Side) -> None:
-        """Closes the other side too, after what was forwarded; not while nobody may know."""
-        if self.frozen:
-            return
-        other = self.server if side is self.client else self.client
-        if other.transport is not None:
-            other.transport.close()
-        self._relay.gone(self)
-
-    def close(self) -> None:
-        self.frozen = False
-        for side in (self.client, self.server):
-            if side.transport is not None:
-                side.transport.close()
-
-    def reset(self) -> None:
-        if self.client.transport is not None:
-            sock = self.client.transport.get_extra_info("socket")
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        self.abort()
-
-    def abort(self) -> None:
-        self.frozen = False
-        for side in (self.client, self.server):
-            if side.transport is not None:
-                side.transport.abort()
-
-    def _flush(self) -> None:
-        for side, other in self._pairs():
-            if other.transport is not None and self._held[side]:
-                other.transport.write(b"".join(self._held[side]))
-                self._held[side].clear()
-
-    def _pairs(self) -> tuple[tuple[_Side, _Side], tuple[_Side, _Side]]:
-        return (self.client, self.server), (self.server, self.client)
 
 
 class Relay(Network):
@@ -158,7 +41,7 @@ class Relay(Network):
         self.target = text(target, "target")
         self._host = text(host, "host")
         self._port = whole(port, "port", 0, 65535)
-        self._links: dict[_Link, None] = {}
+        self._links: dict[Link, None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._listening: socket.socket | None = None
         self._server: asyncio.Server | None = None
@@ -263,7 +146,7 @@ class Relay(Network):
     ) -> None:
         await self.stop()
 
-    def accepted(self, link: _Link) -> None:
+    def accepted(self, link: Link) -> None:
         """A client has connected."""
         self._links[link] = None
         for plan in self._freezes:
@@ -272,7 +155,7 @@ class Relay(Network):
         if not link.frozen:
             self._connect(link)
 
-    def gone(self, link: _Link) -> None:
+    def gone(self, link: Link) -> None:
         """A link has ended."""
         self._links.pop(link, None)
         if not self._links and self._emptied is not None and not self._emptied.done():
@@ -287,7 +170,7 @@ class Relay(Network):
 
     async def _accept(self, sock: socket.socket) -> None:
         server = await asyncio.get_running_loop().create_server(
-            lambda: _Link(self).client, sock=sock
+            lambda: Link(self).client, sock=sock
         )
         if self._listening is sock:
             self._server = server
@@ -301,10 +184,10 @@ class Relay(Network):
                 if link.server.transport is None and link.client.transport is not None:
                     self._connect(link)
 
-    def _connect(self, link: _Link) -> None:
+    def _connect(self, link: Link) -> None:
         self._spawn(self._reach(link))
 
-    async def _reach(self, link: _Link) -> None:
+    async def _reach(self, link: Link) -> None:
         host, _, port = self.target.rpartition(":")
         try:
             await asyncio.get_running_loop().create_connection(
@@ -328,19 +211,19 @@ class _NetworkPlan(Plan):
         self.new = new
         self._plans = plans
         self._on_lift = on_lift
-        self._links: set[_Link] = set()
+        self._links: set[Link] = set()
         plans.add(self)
 
     @property
     def used(self) -> int:
         return len(self._links)
 
-    def take(self, link: _Link) -> None:
+    def take(self, link: Link) -> None:
         """Freezes a link."""
         self._links.add(link)
         link.freeze()
 
-    def has(self, link: _Link) -> bool:
+    def has(self, link: Link) -> bool:
         """Whether it holds the link."""
         return link in self._links
 

@@ -1,0 +1,142 @@
+"""One connection through the relay, in its two halves."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from typing import Protocol
+
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+class Owner(Protocol):
+    """Who is told of a link."""
+
+    def accepted(self, link: Link) -> None:
+        """A client has connected."""
+
+    def gone(self, link: Link) -> None:
+        """A side has ended, and with it the link."""
+
+
+class _Side(asyncio.Protocol):
+    """One of the two connections of a link."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self.transport: asyncio.Transport | None = None
+        self.full = False
+        self.ended = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self._link.made(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._link.received(self, data)
+
+    def pause_writing(self) -> None:
+        self.full = True
+        self._link.regulate()
+
+    def resume_writing(self) -> None:
+        self.full = False
+        self._link.regulate()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.transport = None
+        self.ended = True
+        self._link.lost(self)
+
+
+class Link:
+    """A client's connection, and the one to the server that belongs to it."""
+
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
+        self.client = _Side(self)
+        self.server = _Side(self)
+        self.frozen = False
+        # What came before it could be forwarded; a transport may read once more when paused.
+        self._held: dict[_Side, list[bytes]] = {self.client: [], self.server: []}
+
+    def made(self, side: _Side) -> None:
+        """A side is connected."""
+        if side is self.client:
+            self._owner.accepted(self)
+        elif self.client.ended:
+            self.abort()
+        else:
+            self._flush()
+            self.regulate()
+
+    def received(self, side: _Side, data: bytes) -> None:
+        """Forwards what one side has sent."""
+        self._held[side].append(data)
+        if not self.frozen:
+            self._flush()
+
+    def freeze(self) -> None:
+        """Forwards nothing more, not even the end of a side."""
+        self.frozen = True
+        self.regulate()
+
+    def thaw(self) -> None:
+        """Forwards again, and first what was held back."""
+        self.frozen = False
+        self._flush()
+        self.regulate()
+        for side in (self.client, self.server):
+            if side.ended:
+                self.lost(side)
+
+    def regulate(self) -> None:
+        """Reads from each side only what the other takes."""
+        for side, other in self._pairs():
+            if side.transport is None:
+                continue
+            if self.frozen or other.full or other.transport is None:
+                side.transport.pause_reading()
+            else:
+                side.transport.resume_reading()
+
+    def lost(self, side: _Side) -> None:
+        """Closes the other side too, after what was forwarded; not while nobody may know."""
+        if self.frozen:
+            return
+        other = self.server if side is self.client else self.client
+        if other.transport is not None:
+            other.transport.close()
+        self._owner.gone(self)
+
+    def close(self) -> None:
+        """Closes both sides, after what was forwarded."""
+        self.frozen = False
+        for side in (self.client, self.server):
+            if side.transport is not None:
+                side.transport.close()
+
+    def reset(self) -> None:
+        """Breaks the client's side (RST)."""
+        if self.client.transport is not None:
+            sock = self.client.transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self.abort()
+
+    def abort(self) -> None:
+        """Closes both sides at once."""
+        self.frozen = False
+        for side in (self.client, self.server):
+            if side.transport is not None:
+                side.transport.abort()
+
+    def _flush(self) -> None:
+        for side, other in self._pairs():
+            if other.transport is not None and self._held[side]:
+                other.transport.write(b"".join(self._held[side]))
+                self._held[side].clear()
+
+    def _pairs(self) -> tuple[tuple[_Side, _Side], tuple[_Side, _Side]]:
+        return (self.client, self.server), (self.server, self.client)
