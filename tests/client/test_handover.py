@@ -28,6 +28,7 @@ class Streams:
         self.refused = 0
         self.refuse_from = None
         self.hold_headers_from = None
+        self.confirm = None
 
     async def serve(self, request, context):
         number = len(self.opened) + self.refused
@@ -36,6 +37,8 @@ class Streams:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "no second stream")
         queue = asyncio.Queue()
         self.opened.append(queue)
+        if self.confirm is not None:
+            await self.confirm.wait()
         if self.hold_headers_from is None or number < self.hold_headers_from:
             await context.send_initial_metadata(())
         while (identifier := await queue.get()) is not None:
@@ -113,9 +116,28 @@ async def test_a_second_stream_that_holds_its_headers_back_takes_over_unconfirme
     await subscription.aclose()
 
 
-async def test_a_stream_that_breaks_during_the_handover_is_no_gap(scripted, connect, streams):
-    subscription = await connect(scripted, subscription=QUICK).pubsub.subscribe_async("t")
+async def test_a_stream_that_breaks_before_the_second_is_confirmed_is_a_gap(
+    scripted, connect, streams
+):
+    settings = SubscriptionSettings(ready_wait=4 * UNIT, idle_limit=0.1 * UNIT)
+    subscription = await connect(scripted, subscription=settings).pubsub.subscribe_async("t")
+    streams.confirm = asyncio.Event()
     await until(lambda: len(streams.opened) == 2)
+    streams.opened[0].put_nowait(None)
+    await asyncio.sleep(0.1 * UNIT)
+    streams.confirm.set()
+    await until(lambda: subscription.stats.interruptions == 1)
+    assert subscription.stats.handovers == 0
+    await subscription.aclose()
+
+
+async def test_a_stream_that_breaks_after_the_second_was_confirmed_is_no_gap(
+    scripted, connect, streams
+):
+    settings = SubscriptionSettings(ready_wait=4 * UNIT, idle_limit=0.1 * UNIT)
+    subscription = await connect(scripted, subscription=settings).pubsub.subscribe_async("t")
+    await until(lambda: len(streams.opened) == 2)
+    await asyncio.sleep(0.2 * UNIT)
     streams.opened[0].put_nowait(None)
     streams.opened[1].put_nowait("new")
     assert await ids(subscription, 1) == ["new"]

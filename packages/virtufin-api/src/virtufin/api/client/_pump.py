@@ -132,6 +132,10 @@ class Relay:
         if successor is None:
             return old
         stream, confirmed = successor
+        if old.task.done():
+            # What was published after its end and before now may be missing: that is a gap.
+            await stream.release()
+            return old
         try:
             await asyncio.wait((old.task,), timeout=self._ready_wait / 2)
             broken = old.task.done() and not confirmed
