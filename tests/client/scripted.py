@@ -4,6 +4,7 @@ import grpc
 from grpc import aio
 
 from virtufin.api.client._wire import Wire
+from virtufin.api.emulator._ports import SERVER_OPTIONS
 
 WIRE = Wire.packaged()
 
@@ -39,7 +40,7 @@ class ScriptedGateway:
         self.answer(name, failing_stream if WIRE[name].server_streaming else failing)
 
     async def start(self):
-        self.server = aio.server(options=[("grpc.so_reuseport", 0)])
+        self.server = aio.server(options=SERVER_OPTIONS)
         self.server.add_generic_rpc_handlers((_Handlers(self),))
         self.port = self.server.add_insecure_port(f"{self.host}:{self.port}")
         await self.server.start()

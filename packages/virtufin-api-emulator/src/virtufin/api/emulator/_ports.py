@@ -10,6 +10,8 @@ from typing import Any
 
 import grpc.aio
 
+from virtufin.api.emulator._checks import LARGEST
+
 SERVER_OPTIONS = (
     # Else a second server binds the same port, silently, and gets half of the connections.
     ("grpc.so_reuseport", 0),
@@ -17,6 +19,9 @@ SERVER_OPTIONS = (
     ("grpc.http2.min_ping_interval_without_data_ms", 0),
     ("grpc.http2.max_ping_strikes", 0),
     ("grpc.keepalive_permit_without_calls", 1),
+    # Else calls are cancelled at random where more than 1,000 wait to be begun.
+    ("grpc.server.max_pending_requests", LARGEST),
+    ("grpc.server.max_pending_requests_hard_limit", LARGEST),
 )
 """What every server here has."""
 
