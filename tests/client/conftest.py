@@ -23,6 +23,12 @@ def _no_settings_from_the_environment(monkeypatch):
 
 
 @pytest.fixture
+async def swift():
+    """The loop of the test without its debug mode, for thousands of tasks."""
+    asyncio.get_running_loop().set_debug(False)
+
+
+@pytest.fixture
 async def gateway():
     """An emulator in the loop of the test."""
     # Wall time, which a busy machine stretches: what blocks a loop is measured elsewhere.

@@ -15,22 +15,27 @@ import grpc
 from google.protobuf.message import DecodeError
 from grpc import aio
 
-from virtufin.api.client._channels import StreamSlot
+from virtufin.api.client._channels import Slot
 from virtufin.api.client._method import Method
 from virtufin.api.client._statuses import Redacting, cancelled_elsewhere, from_rpc_error
 from virtufin.api.client.errors import ClientClosedError, InternalError, InvalidReplyError
 
 
 class Call:
-    """One unary call in flight."""
+    """One unary call in flight; its place is given back with its response."""
 
     def __init__(
-        self, start: Callable[[], Any], redacting: Redacting, context: dict[str, Any]
+        self,
+        start: Callable[[], Any],
+        slot: Slot,
+        redacting: Redacting,
+        context: dict[str, Any],
     ) -> None:
+        self._slot = slot
         self._redacting = redacting
         self._context = context
         self._closed_by_client = False
-        self._call = _started(start, context)
+        self._call = _started(start, slot, context)
 
     def cancel(self) -> None:
         """Cancels the call because the client is closing."""
@@ -47,6 +52,8 @@ class Call:
         except asyncio.CancelledError:
             self._call.cancel()
             raise
+        finally:
+            self._slot.release()
         if self._closed_by_client:
             raise ClientClosedError("the client was closed during the call", **self._context)
         result = outcome.result()
@@ -78,7 +85,7 @@ class Stream:
         self,
         method: Method,
         start: Callable[[], Any],
-        slot: StreamSlot,
+        slot: Slot,
         redacting: Redacting,
         context: dict[str, Any],
     ) -> None:
@@ -86,11 +93,7 @@ class Stream:
         self._slot = slot
         self._redacting = redacting
         self._context = context
-        try:
-            self._call = _started(start, context)
-        except BaseException:
-            slot.release()
-            raise
+        self._call = _started(start, slot, context)
         # Not `read()`: that returns nothing more once the status is in, whatever came before it.
         self._messages = self._call.__aiter__()
 
@@ -139,12 +142,15 @@ class Stream:
         await self._messages.aclose()
 
 
-def _started(start: Callable[[], Any], context: dict[str, Any]) -> Any:
+def _started(start: Callable[[], Any], slot: Slot, context: dict[str, Any]) -> Any:
     """Starts a call on a channel that may have been closed by its owner."""
     try:
         return start()
-    except aio.UsageError as error:
-        raise ClientClosedError(f"the channel is closed: {error}", **context) from None
+    except BaseException as error:
+        slot.release()
+        if isinstance(error, aio.UsageError):
+            raise ClientClosedError(f"the channel is closed: {error}", **context) from None
+        raise
 
 
 def _is_closed(channel: aio.Channel) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ from virtufin.api.client._settings import (
 from virtufin.api.client._version import __version__
 from virtufin.api.client.errors import InvalidInputError
 
-STREAMS_PER_CONNECTION = 80
-"""Servers commonly allow 100 streams per connection and let further ones wait without a word."""
+CALLS_PER_CONNECTION = 80
+"""Servers commonly allow 100 per connection and refuse further ones, or let them wait silently."""
 
 _MAX_RECONNECT_BACKOFF_MS = 2000
 _PEM = "-----BEGIN "
@@ -119,29 +119,49 @@ def _read(where: str, path: str | Path) -> bytes:
     raise InvalidInputError(f"{where}: cannot be read: {reason}")
 
 
-class StreamSlot:
-    """A place for one stream on a channel, until released."""
+class Slot:
+    """A place for one call or stream on a channel, until released."""
 
     def __init__(self, counted: _Counted) -> None:
         self._counted: _Counted | None = counted
         self.channel = counted.channel
-        counted.streams += 1
+        counted.calls += 1
 
     def release(self) -> None:
         """Gives the place back; does nothing the second time."""
         if self._counted is not None:
-            self._counted.streams -= 1
+            self._counted.calls -= 1
             self._counted = None
 
 
 class _Counted:
     def __init__(self, channel: aio.Channel) -> None:
         self.channel = channel
-        self.streams = 0
+        self.calls = 0
+
+
+class _Group:
+    """As many channels as it takes for none to carry too many calls at once."""
+
+    def __init__(self, new: Callable[[], aio.Channel]) -> None:
+        self._new = new
+        self._channels: list[_Counted] = []
+
+    def slot(self) -> Slot:
+        """Takes a place on the first channel that has one, so that the last fall idle first."""
+        for counted in self._channels:
+            if counted.calls < CALLS_PER_CONNECTION:
+                return Slot(counted)
+        self._channels.append(_Counted(self._new()))
+        return Slot(self._channels[-1])
+
+    async def close(self) -> None:
+        for counted in self._channels:
+            await counted.channel.close()
 
 
 class ChannelPool:
-    """One channel for unary calls, and as many more as the streams need."""
+    """Channels for unary calls and others for streams, as many as it takes."""
 
     def __init__(
         self,
@@ -150,15 +170,13 @@ class ChannelPool:
         options: Sequence[tuple[str, Any]],
         credentials: grpc.ChannelCredentials | None,
         interceptors: Sequence[Any],
-        streams_per_channel: int = STREAMS_PER_CONNECTION,
     ) -> None:
         self._target = target
         self._options = options
         self._credentials = credentials
         self._interceptors = interceptors
-        self._streams_per_channel = streams_per_channel
-        self._for_streams: list[_Counted] = []
-        self.unary = self._new()
+        self._unary = _Group(self._new)
+        self._streams = _Group(self._new)
 
     def _new(self) -> aio.Channel:
         if self._credentials is None:
@@ -172,30 +190,33 @@ class ChannelPool:
             interceptors=self._interceptors,
         )
 
-    def stream_slot(self) -> StreamSlot:
+    def unary_slot(self) -> Slot:
+        """Takes a place for one unary call, on a new channel where the others are full."""
+        return self._unary.slot()
+
+    def stream_slot(self) -> Slot:
         """Takes a place for one stream, on a new channel where the others are full."""
-        for counted in self._for_streams:
-            if counted.streams < self._streams_per_channel:
-                return StreamSlot(counted)
-        self._for_streams.append(_Counted(self._new()))
-        return StreamSlot(self._for_streams[-1])
+        return self._streams.slot()
 
     async def close(self) -> None:
         """Closes all channels, ending what still runs on them."""
-        for channel in (self.unary, *(counted.channel for counted in self._for_streams)):
-            await channel.close()
+        await self._unary.close()
+        await self._streams.close()
 
 
 class BorrowedChannel:
     """A channel the caller brought: used for everything, never closed."""
 
     def __init__(self, channel: aio.Channel) -> None:
-        self.unary = channel
         self._counted = _Counted(channel)
 
-    def stream_slot(self) -> StreamSlot:
+    def unary_slot(self) -> Slot:
         """A place on the one channel."""
-        return StreamSlot(self._counted)
+        return Slot(self._counted)
+
+    def stream_slot(self) -> Slot:
+        """A place on the one channel."""
+        return Slot(self._counted)
 
     async def close(self) -> None:
         """Leaves the channel to its owner."""

@@ -17,7 +17,7 @@ from virtufin.api.client._calls import Call, Stream, decoded
 from virtufin.api.client._channels import (
     BorrowedChannel,
     ChannelPool,
-    StreamSlot,
+    Slot,
     channel_options,
     is_retried,
     read_credentials,
@@ -44,9 +44,10 @@ _CLOSED = "the client is closed; make a new one"
 class Channels(Protocol):
     """Where calls go over: channels of our own, or one the caller brought."""
 
-    unary: aio.Channel
+    def unary_slot(self) -> Slot:
+        """Takes a place for one unary call."""
 
-    def stream_slot(self) -> StreamSlot:
+    def stream_slot(self) -> Slot:
         """Takes a place for one stream."""
 
     async def close(self) -> None:
@@ -230,8 +231,11 @@ class Transport:
         left = budget.left()
         if left == 0.0:
             raise expired(budget, **context)
-        invoke: Any = channels.unary.unary_unary(method.path)
-        call = Call(lambda: invoke(payload, timeout=left, metadata=metadata), self.secrets, context)
+        slot = channels.unary_slot()
+        invoke: Any = slot.channel.unary_unary(method.path)
+        call = Call(
+            lambda: invoke(payload, timeout=left, metadata=metadata), slot, self.secrets, context
+        )
         self._calls.add(call)
         try:
             raw = await call.response()
@@ -272,6 +276,8 @@ class Transport:
         self, budget: Budget, context: dict[str, Any]
     ) -> tuple[tuple[str, str | bytes], ...]:
         key = await self.secrets.current(budget, context)
+        # Else a channel would be made anew where the client was closed meanwhile.
+        self.check()
         if key is None:
             return self._settings.metadata
         return (*self._settings.metadata, (self._settings.api_key_header, key))

@@ -1,0 +1,237 @@
+"""Thousands of calls in flight."""
+
+import asyncio
+
+import grpc
+import pytest
+from grpc import aio
+
+from tests.client.conftest import UNIT, until
+from tests.client.scripted import WIRE
+from virtufin.api.client import (
+    ApiClient,
+    ClientClosedError,
+    DeadlineExceededError,
+    SubscriptionState,
+    UnavailableError,
+    VirtufinError,
+)
+from virtufin.api.emulator import Emulator
+
+MANY = 2000
+
+
+@pytest.fixture
+def held(scripted):
+    """GetState of the scripted gateway waits for `let_go`, and notes over which connections."""
+    held = Held()
+    scripted.answer("State.GetState", held.answer)
+    scripted.answer("Pubsub.Subscribe", held.subscribe)
+    return held
+
+
+class Held:
+    def __init__(self):
+        self.calls = []
+        self.streams = []
+        self.let_go = asyncio.Event()
+
+    async def answer(self, request, context):
+        self.calls.append(context.peer())
+        await self.let_go.wait()
+        return WIRE["State.GetState"].response()
+
+    async def subscribe(self, request, context):
+        self.streams.append(context.peer())
+        await context.send_initial_metadata(())
+        await self.let_go.wait()
+        yield WIRE["Pubsub.Subscribe"].response()
+
+
+def get(client, **options):
+    return asyncio.create_task(client.get_state_async("workmanager", "k", **options))
+
+
+async def many(client, held, count):
+    """Makes so many calls at once; returns their tasks and over how many connections they went."""
+    before = len(held.calls)
+    tasks = [get(client) for _ in range(count)]
+    await until(lambda: len(held.calls) == before + count, "the begin of all calls")
+    return tasks, len(set(held.calls[before:]))
+
+
+@pytest.mark.parametrize("limit", [None, 100])
+async def test_two_thousand_calls_at_once_are_all_answered(swift, connect, limit):
+    async with Emulator(max_concurrent_streams=limit) as gateway:
+        client = connect(gateway)
+        await client.save_state_async("workmanager", "k", "v")
+        states = await asyncio.gather(*(get(client) for _ in range(MANY)))
+    assert {state["value"] for state in states} == {"v"}
+
+
+async def test_two_thousand_invocations_at_once_are_all_answered(swift, client):
+    calls = (client.gateway.workmanager.ListWorkers() for _ in range(MANY))
+    assert all(reply["workers"] for reply in await asyncio.gather(*calls))
+
+
+async def test_calls_use_as_few_connections_as_carry_them(connect, scripted, held):
+    client = connect(scripted)
+    tasks, connections = await many(client, held, 80)
+    assert connections == 1
+    more, connections = await many(client, held, 81)
+    assert connections == 2
+    held.let_go.set()
+    await asyncio.gather(*tasks, *more)
+    assert len(set(held.calls)) == 3
+
+
+async def test_after_a_burst_the_first_connection_is_used(connect, scripted, held):
+    client = connect(scripted)
+    tasks, connections = await many(client, held, 240)
+    assert connections == 3
+    held.let_go.set()
+    await asyncio.gather(*tasks)
+    for _ in range(5):
+        await get(client)
+    assert set(held.calls[240:]) == {held.calls[0]}
+
+
+async def test_calls_and_streams_share_no_connection(connect, scripted, held):
+    client = connect(scripted)
+    subscription = await client.pubsub.subscribe_async("t")
+    tasks, _ = await many(client, held, 100)
+    assert not set(held.streams) & set(held.calls)
+    await subscription.aclose()
+    held.let_go.set()
+    await asyncio.gather(*tasks)
+
+
+async def test_everything_goes_over_a_channel_that_was_given(scripted, held):
+    async with (
+        aio.insecure_channel(f"{scripted.host}:{scripted.port}") as channel,
+        ApiClient(channel=channel) as client,
+    ):
+        subscription = await client.pubsub.subscribe_async("t")
+        tasks, connections = await many(client, held, 90)
+        assert connections == 1
+        assert held.streams == [held.calls[0]]
+        await subscription.aclose()
+        held.let_go.set()
+        await asyncio.gather(*tasks)
+
+
+async def answered(scripted, held, client):
+    tasks, _ = await many(client, held, 40)
+    held.let_go.set()
+    await asyncio.gather(*tasks)
+    held.let_go.clear()
+
+
+async def failed(scripted, held, client):
+    scripted.fail("State.GetState", grpc.StatusCode.UNAVAILABLE)
+    for result in await asyncio.gather(*(get(client) for _ in range(40)), return_exceptions=True):
+        assert isinstance(result, UnavailableError)
+
+
+async def expired(scripted, held, client):
+    calls = (get(client, timeout=0.1 * UNIT) for _ in range(40))
+    for result in await asyncio.gather(*calls, return_exceptions=True):
+        assert isinstance(result, DeadlineExceededError)
+
+
+async def cancelled(scripted, held, client):
+    tasks, _ = await many(client, held, 40)
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+async def cancelled_before_it_is_sent(scripted, held, client):
+    await answered(scripted, held, client)
+    tasks = [get(client) for _ in range(40)]
+    await asyncio.sleep(0)
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+@pytest.mark.parametrize(
+    "outcome", [answered, failed, expired, cancelled, cancelled_before_it_is_sent]
+)
+async def test_a_call_gives_its_place_back_whatever_becomes_of_it(connect, scripted, held, outcome):
+    client = connect(scripted)
+    await outcome(scripted, held, client)
+    scripted.answer("State.GetState", held.answer)
+    tasks, connections = await many(client, held, 80)
+    assert connections == 1
+    held.let_go.set()
+    await asyncio.gather(*tasks)
+
+
+async def test_closing_ends_two_thousand_calls_with_an_error_that_says_so(
+    swift, connect, scripted, held
+):
+    client = connect(scripted)
+    tasks, _ = await many(client, held, MANY)
+    await client.close()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert {type(result) for result in results} == {ClientClosedError}
+
+
+async def test_a_call_that_waits_for_its_key_ends_with_the_client(connect, scripted, held):
+    asked, given = asyncio.Event(), asyncio.Event()
+
+    async def key():
+        asked.set()
+        await given.wait()
+        return "k"
+
+    client = connect(scripted, api_key=key)
+    task = get(client)
+    await asked.wait()
+    await client.close()
+    given.set()
+    with pytest.raises(ClientClosedError):
+        await task
+    assert held.calls == []
+
+
+async def test_two_thousand_requests_share_one_stream(swift, gateway, client):
+    await client.pubsub.respond("t", lambda event: event.data_as_json(), max_concurrency=50)
+    replies = await asyncio.gather(
+        *(client.pubsub.publish_with_result_async("t", n, "r") for n in range(MANY))
+    )
+    assert gateway.faults.open_streams == 2
+    assert [reply.data_as_json() for reply in replies] == list(range(MANY))
+
+
+async def test_two_thousand_requests_end_though_the_gateway_restarts(swift, gateway, client):
+    handled = 0
+    middle = asyncio.Event()
+
+    def answer(event):
+        nonlocal handled
+        handled += 1
+        if handled == MANY // 4:
+            middle.set()
+        return event.data_as_json()
+
+    responder = await client.pubsub.respond("t", answer, max_concurrency=50)
+    tasks = [
+        asyncio.create_task(client.pubsub.publish_with_result_async("t", n, "r", timeout=5 * UNIT))
+        for n in range(MANY)
+    ]
+    await middle.wait()
+    await gateway.stop(0)
+    await gateway.start()
+    _, hanging = await asyncio.wait(tasks, timeout=15 * UNIT)
+    assert not hanging
+    errors = [task.exception() for task in tasks if task.exception()]
+    assert all(isinstance(error, VirtufinError) for error in errors)
+    assert 0 < len(errors) < MANY
+    assert all(
+        task.result().data_as_json() == n for n, task in enumerate(tasks) if not task.exception()
+    )
+    await responder.wait_for(SubscriptionState.LIVE, timeout=10 * UNIT)
+    reply = await client.pubsub.publish_with_result_async("t", MANY, "r")
+    assert reply.data_as_json() == MANY
