@@ -1,6 +1,8 @@
 """Thousands of calls in flight."""
 
 import asyncio
+import subprocess
+import sys
 
 import grpc
 import pytest
@@ -15,6 +17,7 @@ from virtufin.api.client import (
     SubscriptionState,
     UnavailableError,
     VirtufinError,
+    _channels,
 )
 from virtufin.api.emulator import Emulator
 
@@ -194,6 +197,37 @@ async def test_a_call_that_waits_for_its_key_ends_with_the_client(connect, scrip
     with pytest.raises(ClientClosedError):
         await task
     assert held.calls == []
+
+
+@pytest.mark.skipif(not _channels._MAY_HANG, reason="grpcio 1.78 mended that")
+async def test_a_loop_does_not_hang_where_a_client_is_let_go_after_a_burst(virtufin_emulator):
+    program = f"""
+import asyncio, gc, time
+from virtufin.api.client import ApiClient
+async def burst(count):
+    async with ApiClient("{virtufin_emulator.host}", {virtufin_emulator.port}) as client:
+        await client.list_services_async()
+        tasks = [asyncio.create_task(client.list_services_async()) for _ in range(count)]
+        for _ in range(6):
+            await asyncio.sleep(0)
+        time.sleep({0.3 * UNIT})
+        await asyncio.gather(*tasks)
+async def main(count):
+    await burst(count)
+    gc.collect()
+for count in range(278, 286):
+    asyncio.run(main(count))
+"""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, stderr=subprocess.PIPE
+    )
+    try:
+        _, err = await asyncio.wait_for(process.communicate(), 30 * UNIT)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert err == b""
 
 
 async def test_two_thousand_requests_share_one_stream(swift, gateway, client):

@@ -10,6 +10,7 @@ from typing import Literal
 
 import grpc.aio
 
+from virtufin.api.client._channels import settle
 from virtufin.api.client._reflection import V1, V1ALPHA
 from virtufin.api.client._wire import Wire
 from virtufin.api.emulator import _health, _ports
@@ -257,6 +258,7 @@ class Emulator:
                 # First, or subscriptions would use up the grace time.
                 await self._backend.stop()
                 await server.stop(grace)
+            await settle()
 
     async def restart(self, away: float = 0.0) -> None:
         """Stops, and starts again on the same port; returns when calls are served.

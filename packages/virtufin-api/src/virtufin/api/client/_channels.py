@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ CALLS_PER_CONNECTION = 80
 """Servers commonly allow 100 per connection and refuse further ones, or let them wait silently."""
 
 _MAX_RECONNECT_BACKOFF_MS = 2000
+_MAY_HANG = tuple(int(part) for part in grpc.__version__.split(".")[:2]) < (1, 78)
+_MOST_UNREAD = 300
 _PEM = "-----BEGIN "
 _IDEMPOTENT = {
     "virtufin.Gateway": ("ListServices", "ListMethods", "GetMethodSchema"),
@@ -119,6 +122,18 @@ def _read(where: str, path: str | Path) -> bytes:
     raise InvalidInputError(f"{where}: cannot be read: {reason}")
 
 
+async def settle() -> None:
+    """To be awaited when a channel or server is closed, before it is let go.
+
+    gRPC's polling thread tells the event loop of each thing that happened by a byte, of which the
+    loop reads one a turn. Before grpcio 1.78 the loop hangs for good where the last channel goes
+    while that thread waits for a place to write, as after a burst of calls.
+    """
+    if _MAY_HANG:
+        for _ in range(_MOST_UNREAD):
+            await asyncio.sleep(0)
+
+
 class Slot:
     """A place for one call or stream on a channel, until released."""
 
@@ -202,6 +217,7 @@ class ChannelPool:
         """Closes all channels, ending what still runs on them."""
         await self._unary.close()
         await self._streams.close()
+        await settle()
 
 
 class BorrowedChannel:
