@@ -35,8 +35,10 @@ async def test_publish_event(client):
     assert event.extensions == {"runid": "1"}
 
 
-async def test_publishing_right_after_starting_a_subscriber_task_loses_nothing(gateway, connect):
-    for _ in range(20):
+async def test_publishing_right_after_starting_a_subscriber_task_loses_nothing(
+    swift, gateway, connect
+):
+    for _ in range(200):
         client = connect(gateway)
         received = []
 
