@@ -150,6 +150,13 @@ def lowest(session: nox.Session, folder: str) -> None:
 
 
 @nox.session
+def heavy(session: nox.Session) -> None:
+    """The tests of the client that take long."""
+    install(session, "test")
+    session.run("pytest", "-m", "heavy", "tests/client", *session.posargs)
+
+
+@nox.session
 def packaging(session: nox.Session) -> None:
     """Builds the distributions and installs each alone into a bare environment."""
     install(session, "test", "build")
