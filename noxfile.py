@@ -146,14 +146,15 @@ def lowest(session: nox.Session, folder: str) -> None:
         wanted.append("virtufin-api-emulator")  # what its tests run against
     more = [*FRESH, "--find-links", str(wheels), *wanted]
     install_only(session, "test", more=more, constraints=constraints)
-    session.run("pytest", "-m", "not heavy", f"tests/{folder}", *session.posargs)
+    folders = [f"tests/{folder}", *(["tests/chaos"] if folder == "client" else [])]
+    session.run("pytest", "-m", "not heavy", *folders, *session.posargs)
 
 
 @nox.session
 def heavy(session: nox.Session) -> None:
-    """The tests of the client that take long."""
+    """The tests of the client that take long, the whole grid of faults among them."""
     install(session, "test")
-    session.run("pytest", "-m", "heavy", "tests/client", *session.posargs)
+    session.run("pytest", "-m", "heavy", "tests/client", "tests/chaos", *session.posargs)
 
 
 @nox.session

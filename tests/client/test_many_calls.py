@@ -164,11 +164,30 @@ async def cancelled_before_it_is_sent(scripted, held, client):
 async def test_a_call_gives_its_place_back_whatever_becomes_of_it(connect, scripted, held, outcome):
     client = connect(scripted)
     await outcome(scripted, held, client)
+    (first,) = client._transport._channels._unary._channels
+    await until(lambda: first.calls == 0, "the end of all calls")
     scripted.answer("State.GetState", held.answer)
     tasks, connections = await many(client, held, 80)
     assert connections == 1
     held.let_go.set()
     await asyncio.gather(*tasks)
+
+
+async def test_calls_that_follow_cancelled_ones_at_once_are_not_refused(
+    swift, virtufin_emulator_factory, connect
+):
+    client = connect(virtufin_emulator_factory(max_concurrent_streams=100))
+    await get(client)
+    for _ in range(10):
+        tasks = []
+        for _ in range(15):
+            for task in tasks:
+                task.cancel()
+            # Saving, as reading would be tried again.
+            saves = (client.save_state_async("workmanager", "k", "v") for _ in range(80))
+            tasks = [asyncio.create_task(save) for save in saves]
+            await asyncio.sleep(0.005 * UNIT)
+        await asyncio.gather(*tasks)
 
 
 async def test_closing_ends_two_thousand_calls_with_an_error_that_says_so(

@@ -18,7 +18,12 @@ from grpc import aio
 from virtufin.api.client._channels import Slot
 from virtufin.api.client._method import Method
 from virtufin.api.client._statuses import Redacting, cancelled_elsewhere, from_rpc_error
-from virtufin.api.client.errors import ClientClosedError, InternalError, InvalidReplyError
+from virtufin.api.client.errors import (
+    ClientClosedError,
+    DeadlineExceededError,
+    InternalError,
+    InvalidReplyError,
+)
 
 
 class Call:
@@ -51,12 +56,15 @@ class Call:
             await asyncio.wait((outcome,))
         except asyncio.CancelledError:
             self._call.cancel()
+            self._slot.release_later()
             raise
-        finally:
+        result = outcome.result()
+        if isinstance(result, DeadlineExceededError):
+            self._slot.release_later()
+        else:
             self._slot.release()
         if self._closed_by_client:
             raise ClientClosedError("the client was closed during the call", **self._context)
-        result = outcome.result()
         if isinstance(result, Exception):
             raise result
         return result
@@ -137,8 +145,10 @@ class Stream:
 
     async def release(self) -> None:
         """Cancels the stream where it still runs, and gives its place back."""
-        self._call.cancel()
-        self._slot.release()
+        if self._call.cancel():
+            self._slot.release_later()
+        else:
+            self._slot.release()
         await self._messages.aclose()
 
 

@@ -25,6 +25,7 @@ CALLS_PER_CONNECTION = 80
 _MAX_RECONNECT_BACKOFF_MS = 2000
 _MAY_HANG = tuple(int(part) for part in grpc.__version__.split(".")[:2]) < (1, 78)
 _MOST_UNREAD = 300
+_STILL_COUNTED = 1.0
 _PEM = "-----BEGIN "
 _IDEMPOTENT = {
     "virtufin.Gateway": ("ListServices", "ListMethods", "GetMethodSchema"),
@@ -144,15 +145,29 @@ class Slot:
 
     def release(self) -> None:
         """Gives the place back; does nothing the second time."""
-        if self._counted is not None:
-            self._counted.calls -= 1
-            self._counted = None
+        counted, self._counted = self._counted, None
+        if counted is not None:
+            counted.ended()
+
+    def release_later(self) -> None:
+        """Gives the place of a call that ended on this side back a moment later.
+
+        The server counts such a call until it has seen the end of it, and refuses what comes above
+        its limit meanwhile.
+        """
+        counted, self._counted = self._counted, None
+        if counted is not None:
+            asyncio.get_running_loop().call_later(_STILL_COUNTED, counted.ended)
 
 
 class _Counted:
     def __init__(self, channel: aio.Channel) -> None:
         self.channel = channel
         self.calls = 0
+
+    def ended(self) -> None:
+        """One call less."""
+        self.calls -= 1
 
 
 class _Group:
