@@ -63,10 +63,15 @@ async def test_an_unknown_plan_is_a_value_error(virtufin_emulator):
         virtufin_emulator.control.do("lift", plan=0)
 
 
-async def test_streams_and_connections_can_be_broken_through_it(
-    virtufin_emulator, stubs_of, refused, unit
+def test_the_shared_gateway_has_a_relay(virtufin_emulator):
+    with virtufin_emulator.network.freeze_connections():
+        assert virtufin_emulator.network.connections >= 0
+
+
+async def test_streams_and_connections_can_be_broken_from_another_process(
+    virtufin_emulator_factory, stubs_of, refused, unit
 ):
-    gateway = virtufin_emulator
+    gateway = virtufin_emulator_factory(relay=True)
     stream = stubs_of(gateway).pubsub.Subscribe(pubsub_pb2.SubscribeRequest(topics=["t"]))
     await stream.initial_metadata()
     plan = gateway.faults.cut_after(1, "DATA_LOSS", topic="t")
