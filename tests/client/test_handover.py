@@ -8,7 +8,8 @@ import pytest
 
 from tests.client.conftest import UNIT, until
 from tests.client.scripted import WIRE
-from virtufin.api.client import SubscriptionSettings, SubscriptionState
+from virtufin.api.client import SubscriptionSettings, SubscriptionState, UnauthenticatedError
+from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
 QUICK = SubscriptionSettings(ready_wait=0.2 * UNIT, idle_limit=0.1 * UNIT)
 
@@ -29,12 +30,13 @@ class Streams:
         self.refuse_from = None
         self.hold_headers_from = None
         self.confirm = None
+        self.code = grpc.StatusCode.UNAVAILABLE
 
     async def serve(self, request, context):
         number = len(self.opened) + self.refused
         if self.refuse_from is not None and number >= self.refuse_from:
             self.refused += 1
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "no second stream")
+            await context.abort(self.code, "no second stream")
         queue = asyncio.Queue()
         self.opened.append(queue)
         if self.confirm is not None:
@@ -69,27 +71,61 @@ async def test_a_stream_swept_without_a_word_is_replaced_and_no_gap_reported(
     await subscription.aclose()
 
 
-async def test_what_both_streams_bring_comes_once_and_in_order(scripted, connect, streams):
-    subscription = await connect(scripted, subscription=QUICK).pubsub.subscribe_async("t")
+async def test_a_stream_that_brings_something_meanwhile_is_kept_and_nothing_doubled(
+    scripted, connect, streams
+):
+    settings = SubscriptionSettings(ready_wait=2 * UNIT, idle_limit=0.3 * UNIT)
+    subscription = await connect(scripted, subscription=settings).pubsub.subscribe_async("t")
     await until(lambda: len(streams.opened) == 2)
-    for identifier in ("only-old", "both-1", "both-2"):
-        streams.opened[0].put_nowait(identifier)
-    for identifier in ("both-1", "both-2", "only-new"):
-        streams.opened[1].put_nowait(identifier)
-    assert await ids(subscription, 4) == ["only-old", "both-1", "both-2", "only-new"]
-    assert subscription.stats.handovers == 1
-    assert subscription.stats.received == 4
+    streams.opened[0].put_nowait("on its way before the second was there")
+    for stream in streams.opened:
+        stream.put_nowait("both")
+    assert await ids(subscription, 2) == ["on its way before the second was there", "both"]
+    await until(lambda: len(streams.opened) == 3, "another try")
+    streams.opened[0].put_nowait("still here")
+    assert await ids(subscription, 1) == ["still here"]
+    assert subscription.stats.handovers == 0
+    assert subscription.stats.received == 3
     await subscription.aclose()
 
 
-async def test_what_was_on_its_way_over_the_old_stream_still_comes(scripted, connect, streams):
-    settings = SubscriptionSettings(ready_wait=4 * UNIT, idle_limit=0.1 * UNIT)
-    subscription = await connect(scripted, subscription=settings).pubsub.subscribe_async("t")
+async def test_the_same_event_on_another_topic_is_no_double(gateway, connect):
+    settings = SubscriptionSettings(ready_wait=0.4 * UNIT, idle_limit=0.1 * UNIT)
+    subscription = await connect(gateway, subscription=settings).pubsub.subscribe_async()
+    await until(lambda: gateway.faults.open_streams == 2)
+    event = CloudEvent(id="1", source="urn:test", type="a.b", spec_version="1.0")
+    publisher = connect(gateway)
+    for topic in ("prices", "prices-dead"):
+        await publisher.pubsub.publish_async(topic, event)
+    topics = [(await anext(subscription)).topic for _ in range(2)]
+    assert topics == ["prices", "prices-dead"]
+    await subscription.aclose()
+
+
+async def test_a_stream_that_is_not_answered_is_not_moved_to(scripted, connect, streams):
+    subscription = await connect(scripted, subscription=QUICK).pubsub.subscribe_async("t")
+    streams.confirm = asyncio.Event()
     await until(lambda: len(streams.opened) == 2)
-    streams.opened[1].put_nowait("new")
-    await asyncio.sleep(0.1 * UNIT)
-    streams.opened[0].put_nowait("on its way")
-    assert await ids(subscription, 2) == ["on its way", "new"]
+    await asyncio.sleep(0.35 * UNIT)
+    streams.opened[0].put_nowait("only here")
+    assert await ids(subscription, 1) == ["only here"]
+    assert subscription.stats.handovers == 0
+    assert subscription.confirmed
+    await subscription.aclose()
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.UNAVAILABLE])
+async def test_a_silent_stream_without_successor_counts_as_broken_in_the_end(
+    scripted, connect, streams, code
+):
+    subscription = await connect(scripted, subscription=QUICK).pubsub.subscribe_async("t")
+    streams.refuse_from, streams.code = 1, code
+    if code is grpc.StatusCode.UNAUTHENTICATED:
+        with pytest.raises(UnauthenticatedError):
+            await anext(subscription)
+    else:
+        await until(lambda: subscription.stats.interruptions == 1, "the report of a gap")
+    assert streams.refused >= 3
     await subscription.aclose()
 
 
@@ -103,10 +139,10 @@ async def test_without_a_second_stream_the_first_goes_on(scripted, connect, stre
     await subscription.aclose()
 
 
-async def test_a_second_stream_that_holds_its_headers_back_takes_over_unconfirmed(
+async def test_where_headers_wait_for_events_the_second_stream_takes_over_unconfirmed(
     scripted, connect, streams
 ):
-    streams.hold_headers_from = 1
+    streams.hold_headers_from = 0
     subscription = await connect(scripted, subscription=QUICK).pubsub.subscribe_async("t")
     await until(lambda: subscription.stats.handovers == 1)
     assert not subscription.confirmed
@@ -179,15 +215,15 @@ async def test_closing_during_a_handover_leaves_nothing(gateway, connect):
 
 async def test_through_many_handovers_every_event_comes_once_and_in_order(gateway, connect, seed):
     chance = random.Random(seed)
-    settings = SubscriptionSettings(ready_wait=0.4 * UNIT, idle_limit=0.01 * UNIT)
+    settings = SubscriptionSettings(ready_wait=0.1 * UNIT, idle_limit=0.05 * UNIT)
     client = connect(gateway, subscription=settings)
     publisher = connect(gateway)
     subscription = await client.pubsub.subscribe_async("t")
-    for number in range(150):
+    for number in range(60):
         await publisher.pubsub.publish_async("t", str(number))
-        await asyncio.sleep(chance.choice((0, 0, 0.005, 0.02, 0.04)) * UNIT)
-    received = [int((await anext(subscription)).data_as_text()) for _ in range(150)]
-    assert received == list(range(150))
+        await asyncio.sleep(chance.choice((0, 0, 0.01, 0.06, 0.3)) * UNIT)
+    received = [int((await anext(subscription)).data_as_text()) for _ in range(60)]
+    assert received == list(range(60))
     assert subscription.stats.handovers > 3
     assert subscription.stats.interruptions == 0
     await subscription.aclose()

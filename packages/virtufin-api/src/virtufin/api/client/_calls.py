@@ -143,12 +143,16 @@ class Stream:
         # Out here, as grpc's error would be its context and show what was taken out of it.
         raise failure
 
-    async def release(self) -> None:
+    def cancel(self) -> None:
         """Cancels the stream where it still runs, and gives its place back."""
         if self._call.cancel():
             self._slot.release_later()
         else:
             self._slot.release()
+
+    async def release(self) -> None:
+        """Cancels the stream, and lets go of what reads it; nobody may be reading."""
+        self.cancel()
         await self._messages.aclose()
 
 

@@ -22,7 +22,7 @@ from virtufin.api.client._calls import Stream
 from virtufin.api.client._failures import about_stream, fresh
 from virtufin.api.client._lifecycle import ENDED, UNDECIDED, Lifecycle, Presumption
 from virtufin.api.client._method import Method
-from virtufin.api.client._pump import Relay
+from virtufin.api.client._reader import Reader
 from virtufin.api.client._settings import (
     ReconnectSettings,
     SubscriptionSettings,
@@ -109,7 +109,7 @@ class EventStream:
         self._interruptions = 0
         self._attempts = 0
         self._handovers = 0
-        self._relay = Relay(
+        self._reader = Reader(
             self._deliver,
             self._open,
             idle_limit=settings.idle_limit,
@@ -271,7 +271,7 @@ class EventStream:
             return error
         presume = self._presume_later(stream)
         try:
-            return await self._relay.run(stream)
+            return await self._reader.read(stream)
         finally:
             presume.cancel()
 
