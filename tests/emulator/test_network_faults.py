@@ -6,6 +6,7 @@ import socket
 import grpc
 import pytest
 
+from tests.timing import until
 from virtufin.api.emulator import Emulator, Relay
 from virtufin.api.emulator._ports import ReservedPort
 from virtufin.api.protos import state_pb2
@@ -18,8 +19,10 @@ class EchoServer:
 
     def __init__(self):
         self.endings = asyncio.Queue()
+        self.connections = 0
 
     async def serve(self, reader, writer):
+        self.connections += 1
         try:
             while data := await reader.read(65536):
                 writer.write(data)
@@ -28,14 +31,25 @@ class EchoServer:
         except ConnectionResetError:
             self.endings.put_nowait("reset")
         finally:
+            self.connections -= 1
             writer.close()
+
+
+def address_of(server):
+    return f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+async def take_turns(count):
+    """Lets the loop turn so many times."""
+    for _ in range(count):
+        await asyncio.sleep(0)
 
 
 @pytest.fixture
 async def echo():
     server = EchoServer()
     listener = await asyncio.start_server(server.serve, "127.0.0.1", 0)
-    server.target = f"127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    server.target = address_of(listener)
     yield server
     listener.close()
 
@@ -118,6 +132,45 @@ async def test_the_end_of_a_client_reaches_the_server(relay, dial, echo, unit):
     assert await echo.endings.get() == "closed"
 
 
+async def test_a_client_that_has_sent_all_still_gets_the_answer(relay, dial, echo):
+    reader, writer = await dial()
+    writer.write(b"question")
+    writer.write_eof()
+    assert await reader.read() == b"question"
+    assert await echo.endings.get() == "closed"
+    await until(lambda: not relay.connections)
+
+
+async def test_a_server_that_has_sent_all_still_gets_the_rest():
+    rest = asyncio.get_running_loop().create_future()
+
+    async def serve(reader, writer):
+        writer.write_eof()
+        rest.set_result(await reader.read())
+        writer.close()
+
+    async with (
+        await asyncio.start_server(serve, "127.0.0.1", 0) as server,
+        Relay(address_of(server)) as relay,
+    ):
+        reader, writer = await asyncio.open_connection(relay.host, relay.port)
+        assert await reader.read() == b""
+        writer.write(b"rest")
+        writer.write_eof()
+        assert await rest == b"rest"
+        writer.close()
+
+
+async def test_the_end_of_a_frozen_client_is_told_after_what_it_had_sent(relay, dial, echo, unit):
+    with relay.freeze_connections(new=True):
+        reader, writer = await dial()
+        writer.write(b"held")
+        writer.write_eof()
+        await asyncio.sleep(0.05 * unit)
+    assert await reader.read() == b"held"
+    assert await echo.endings.get() == "closed"
+
+
 async def test_a_frozen_connection_is_silent_and_open(relay, dial, echo, unit):
     connection = await dial()
     assert await answer(connection, b"x", unit) == b"x"
@@ -191,6 +244,68 @@ async def test_connections_are_refused_until_the_last_plan_is_lifted(relay, dial
         await dial()
     second.lift()
     assert await answer(await dial(), b"y", unit) == b"y"
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_what_is_refused_for_some_turns_of_the_loop_can_be_reached_again(
+    relay, dial, turns, unit
+):
+    for _ in range(3):
+        with relay.refuse_connections():
+            await take_turns(turns)
+        await take_turns(turns)
+    assert await answer(await dial(), b"x", unit) == b"x"
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_a_relay_can_be_stopped_as_soon_as_it_has_started(echo, turns, unit):
+    relay = Relay(echo.target)
+    for _ in range(3):
+        await relay.start()
+        await take_turns(turns)
+        await relay.stop()
+    async with relay:
+        reader, writer = await asyncio.open_connection(relay.host, relay.port)
+        assert await answer((reader, writer), b"x", unit) == b"x"
+        writer.close()
+
+
+async def test_starting_a_relay_twice_does_no_harm(relay, dial, unit):
+    port = relay.port
+    await asyncio.gather(relay.start(), relay.start())
+    assert relay.port == port
+    assert await answer(await dial(), b"x", unit) == b"x"
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_a_connection_frozen_and_thawed_while_it_is_made_is_made_once(
+    relay, dial, echo, turns, unit
+):
+    connections = []
+    for _ in range(10):
+        connections.append(await dial())
+        for _ in range(5):
+            relay.freeze_connections().lift()
+            await take_turns(turns)
+    for connection in connections:
+        assert await answer(connection, b"x", unit) == b"x"
+    assert echo.connections == 10
+    for _, writer in connections:
+        writer.close()
+    await until(lambda: not (relay.connections or echo.connections))
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_nothing_is_left_of_connections_given_up_while_they_are_made(
+    relay, dial, echo, turns
+):
+    for give_up in (relay.reset_connections, relay.close_connections):
+        await dial()
+        await take_turns(turns)
+        give_up()
+    await relay.stop()
+    assert relay.connections == 0
+    await until(lambda: not echo.connections)
 
 
 async def test_clear_lifts_what_is_in_force(relay, dial, unit):

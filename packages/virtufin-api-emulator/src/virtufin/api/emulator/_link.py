@@ -16,8 +16,11 @@ class Owner(Protocol):
     def accepted(self, link: Link) -> None:
         """A client has connected."""
 
+    def left(self, link: Link) -> None:
+        """The client has gone."""
+
     def gone(self, link: Link) -> None:
-        """A side has ended, and with it the link."""
+        """Both sides have ended."""
 
 
 class _Side(asyncio.Protocol):
@@ -27,6 +30,8 @@ class _Side(asyncio.Protocol):
         self._link = link
         self.transport: asyncio.Transport | None = None
         self.full = False
+        self.finished = False
+        self.told = False
         self.ended = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -36,6 +41,12 @@ class _Side(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._link.received(self, data)
+
+    def eof_received(self) -> bool:
+        self.finished = True
+        self._link.forward()
+        # The connection stays open for what is to be sent to this side.
+        return True
 
     def pause_writing(self) -> None:
         self.full = True
@@ -62,21 +73,44 @@ class Link:
         # What came before it could be forwarded; a transport may read once more when paused.
         self._held: dict[_Side, list[bytes]] = {self.client: [], self.server: []}
 
+    @property
+    def waiting(self) -> bool:
+        """Whether the client is there and the server is still to be connected."""
+        return self.client.transport is not None and not (
+            self.server.transport is not None or self.server.ended
+        )
+
     def made(self, side: _Side) -> None:
         """A side is connected."""
         if side is self.client:
             self._owner.accepted(self)
-        elif self.client.ended:
+            self.regulate()
+        elif self.client.ended and not self.frozen:
             self.abort()
         else:
-            self._flush()
+            self.forward()
             self.regulate()
 
     def received(self, side: _Side, data: bytes) -> None:
         """Forwards what one side has sent."""
         self._held[side].append(data)
-        if not self.frozen:
-            self._flush()
+        self.forward()
+
+    def forward(self) -> None:
+        """Passes on what the sides have sent, and that they will send nothing more."""
+        if self.frozen:
+            return
+        for side, other in self._pairs():
+            if other.transport is None:
+                continue
+            if self._held[side]:
+                other.transport.write(b"".join(self._held[side]))
+                self._held[side].clear()
+            if side.finished and not other.told:
+                other.told = True
+                _end_writing(other.transport)
+        if self.client.told and self.server.told:
+            self.close()
 
     def freeze(self) -> None:
         """Forwards nothing more, not even the end of a side."""
@@ -86,7 +120,7 @@ class Link:
     def thaw(self) -> None:
         """Forwards again, and first what was held back."""
         self.frozen = False
-        self._flush()
+        self.forward()
         self.regulate()
         for side in (self.client, self.server):
             if side.ended:
@@ -95,7 +129,8 @@ class Link:
     def regulate(self) -> None:
         """Reads from each side only what the other takes."""
         for side, other in self._pairs():
-            if side.transport is None:
+            # What has finished would, if read again, finish again.
+            if side.transport is None or side.finished:
                 continue
             if self.frozen or other.full or other.transport is None:
                 side.transport.pause_reading()
@@ -104,19 +139,12 @@ class Link:
 
     def lost(self, side: _Side) -> None:
         """Closes the other side too, after what was forwarded; not while nobody may know."""
-        if self.frozen:
-            return
-        other = self.server if side is self.client else self.client
-        if other.transport is not None:
-            other.transport.close()
-        self._owner.gone(self)
+        if not self.frozen:
+            self._end(at_once=False)
 
     def close(self) -> None:
         """Closes both sides, after what was forwarded."""
-        self.frozen = False
-        for side in (self.client, self.server):
-            if side.transport is not None:
-                side.transport.close()
+        self._end(at_once=False)
 
     def reset(self) -> None:
         """Breaks the client's side (RST)."""
@@ -127,16 +155,24 @@ class Link:
 
     def abort(self) -> None:
         """Closes both sides at once."""
-        self.frozen = False
-        for side in (self.client, self.server):
-            if side.transport is not None:
-                side.transport.abort()
+        self._end(at_once=True)
 
-    def _flush(self) -> None:
-        for side, other in self._pairs():
-            if other.transport is not None and self._held[side]:
-                other.transport.write(b"".join(self._held[side]))
-                self._held[side].clear()
+    def _end(self, *, at_once: bool) -> None:
+        self.frozen = False
+        self._owner.left(self)
+        open_ones = [side.transport for side in (self.client, self.server) if side.transport]
+        for transport in open_ones:
+            transport.abort() if at_once else transport.close()
+        if not open_ones:
+            self._owner.gone(self)
 
     def _pairs(self) -> tuple[tuple[_Side, _Side], tuple[_Side, _Side]]:
         return (self.client, self.server), (self.server, self.client)
+
+
+def _end_writing(transport: asyncio.Transport) -> None:
+    try:
+        transport.write_eof()
+    except OSError:
+        # The other end has broken the connection, which is just not known yet.
+        transport.abort()

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any
 
 from virtufin.api.emulator import _ports
 from virtufin.api.emulator._checks import switch, text, whole
@@ -42,9 +41,10 @@ class Relay(Network):
         self._host = text(host, "host")
         self._port = whole(port, "port", 0, 65535)
         self._links: dict[Link, None] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._arriving: set[asyncio.Task[None]] = set()
+        self._connecting: dict[Link, asyncio.Task[None]] = {}
+        self._changing = asyncio.Lock()
         self._listening: socket.socket | None = None
-        self._server: asyncio.Server | None = None
         self._reserved: _ports.ReservedPort | None = None
         self._refusals: set[_NetworkPlan] = set()
         self._freezes: set[_NetworkPlan] = set()
@@ -65,47 +65,46 @@ class Relay(Network):
         return len(self._links)
 
     async def start(self) -> None:
-        """Listens, unless connections are to be refused.
+        """Listens, unless connections are to be refused. Does nothing if it is running.
 
         Raises:
             OSError: The port is taken, or the host is not of this machine.
         """
-        self._reserved = await _ports.ReservedPort.take(self._host, self._port)
-        self._port = self._reserved.port
-        try:
-            self._listen()
-        except BaseException:
-            await self.stop()
-            raise
+        async with self._changing:
+            if self._reserved is not None:
+                return
+            self._reserved = await _ports.ReservedPort.take(self._host, self._port)
+            self._port = self._reserved.port
+            try:
+                self._listen()
+            except BaseException:
+                self._release()
+                raise
 
     async def stop(self) -> None:
         """Stops listening and closes what is open. Does nothing if it is not running."""
-        self.stop_listening()
-        tasks = tuple(self._tasks)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-        for link in tuple(self._links):
-            link.abort() if link.frozen else link.close()
-        if self._links:
-            self._emptied = asyncio.get_running_loop().create_future()
-            await asyncio.wait((self._emptied,), timeout=1.0)
-            self._emptied = None
-        for link in tuple(self._links):
-            link.abort()
-        if self._reserved is not None:
-            self._reserved.close()
-            self._reserved = None
+        async with self._changing:
+            self.stop_listening()
+            self._release()
+            if self._arriving:
+                await asyncio.wait(tuple(self._arriving))
+            for link in tuple(self._links):
+                link.abort() if link.frozen else link.close()
+            if self._links:
+                self._emptied = asyncio.get_running_loop().create_future()
+                await asyncio.wait((self._emptied,), timeout=1.0)
+                self._emptied = None
+            for link in tuple(self._links):
+                link.abort()
+            if self._connecting:
+                await asyncio.wait(tuple(self._connecting.values()))
 
     def stop_listening(self) -> None:
         """Takes no more connections."""
-        server, listening = self._server, self._listening
-        self._server = self._listening = None
-        if server is not None:
-            server.close()
-        elif listening is not None:
-            listening.close()
+        if self._listening is not None:
+            asyncio.get_running_loop().remove_reader(self._listening)
+            self._listening.close()
+            self._listening = None
 
     def clear(self) -> None:
         """Lifts all plans."""
@@ -155,6 +154,11 @@ class Relay(Network):
         if not link.frozen:
             self._connect(link)
 
+    def left(self, link: Link) -> None:
+        """The client has gone: nothing is connected for it any more."""
+        if link in self._connecting:
+            self._connecting[link].cancel()
+
     def gone(self, link: Link) -> None:
         """A link has ended."""
         self._links.pop(link, None)
@@ -164,28 +168,46 @@ class Relay(Network):
     def _listen(self) -> None:
         if self._refusals or self._reserved is None or self._listening is not None:
             return
-        # From here on clients can connect, though they are accepted a moment later.
         self._listening = self._reserved.listen()
-        self._spawn(self._accept(self._listening))
+        asyncio.get_running_loop().add_reader(self._listening, self._accept, self._listening)
 
-    async def _accept(self, sock: socket.socket) -> None:
-        server = await asyncio.get_running_loop().create_server(
-            lambda: Link(self).client, sock=sock
-        )
-        if self._listening is sock:
-            self._server = server
-        else:
-            server.close()
+    def _release(self) -> None:
+        if self._reserved is not None:
+            self._reserved.close()
+            self._reserved = None
+
+    def _accept(self, listening: socket.socket) -> None:
+        try:
+            sock, _ = listening.accept()
+        except OSError:
+            # The client has gone again, or no file can be opened for it yet.
+            return
+        sock.setblocking(False)
+        # Never cancelled, it takes a turn or two of the loop: so the socket always gets its link.
+        task = asyncio.create_task(self._admit(sock), name="virtufin-relay accept")
+        self._arriving.add(task)
+        task.add_done_callback(self._arriving.discard)
+
+    async def _admit(self, sock: socket.socket) -> None:
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: Link(self).client, sock
+            )
+        except OSError:
+            sock.close()
 
     def _thaw(self) -> None:
         for link in tuple(self._links):
             if link.frozen and not any(plan.has(link) for plan in self._freezes):
                 link.thaw()
-                if link.server.transport is None and link.client.transport is not None:
+                if link.waiting:
                     self._connect(link)
 
     def _connect(self, link: Link) -> None:
-        self._spawn(self._reach(link))
+        if link not in self._connecting:
+            task = asyncio.create_task(self._reach(link), name="virtufin-relay connect")
+            self._connecting[link] = task
+            task.add_done_callback(lambda _: self._connecting.pop(link))
 
     async def _reach(self, link: Link) -> None:
         host, _, port = self.target.rpartition(":")
@@ -193,13 +215,9 @@ class Relay(Network):
             await asyncio.get_running_loop().create_connection(
                 lambda: link.server, host.strip("[]"), int(port)
             )
-        except OSError:
-            link.reset()
-
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(coroutine, name="virtufin-relay")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        except (OSError, UnicodeError):
+            if not link.frozen:
+                link.reset()
 
 
 class _NetworkPlan(Plan):
