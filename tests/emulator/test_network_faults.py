@@ -399,6 +399,62 @@ async def test_restarting_a_gateway_that_does_not_run_starts_it(stubs_of):
         await gateway.stop()
 
 
+@pytest.mark.parametrize("relay", [False, True])
+async def test_a_stop_overrules_a_restart(start, stubs_of, relay, unit):
+    gateway = await start(relay=relay)
+    port = gateway.port
+    restarts = [asyncio.ensure_future(gateway.restart(away=1000 * unit)) for _ in range(2)]
+    await until(lambda: not gateway.running)
+    await gateway.stop()
+    await asyncio.wait_for(asyncio.gather(*restarts), 5 * unit)
+    assert not gateway.running
+    await gateway.start()
+    assert gateway.port == port
+    await stubs_of(gateway).state.GetState(GET)
+
+
+async def test_an_overruled_restart_leaves_a_later_start_alone(start, stubs_of, unit):
+    gateway = await start()
+    restarts = [asyncio.ensure_future(gateway.restart(away=1000 * unit)) for _ in range(2)]
+    await take_turns(1)
+    await gateway.stop()
+    await gateway.start()
+    await asyncio.wait_for(asyncio.gather(*restarts), 5 * unit)
+    assert gateway.running
+    await stubs_of(gateway).state.GetState(GET)
+
+
+async def test_a_stop_overrules_a_restart_that_has_just_begun(start, unit):
+    gateway = await start()
+    restart = asyncio.ensure_future(gateway.restart(away=1000 * unit))
+    await take_turns(1)
+    await gateway.stop()
+    await asyncio.wait_for(restart, 5 * unit)
+    assert not gateway.running
+
+
+@pytest.mark.parametrize("relay", [False, True])
+async def test_restarts_at_once_all_keep_the_port(start, stubs_of, relay, unit):
+    gateway = await start(relay=relay)
+    port = gateway.port
+    await asyncio.gather(*(gateway.restart(away) for away in (0.05 * unit, 0, 0.01 * unit, 0)))
+    assert gateway.port == port
+    await stubs_of(gateway).state.GetState(GET)
+
+
+async def test_a_cancelled_restart_leaves_a_gateway_that_can_be_started(start, stubs_of, unit):
+    gateway = await start()
+    port = gateway.port
+    restart = asyncio.ensure_future(gateway.restart(away=1000 * unit))
+    await until(lambda: not gateway.running)
+    restart.cancel()
+    await asyncio.wait((restart,))
+    assert not gateway.running
+    await gateway.start()
+    assert gateway.port == port
+    await stubs_of(gateway).state.GetState(GET)
+
+
 @pytest.mark.parametrize(("away", "kind"), [(-1, ValueError), ("1", TypeError)])
 async def test_the_time_away_is_checked(gateway, away, kind):
     with pytest.raises(kind, match="away"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack, ExitStack, suppress
 from types import TracebackType
 from typing import Literal
 
@@ -154,6 +154,8 @@ class Emulator:
             (self._wire[name].full_name for name in self._wire), infrastructure=_INFRASTRUCTURE
         )
         self._changing = asyncio.Lock()
+        self._restarting = asyncio.Lock()
+        self._overruled: set[asyncio.Event] = set()
         self._server: grpc.aio.Server | None = None
         self._running: AsyncExitStack | None = None
 
@@ -242,29 +244,22 @@ class Emulator:
     async def stop(self, grace: float = DEFAULT_GRACE) -> None:
         """Closes the port. Does nothing if it is not running.
 
-        Subscriptions end at once, with UNAVAILABLE.
+        Subscriptions end at once, with UNAVAILABLE. A restart in progress returns and does not
+        start it again.
 
         Args:
             grace: Seconds that other calls in progress may take; then they are cancelled.
         """
-        async with self._changing:
-            if self._running is None or self._server is None:
-                return
-            server, stack = self._server, self._running
-            self._server = self._running = None
-            async with stack:
-                if self._relay is not None:
-                    self._relay.stop_listening()
-                # First, or subscriptions would use up the grace time.
-                await self._backend.stop()
-                await server.stop(grace)
-            await settle()
+        for overruled in self._overruled:
+            overruled.set()
+        await self._close(grace)
 
     async def restart(self, away: float = 0.0) -> None:
         """Stops, and starts again on the same port; returns when calls are served.
 
         Subscriptions end with UNAVAILABLE, other calls in progress are cancelled, and state
-        stays. Meanwhile connections are refused, and nobody else gets the port.
+        stays. Meanwhile connections are refused, and nobody else gets the port. Cancelled or
+        overruled by `stop`, it leaves the gateway stopped.
 
         Args:
             away: Seconds between the two, from 0.
@@ -272,17 +267,22 @@ class Emulator:
         Raises:
             ValueError: `away` is out of its range.
             TypeError: `away` is no number.
+            OSError: The port could not be opened again.
         """
         seconds(away, "away", zero=True)
-        await self.stop(grace=0.0)
-        ports = [(self._host, self._port)]
-        if self._relay is not None:
-            ports.append((_DIRECT_HOST, self._direct_port))
-        with ExitStack() as reserved:
-            for host, port in ports:
-                reserved.callback((await _ports.ReservedPort.take(host, port)).close)
-            await asyncio.sleep(away)
-            await self.start()
+        stopped = asyncio.Event()
+        self._overruled.add(stopped)
+        try:
+            async with self._restarting:
+                if not stopped.is_set():
+                    await self._close(grace=0.0)
+                    await self._return(away, stopped)
+        except OSError:
+            # Once overruled it is no failure that a later start has the port.
+            if not stopped.is_set():
+                raise
+        finally:
+            self._overruled.discard(stopped)
 
     async def reset(self) -> None:
         """Forgets state, registered keys, faults, and what the samples were told.
@@ -315,6 +315,32 @@ class Emulator:
     def __repr__(self) -> str:
         state = "running" if self.running else "stopped"
         return f"<Emulator {_ports.address(self._host, self._port)}, {state}>"
+
+    async def _close(self, grace: float) -> None:
+        async with self._changing:
+            if self._running is None or self._server is None:
+                return
+            server, stack = self._server, self._running
+            self._server = self._running = None
+            async with stack:
+                if self._relay is not None:
+                    self._relay.stop_listening()
+                # First, or subscriptions would use up the grace time.
+                await self._backend.stop()
+                await server.stop(grace)
+            await settle()
+
+    async def _return(self, away: float, stopped: asyncio.Event) -> None:
+        ports = [(self._host, self._port)]
+        if self._relay is not None:
+            ports.append((_DIRECT_HOST, self._direct_port))
+        with ExitStack() as reserved:
+            for host, port in ports:
+                reserved.callback((await _ports.ReservedPort.take(host, port)).close)
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(stopped.wait(), away)
+            if not stopped.is_set():
+                await self.start()
 
     async def _serve(self) -> grpc.aio.Server:
         options: list[tuple[str, int]] = [
