@@ -1,11 +1,15 @@
 """Fault plans on calls about a topic, and on Subscribe streams."""
 
 import asyncio
+import threading
 import time
 
 import grpc
 import pytest
 
+from tests.timing import until
+from virtufin.api.emulator._active import ActivePlan
+from virtufin.api.emulator._plans import Spec
 from virtufin.api.protos import cloudevents_pb2, pubsub_pb2, state_pb2
 
 
@@ -171,6 +175,46 @@ async def test_held_headers_come_with_the_first_event(gateway, stubs, subscribe,
     await subscribe("t")  # The next one is not held back.
 
 
+@pytest.fixture
+async def held(gateway, stubs, unit):
+    """The headers of a stream that a plan holds back, and the plan."""
+    plan = gateway.faults.hold_headers()
+    stream = stubs.pubsub.Subscribe(pubsub_pb2.SubscribeRequest(topics=["t"]))
+    headers = asyncio.ensure_future(stream.initial_metadata())
+    await until(lambda: plan.used)
+    assert not (await asyncio.wait((headers,), timeout=0.05 * unit))[0]
+    return stream, headers, plan
+
+
+async def test_lifting_the_plan_sends_held_headers(held, publish, unit):
+    stream, headers, plan = held
+    plan.lift()
+    await asyncio.wait_for(headers, 5 * unit)
+    await publish("t", "1")
+    assert await ids(stream, 1) == ["1"]
+
+
+async def test_clear_sends_held_headers(gateway, held, unit):
+    gateway.faults.clear()
+    await asyncio.wait_for(held[1], 5 * unit)
+
+
+async def test_held_headers_are_sent_while_the_stream_is_stalled(gateway, held, publish, unit):
+    stream, headers, plan = held
+    gateway.faults.stall()
+    await publish("t", "1")
+    plan.lift()
+    await asyncio.wait_for(headers, 5 * unit)
+    gateway.faults.clear()
+    assert await ids(stream, 1) == ["1"]
+
+
+async def test_a_stream_with_held_headers_ends_with_the_gateway(gateway, held, refused):
+    stream, _, _ = held
+    await gateway.stop()
+    assert (await refused(stream.read())).code() is grpc.StatusCode.UNAVAILABLE
+
+
 async def test_a_plan_takes_hold_of_as_many_streams_as_it_says(
     gateway, subscribe, publish, refused
 ):
@@ -224,6 +268,24 @@ async def test_subscribing_to_one_topic_can_fail(gateway, subscribe, stubs, refu
     assert (await refused(stream.read())).code() is grpc.StatusCode.PERMISSION_DENIED
 
 
+@pytest.mark.parametrize("topics", [("a", None), (None, "a")])
+async def test_of_several_plans_the_oldest_fails_a_call(gateway, publish, stubs, refused, topics):
+    for method in ("Pubsub/PublishEvent", "Pubsub/Subscribe"):
+        gateway.faults.fail(method, "ABORTED", topic=topics[0])
+        gateway.faults.fail(method, "INTERNAL", topic=topics[1])
+    for code in (grpc.StatusCode.ABORTED, grpc.StatusCode.INTERNAL):
+        assert (await refused(publish("a", "1"))).code() is code
+        stream = stubs.pubsub.Subscribe(pubsub_pb2.SubscribeRequest(topics=["a"]))
+        assert (await refused(stream.read())).code() is code
+
+
+async def test_a_plan_fails_a_call_that_would_be_refused(gateway, publish, stubs, refused):
+    gateway.faults.fail("*", "ABORTED", times=2)
+    assert (await refused(publish("", "1"))).code() is grpc.StatusCode.ABORTED
+    stream = stubs.pubsub.Subscribe(pubsub_pb2.SubscribeRequest(topics=[""]))
+    assert (await refused(stream.read())).code() is grpc.StatusCode.ABORTED
+
+
 async def test_a_delayed_call_is_carried_out_later(gateway, stubs, unit):
     gateway.faults.delay("State/GetState", 0.2 * unit)
     request = state_pb2.GetStateRequest(service="workmanager", key="k")
@@ -241,6 +303,32 @@ async def test_lifting_a_delay_lets_calls_go_on(gateway, stubs, unit):
     assert plan.used == 3
     plan.lift()
     await asyncio.gather(*calls)
+
+
+async def test_a_plan_can_be_lifted_from_another_thread(gateway, stubs, unit):
+    plan = gateway.faults.delay("State/GetState", 1000 * unit)
+    request = state_pb2.GetStateRequest(service="workmanager", key="k")
+    call = asyncio.ensure_future(stubs.state.GetState(request))
+    await until(lambda: plan.used)
+    # Not awaited: else the end of the thread would wake the loop.
+    lifting = threading.Thread(target=plan.lift)
+    lifting.start()
+    await asyncio.wait_for(call, 5 * unit)
+    lifting.join()
+
+
+def test_a_plan_can_be_lifted_after_its_loop_has_ended():
+    plan = ActivePlan(Spec("delay", seconds=1), frozenset())
+
+    async def wait():
+        # Left open, as by a call that its loop did not finish.
+        waits.append(plan.lifting())
+        waits[0].__enter__()
+
+    waits = []
+    asyncio.run(wait())
+    plan.lift()
+    assert plan.lifted
 
 
 async def test_a_call_can_be_delayed_and_then_fail(gateway, stubs, refused, unit):

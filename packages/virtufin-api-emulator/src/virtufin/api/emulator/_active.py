@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from virtufin.api.emulator._broker import Subscription
 from virtufin.api.emulator._plans import Plan, Spec
@@ -38,23 +38,23 @@ class ActivePlan(Plan):
 
     def lift(self) -> None:
         self.lifted = True
-        for waiting in self._waiting:
-            if not waiting.done():
-                waiting.set_result(None)
+        for waiting in tuple(self._waiting):
+            # Whoever waits may do so in another thread, or in a loop that has ended.
+            with suppress(RuntimeError):
+                waiting.get_loop().call_soon_threadsafe(_finish, waiting)
 
     def meets(self, method: str, topics: Collection[str] | None) -> bool:
         """Whether a call falls under it.
 
         Args:
             method: Full name.
-            topics: What the call is about, empty for all topics; None while that is not known,
-                which only plans without a topic take.
+            topics: What the call is about, empty for all topics; None where it is about none.
         """
         if self.used_up or method not in self._methods:
             return False
-        if topics is None or self.spec.topic is None:
-            return topics is None and self.spec.topic is None
-        return not topics or self.spec.topic in topics
+        if topics is None:
+            return self.spec.topic is None
+        return carries_topic(topics, self.spec.topic)
 
     def carries(self, topics: Collection[str]) -> bool:
         """Whether a stream of these topics falls under it."""
@@ -68,9 +68,9 @@ class ActivePlan(Plan):
     def lifting(self) -> Iterator[asyncio.Future[None]]:
         """A future that is done when the plan is lifted."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.add(future)
         if self.lifted:
             future.set_result(None)
-        self._waiting.add(future)
         self.holds += 1
         try:
             yield future
@@ -89,7 +89,6 @@ class FaultyStream:
     def __init__(self, subscription: Subscription) -> None:
         self.topics = subscription.topics
         self.end = subscription.end
-        self.holds_headers = False
         self._subscription = subscription
         self._held: list[tuple[ActivePlan, int]] = []
         self._sent = 0
@@ -99,12 +98,22 @@ class FaultyStream:
         plan.use()
         plan.holds += 1
         self._held.append((plan, self._sent))
-        self.holds_headers = self.holds_headers or plan.spec.action == "hold_headers"
 
     def close(self) -> None:
         """Is gone, whatever plans there are."""
         for plan, _ in self._held:
             plan.holds -= 1
+
+    @property
+    def holds_headers(self) -> bool:
+        """Whether a plan holds the response headers back."""
+        return bool(self._due("hold_headers"))
+
+    async def headers_released(self) -> None:
+        """Waits until no plan holds the response headers back."""
+        while holding := self._due("hold_headers"):
+            with holding[0].lifting() as lifted:
+                await lifted
 
     def cut_if_due(self) -> None:
         """Ends the stream where a plan says that it has sent enough."""
@@ -145,3 +154,8 @@ class FaultyStream:
 def carries_topic(topics: Collection[str], topic: str | None) -> bool:
     """Whether a stream of these topics, all for none, carries the one asked for, any for None."""
     return topic is None or not topics or topic in topics
+
+
+def _finish(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

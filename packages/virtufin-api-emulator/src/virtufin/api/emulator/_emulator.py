@@ -23,7 +23,7 @@ from virtufin.api.emulator._gateway import GatewayServicer
 from virtufin.api.emulator._injector import FaultInterceptor, Injector
 from virtufin.api.emulator._invoker import Invoker
 from virtufin.api.emulator._memory_backend import MemoryBackend
-from virtufin.api.emulator._opaque import event_class, with_opaque_events
+from virtufin.api.emulator._opaque import PUBLISH, SUBSCRIBE, event_class, with_opaque_events
 from virtufin.api.emulator._own_descriptors import AggregatedSource, own_descriptors
 from virtufin.api.emulator._policy import InvocationPolicy
 from virtufin.api.emulator._pubsub import PubsubServicer
@@ -350,7 +350,10 @@ class Emulator:
         ]
         if self._max_concurrent_streams is not None:
             options.append(("grpc.max_concurrent_streams", self._max_concurrent_streams))
-        interceptors: list[grpc.aio.ServerInterceptor] = [FaultInterceptor(self._faults)]
+        with_topic = [self._wire[name].full_name for name in (PUBLISH, SUBSCRIBE)]
+        interceptors: list[grpc.aio.ServerInterceptor] = [
+            FaultInterceptor(self._faults, with_topic=with_topic)
+        ]
         if self._api_keys:
             interceptors.insert(0, AuthInterceptor(self._api_keys))
         server = grpc.aio.server(interceptors=interceptors, options=options)

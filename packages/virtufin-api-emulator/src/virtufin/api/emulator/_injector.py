@@ -48,8 +48,7 @@ class Injector(Faults):
 
         Args:
             method: Full name, `virtufin.State/GetState`.
-            topics: What the call is about, empty for all topics; None where that is not known yet
-                or means nothing.
+            topics: What the call is about, empty for all topics; None where it is about none.
 
         Raises:
             RefusedError: The call fails.
@@ -116,10 +115,17 @@ def _short(full_name: str) -> str:
 
 
 class FaultInterceptor(grpc.aio.ServerInterceptor):
-    """Lets each call meet the plans that need not know what it is about."""
+    """Lets each call that is about no topic meet the plans, before its request is read."""
 
-    def __init__(self, injector: Injector) -> None:
+    def __init__(self, injector: Injector, *, with_topic: Collection[str]) -> None:
+        """Takes what carries plans out.
+
+        Args:
+            injector: It.
+            with_topic: Full names of the methods whose servicer asks itself, knowing the topics.
+        """
         self._injector = injector
+        self._with_topic = with_topic
 
     async def intercept_service(
         self,
@@ -127,8 +133,10 @@ class FaultInterceptor(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler | None:
         """Called by grpc for each call."""
-        try:
-            await self._injector.meet(handler_call_details.method.removeprefix("/"))
-        except RefusedError as refused:
-            return refusing_handler(refused.code, refused.details)
+        method = handler_call_details.method.removeprefix("/")
+        if method not in self._with_topic:
+            try:
+                await self._injector.meet(method)
+            except RefusedError as refused:
+                return refusing_handler(refused.code, refused.details)
         return await continuation(handler_call_details)

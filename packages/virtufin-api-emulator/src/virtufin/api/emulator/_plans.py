@@ -103,7 +103,11 @@ class Plan(ABC):
 
     @abstractmethod
     def lift(self) -> None:
-        """Ends it: what it holds back goes on. Does nothing the second time."""
+        """Ends it: what it holds back goes on. Does nothing the second time.
+
+        Plans of `Faults` can be lifted from any thread; one of a `Network` in this process only
+        where its event loop runs.
+        """
 
     def __enter__(self) -> Plan:
         return self

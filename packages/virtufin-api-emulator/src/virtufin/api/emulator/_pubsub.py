@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError
 
 from virtufin.api.client._wire import Wire
 from virtufin.api.emulator._backend import Backend
+from virtufin.api.emulator._headers import opened
 from virtufin.api.emulator._injector import Injector
 from virtufin.api.emulator._opaque import PUBLISH, SUBSCRIBE, event_class
 from virtufin.api.emulator._refusal import RefusedError, invalid
@@ -34,6 +35,7 @@ class PubsubServicer:
         self._hold_headers = hold_headers
 
     async def publish_event(self, request: Any, context: Any) -> Any:
+        await self._faults.meet(self._wire[PUBLISH].full_name, (request.topic,))
         if not request.topic:
             raise invalid("topic must not be empty")
         if not request.HasField("cloudevent"):
@@ -44,25 +46,23 @@ class PubsubServicer:
             raise RefusedError(
                 grpc.StatusCode.INTERNAL, "cloudevent is not a CloudEvent message"
             ) from error
-        await self._faults.meet(self._wire[PUBLISH].full_name, (request.topic,))
         await self._backend.publish(request.topic, request.cloudevent)
         return self._wire[PUBLISH].response(status={"success": True, "status": "OK"})
 
     async def subscribe(self, request: Any, context: Any) -> None:
         topics = list(request.topics)
+        await self._faults.meet(self._wire[SUBSCRIBE].full_name, topics)
         if not all(topics):
             raise invalid("topics must not be empty texts")
-        await self._faults.meet(self._wire[SUBSCRIBE].full_name, topics)
         subscription = await self._backend.subscribe(topics)
         with subscription, self._faults.stream(subscription) as stream:
-            if not (self._hold_headers or stream.holds_headers):
-                await context.send_initial_metadata(())
-            stream.cut_if_due()
-            while True:
-                event = await subscription.next()
-                await stream.before_write()
-                await context.write(self._item(topic=event.topic, cloudevent=event.cloudevent))
-                stream.wrote()
+            async with opened(context, stream, hold=self._hold_headers) as writer:
+                stream.cut_if_due()
+                while True:
+                    event = await subscription.next()
+                    await stream.before_write()
+                    await writer.write(self._item(topic=event.topic, cloudevent=event.cloudevent))
+                    stream.wrote()
 
     async def unsubscribe(self, request: Any, context: Any) -> Any:
         # No subscription id is ever handed out, so none is known.

@@ -168,6 +168,8 @@ class Faults(ABC):
     def hold_headers(self, *, topic: str | None = None, times: int | None = 1) -> Plan:
         """Lets the next streams send their response headers with their first event only.
 
+        Lifting the plan sends them at once.
+
         Args:
             topic: Only streams that carry this topic.
             times: How many streams; None for all until the plan is lifted.
