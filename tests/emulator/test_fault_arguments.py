@@ -6,6 +6,7 @@ import pytest
 
 from virtufin.api.emulator import Emulator
 from virtufin.api.emulator._control import ControlServer
+from virtufin.api.emulator._numbered import NumberedPlans
 from virtufin.api.protos import state_pb2
 
 PLAN = {"action": "fail", "method": "State/GetState", "code": "INTERNAL"}
@@ -122,6 +123,28 @@ async def test_the_control_service_answers_what_is_no_request(connect, request_d
     finally:
         await control.stop()
     assert set(json.loads(reply)) == {"error", "kind"}
+
+
+def test_plans_that_are_over_are_soon_forgotten():
+    faults, plans = Emulator().faults, NumberedPlans(remembered=3)
+    kept = plans.add(faults.fail("*", "INTERNAL", times=None))
+    for _ in range(10):
+        plans.lift(last := plans.add(faults.fail("*", "INTERNAL")))
+    assert len(plans) == 5
+    assert plans.used(kept) == plans.used(last) == plans.used(last - 1) == 0
+    plans.lift(2)
+    with pytest.raises(ValueError, match="no plan 2"):
+        plans.used(2)
+    with pytest.raises(ValueError, match="no plan 12"):
+        plans.lift(12)
+
+
+async def test_a_plan_that_is_over_still_says_what_it_used(gateway, stubs):
+    plans = NumberedPlans()
+    number = plans.add(gateway.faults.delay("State/GetState", 0.001))
+    await stubs.state.GetState(state_pb2.GetStateRequest(service="workmanager", key="k"))
+    plans.add(gateway.faults.stall())
+    assert plans.used(number) == 1
 
 
 async def test_a_refused_plan_fails_no_call(gateway, stubs):

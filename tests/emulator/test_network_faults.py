@@ -270,6 +270,27 @@ async def test_a_relay_can_be_stopped_as_soon_as_it_has_started(echo, turns, uni
         writer.close()
 
 
+@pytest.mark.parametrize(
+    "target", ["nonsense", "localhost:abc", "localhost:", ":5002", "localhost:0", "localhost:99999"]
+)
+def test_a_target_is_a_host_and_a_port(target):
+    with pytest.raises(ValueError, match=f"target is host:port .*{target}"):
+        Relay(target)
+    relay = Relay("[::1]:5002")
+    with pytest.raises(ValueError, match="target is host:port"):
+        relay.target = target
+    assert relay.target == "[::1]:5002"
+
+
+async def test_a_target_set_anew_is_that_of_new_connections(relay, dial, echo, unit):
+    relay.target = "127.0.0.1:1"
+    connection = await dial()
+    with pytest.raises(ConnectionResetError):
+        await connection[0].read()
+    relay.target = echo.target
+    assert await answer(await dial(), b"x", unit) == b"x"
+
+
 async def test_starting_a_relay_twice_does_no_harm(relay, dial, unit):
     port = relay.port
     await asyncio.gather(relay.start(), relay.start())

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -61,6 +62,64 @@ async def test_an_unknown_verb_is_a_value_error(virtufin_emulator):
 async def test_an_unknown_plan_is_a_value_error(virtufin_emulator):
     with pytest.raises(ValueError, match="no plan 0"):
         virtufin_emulator.control.do("lift", plan=0)
+
+
+def test_a_plan_that_is_over_can_be_lifted_and_says_what_it_used(virtufin_emulator):
+    faults = virtufin_emulator.faults
+    plan = faults.fail("State/GetState", "ABORTED")
+    for _ in range(2):
+        plan.lift()
+        faults.fail("State/GetState", "ABORTED").lift()
+    assert plan.used == 0
+
+
+def test_all_plans_on_connections_can_be_lifted(virtufin_emulator):
+    network = virtufin_emulator.network
+    network.refuse_connections()
+    network.freeze_connections(new=True)
+    network.clear()
+    socket.create_connection((virtufin_emulator.host, virtufin_emulator.port)).close()
+
+
+@pytest.fixture
+def dead(virtufin_emulator_factory):
+    """A gateway whose process was killed, and a plan of it."""
+    gateway = virtufin_emulator_factory(relay=True)
+    plan = gateway.faults.fail("*", "ABORTED")
+    os.kill(gateway.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, gateway.pid, os.WEXITED | os.WNOWAIT)
+    return gateway, plan
+
+
+def questions(gateway, plan):
+    return (
+        plan.lift,
+        lambda: plan.used,
+        gateway.faults.clear,
+        lambda: gateway.network.connections,
+        gateway.reset,
+        gateway.restart,
+    )
+
+
+def test_a_process_that_was_killed_is_a_connection_error(dead):
+    for question in questions(*dead):
+        with pytest.raises(ConnectionError, match=f"process {dead[0].pid} does not answer"):
+            question()
+
+
+def test_a_process_that_was_stopped_is_a_connection_error(dead):
+    dead[0].stop()
+    for question in questions(*dead):
+        with pytest.raises(ConnectionError, match=f"process {dead[0].pid} was stopped"):
+            question()
+
+
+def test_the_end_of_a_plan_that_cannot_be_lifted_leaves_other_errors_alone(dead):
+    with pytest.raises(KeyError), dead[1]:
+        raise KeyError
+    with pytest.raises(ConnectionError), dead[1]:
+        pass
 
 
 def test_the_shared_gateway_has_a_relay(virtufin_emulator):

@@ -7,11 +7,11 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 
 from virtufin.api.emulator._broker import Subscription
-from virtufin.api.emulator._plans import Plan, Spec
+from virtufin.api.emulator._plans import LocalPlan, Spec
 from virtufin.api.emulator._refusal import RefusedError
 
 
-class ActivePlan(Plan):
+class ActivePlan(LocalPlan):
     """A plan in force here."""
 
     def __init__(self, spec: Spec, methods: frozenset[str]) -> None:
@@ -33,7 +33,6 @@ class ActivePlan(Plan):
 
     @property
     def over(self) -> bool:
-        """Whether it is used up and holds nothing."""
         return self.lifted or (self.used_up and not self.holds)
 
     def lift(self) -> None:

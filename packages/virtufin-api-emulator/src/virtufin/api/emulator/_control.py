@@ -5,7 +5,6 @@ Served on a port of its own, so that it works whatever the faults do to the gate
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +14,8 @@ import grpc.aio
 
 from virtufin.api.emulator import _ports
 from virtufin.api.emulator._emulator import Emulator
-from virtufin.api.emulator._plans import Plan, Spec
+from virtufin.api.emulator._numbered import NumberedPlans
+from virtufin.api.emulator._plans import Spec
 from virtufin.api.emulator.network import Network
 
 SERVICE = "virtufin.emulator.Control"
@@ -35,8 +35,7 @@ class ControlServer:
     def __init__(self, emulator: Emulator) -> None:
         self._emulator = emulator
         self._server: grpc.aio.Server | None = None
-        self._plans: dict[int, Plan] = {}
-        self._numbers = itertools.count(1)
+        self._plans = NumberedPlans()
 
     async def start(self, port: int) -> int:
         """Listens on loopback; 0 takes a free port. Returns the port.
@@ -75,9 +74,9 @@ class ControlServer:
     async def _carry_out(self, do: str, **arguments: Any) -> Any:
         emulator = self._emulator
         on_faults: dict[str, Callable[..., Any]] = {
-            "add": lambda **spec: self._remember(emulator.faults.add(Spec(**spec))),
-            "used": lambda plan: self._plan(plan).used,
-            "lift": lambda plan: self._plan(plan).lift(),
+            "add": lambda **spec: self._plans.add(emulator.faults.add(Spec(**spec))),
+            "used": self._plans.used,
+            "lift": self._plans.lift,
             "clear": emulator.faults.clear,
             "cut_streams": emulator.faults.cut_streams,
             "open_streams": lambda: emulator.faults.open_streams,
@@ -92,21 +91,12 @@ class ControlServer:
             "connections": lambda network: network.connections,
             "close_connections": lambda network: network.close_connections(),
             "reset_connections": lambda network: network.reset_connections(),
-            "freeze_connections": lambda network: self._remember(
+            "freeze_connections": lambda network: self._plans.add(
                 network.freeze_connections(**arguments)
             ),
-            "refuse_connections": lambda network: self._remember(network.refuse_connections()),
+            "refuse_connections": lambda network: self._plans.add(network.refuse_connections()),
+            "clear_network": lambda network: network.clear(),
         }
         if do in on_network:
             return on_network[do](emulator.network)
         raise ValueError(f"unknown verb {do!r}")
-
-    def _remember(self, plan: Plan) -> int:
-        number = next(self._numbers)
-        self._plans[number] = plan
-        return number
-
-    def _plan(self, number: int) -> Plan:
-        if number not in self._plans:
-            raise ValueError(f"no plan {number!r}")
-        return self._plans[number]

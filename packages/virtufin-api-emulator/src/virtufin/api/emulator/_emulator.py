@@ -40,6 +40,8 @@ from virtufin.api.emulator.network import Network
 DEFAULT_MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 DEFAULT_GRACE = 0.5
 _DIRECT_HOST = "127.0.0.1"
+# The relay listens only once it has been given the real one.
+_UNKNOWN_YET = f"{_DIRECT_HOST}:1"
 _INFRASTRUCTURE = (
     f"{_health.SERVICE}/Check",
     f"{_health.SERVICE}/Watch",
@@ -119,7 +121,7 @@ class Emulator:
             whole(max_concurrent_streams, "max_concurrent_streams", 1)
         self._host = text(host, "host")
         self._port = whole(port, "port", 0, 65535)
-        self._relay = Relay(self._host, host=host, port=port) if switch(relay, "relay") else None
+        self._relay = Relay(_UNKNOWN_YET, host=host, port=port) if switch(relay, "relay") else None
         self._direct_port = 0
         self._api_keys = checked_keys(api_keys)
         self._hold_headers = switch(hold_headers, "hold_headers")

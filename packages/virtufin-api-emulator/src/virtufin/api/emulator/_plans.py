@@ -86,7 +86,9 @@ class Spec:
 class Plan(ABC):
     """A fault plan in force, until it is used up or lifted.
 
-    In a `with` block it is lifted at the end.
+    In a `with` block it is lifted at the end. Of one in another process, `used` and `lift` raise
+    ConnectionError when that does not answer; the end of a `with` block does so only where nothing
+    else was raised.
 
     Example:
         >>> from virtufin.api.emulator import Emulator
@@ -118,4 +120,17 @@ class Plan(ABC):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.lift()
+        try:
+            self.lift()
+        except ConnectionError:
+            if error is None:
+                raise
+
+
+class LocalPlan(Plan):
+    """A plan in force in this process."""
+
+    @property
+    @abstractmethod
+    def over(self) -> bool:
+        """Whether it takes hold of nothing more and holds nothing."""

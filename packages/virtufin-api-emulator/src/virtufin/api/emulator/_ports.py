@@ -50,6 +50,20 @@ def address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def endpoint(target: str) -> tuple[str, int]:
+    """Host and port of `host:port`.
+
+    Raises:
+        ValueError: It is something else.
+    """
+    host, _, port = target.rpartition(":")
+    host = host.strip("[]")
+    number = int(port) if port.isdecimal() and len(port) <= 5 else 0
+    if not host or not 0 < number <= 65535:
+        raise ValueError(f"target is host:port with a port from 1 to 65535, got {target!r}")
+    return host, number
+
+
 def reachable(host: str, port: int) -> str:
     """The address to call a server at that listens on `host`."""
     return address(_WILDCARDS.get(host, host), port)

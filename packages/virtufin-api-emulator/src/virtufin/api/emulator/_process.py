@@ -28,6 +28,7 @@ class EmulatorProcess:
     """An emulator in a process of its own, for synchronous code; what the pytest fixtures give.
 
     Ended by `stop`, by the end of its `with` block, or when this process ends in whatever way.
+    Once it has ended, whatever it is asked raises ConnectionError.
 
     Example:
         >>> from virtufin.api.emulator import EmulatorProcess
@@ -64,7 +65,7 @@ class EmulatorProcess:
         except BaseException:
             self._end()
             raise
-        self.control = Control(control)
+        self.control = Control(control, f"the emulator process {self.pid}")
         self._faults = RemoteFaults(self.control)
         self._network = RemoteNetwork(self.control)
 
@@ -99,7 +100,11 @@ class EmulatorProcess:
         return self._network
 
     def reset(self) -> None:
-        """Forgets state, registered keys, faults, and what the samples were told."""
+        """Forgets state, registered keys, faults, and what the samples were told.
+
+        Raises:
+            ConnectionError: The process does not answer, as it has ended.
+        """
         self.control.do("reset")
 
     def restart(self, away: float = 0.0) -> None:
@@ -113,6 +118,7 @@ class EmulatorProcess:
         Raises:
             ValueError: `away` is out of its range.
             TypeError: `away` is no number.
+            ConnectionError: The process does not answer, as it has ended.
             OSError: The port could not be opened again.
         """
         seconds(away, "away", zero=True)

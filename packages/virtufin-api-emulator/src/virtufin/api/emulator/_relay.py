@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
 from types import TracebackType
 
 from virtufin.api.emulator import _ports
 from virtufin.api.emulator._checks import switch, text, whole
 from virtufin.api.emulator._link import Link
+from virtufin.api.emulator._network_plan import NetworkPlan
 from virtufin.api.emulator._plans import Plan
 from virtufin.api.emulator.network import Network
 
@@ -34,10 +34,10 @@ class Relay(Network):
             port: TCP port; 0 takes a free one at the first start and keeps it from then on.
 
         Raises:
-            ValueError: An argument is out of its range.
+            ValueError: An argument is out of its range, or the target not `host:port`.
             TypeError: An argument has the wrong type.
         """
-        self.target = text(target, "target")
+        self.target = target
         self._host = text(host, "host")
         self._port = whole(port, "port", 0, 65535)
         self._links: dict[Link, None] = {}
@@ -46,9 +46,19 @@ class Relay(Network):
         self._changing = asyncio.Lock()
         self._listening: socket.socket | None = None
         self._reserved: _ports.ReservedPort | None = None
-        self._refusals: set[_NetworkPlan] = set()
-        self._freezes: set[_NetworkPlan] = set()
+        self._refusals: set[NetworkPlan] = set()
+        self._freezes: set[NetworkPlan] = set()
         self._emptied: asyncio.Future[None] | None = None
+
+    @property
+    def target(self) -> str:
+        """Where the server is, `host:port`; setting it raises as the constructor does."""
+        return self._target
+
+    @target.setter
+    def target(self, target: str) -> None:
+        self._endpoint = _ports.endpoint(text(target, "target"))
+        self._target = target
 
     @property
     def host(self) -> str:
@@ -107,7 +117,6 @@ class Relay(Network):
             self._listening = None
 
     def clear(self) -> None:
-        """Lifts all plans."""
         for plan in (*self._refusals, *self._freezes):
             plan.lift()
 
@@ -124,14 +133,14 @@ class Relay(Network):
         return len(links)
 
     def freeze_connections(self, *, new: bool = False) -> Plan:
-        plan = _NetworkPlan(self._freezes, self._thaw, new=switch(new, "new"))
+        plan = NetworkPlan(self._freezes, self._thaw, new=switch(new, "new"))
         for link in self._links:
             plan.take(link)
         return plan
 
     def refuse_connections(self) -> Plan:
         self.stop_listening()
-        return _NetworkPlan(self._refusals, self._listen)
+        return NetworkPlan(self._refusals, self._listen)
 
     async def __aenter__(self) -> Relay:
         await self.start()
@@ -162,6 +171,8 @@ class Relay(Network):
     def gone(self, link: Link) -> None:
         """A link has ended."""
         self._links.pop(link, None)
+        for plan in self._freezes:
+            plan.gone(link)
         if not self._links and self._emptied is not None and not self._emptied.done():
             self._emptied.set_result(None)
 
@@ -210,42 +221,9 @@ class Relay(Network):
             task.add_done_callback(lambda _: self._connecting.pop(link))
 
     async def _reach(self, link: Link) -> None:
-        host, _, port = self.target.rpartition(":")
+        host, port = self._endpoint
         try:
-            await asyncio.get_running_loop().create_connection(
-                lambda: link.server, host.strip("[]"), int(port)
-            )
+            await asyncio.get_running_loop().create_connection(lambda: link.server, host, port)
         except (OSError, UnicodeError):
             if not link.frozen:
                 link.reset()
-
-
-class _NetworkPlan(Plan):
-    """A freeze or a refusal in force."""
-
-    def __init__(
-        self, plans: set[_NetworkPlan], on_lift: Callable[[], None], *, new: bool = False
-    ) -> None:
-        self.new = new
-        self._plans = plans
-        self._on_lift = on_lift
-        self._links: set[Link] = set()
-        plans.add(self)
-
-    @property
-    def used(self) -> int:
-        return len(self._links)
-
-    def take(self, link: Link) -> None:
-        """Freezes a link."""
-        self._links.add(link)
-        link.freeze()
-
-    def has(self, link: Link) -> bool:
-        """Whether it holds the link."""
-        return link in self._links
-
-    def lift(self) -> None:
-        if self in self._plans:
-            self._plans.discard(self)
-            self._on_lift()

@@ -21,7 +21,15 @@ _KINDS = {kind.__name__: kind for kind in (TypeError, ValueError, OSError, Runti
 class Control:
     """The control service of an emulator."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, name: str) -> None:
+        """Connects when it is used.
+
+        Args:
+            target: Where the service is.
+            name: What errors call the emulator.
+        """
+        self._name = name
+        self._closed = False
         self._channel = grpc.insecure_channel(target, options=[("grpc.enable_http_proxy", 0)])
         self._call: Any = self._channel.unary_unary(PATH)
 
@@ -32,16 +40,27 @@ class Control:
             ValueError: It was refused.
             TypeError: It was refused because an argument has the wrong type.
             RuntimeError: It was refused because the emulator has no relay.
+            ConnectionError: The emulator does not answer, as it has ended.
             OSError: The emulator could not open its port.
         """
+        if self._closed:
+            raise ConnectionError(f"{self._name} was stopped")
         request = json.dumps({"do": verb, **arguments}).encode()
-        answer = json.loads(self._call(request, timeout=_CALL_TIMEOUT + patience))
+        try:
+            reply = self._call(request, timeout=_CALL_TIMEOUT + patience)
+        except grpc.RpcError as error:
+            failure: Any = error
+            raise ConnectionError(
+                f"{self._name} does not answer or has ended ({failure.code().name})"
+            ) from error
+        answer = json.loads(reply)
         if "error" in answer:
             raise _KINDS[answer["kind"]](answer["error"])
         return answer["result"]
 
     def close(self) -> None:
         """Closes the connection."""
+        self._closed = True
         self._channel.close()
 
 
@@ -89,6 +108,9 @@ class RemoteNetwork(Network):
     @property
     def connections(self) -> int:
         return int(self._control.do("connections"))
+
+    def clear(self) -> None:
+        self._control.do("clear_network")
 
     def close_connections(self) -> int:
         return int(self._control.do("close_connections"))

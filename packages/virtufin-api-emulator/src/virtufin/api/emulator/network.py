@@ -11,7 +11,8 @@ class Network(ABC):
     """What happens to the TCP connections of a gateway's clients.
 
     Needs a relay before the gateway: `Emulator(relay=True)`, the pytest fixture, or a `Relay` of
-    your own before any server.
+    your own before any server. In the gateway's process it belongs to the event loop of the
+    gateway, its plans included, and is to be used there only.
 
     Example:
         >>> from virtufin.api.emulator import Emulator
@@ -49,3 +50,7 @@ class Network(ABC):
     @abstractmethod
     def refuse_connections(self) -> Plan:
         """Refuses new connections until the plan is lifted; open ones go on."""
+
+    @abstractmethod
+    def clear(self) -> None:
+        """Lifts all plans."""
