@@ -48,7 +48,7 @@ async def opened(context: Any, stream: FaultyStream, *, hold: bool) -> AsyncIter
         await stream.headers_released()
         await writer.send_headers()
 
-    sending = asyncio.create_task(send_when_released(), name="virtufin-emulator headers")
+    sending = asyncio.create_task(send_when_released(), name="emulator headers")
     try:
         yield writer
     finally:

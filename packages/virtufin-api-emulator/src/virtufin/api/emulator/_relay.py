@@ -195,7 +195,7 @@ class Relay(Network):
             return
         sock.setblocking(False)
         # Never cancelled, it takes a turn or two of the loop: so the socket always gets its link.
-        task = asyncio.create_task(self._admit(sock), name="virtufin-relay accept")
+        task = asyncio.create_task(self._admit(sock), name="relay accept")
         self._arriving.add(task)
         task.add_done_callback(self._arriving.discard)
 
@@ -216,7 +216,7 @@ class Relay(Network):
 
     def _connect(self, link: Link) -> None:
         if link not in self._connecting:
-            task = asyncio.create_task(self._reach(link), name="virtufin-relay connect")
+            task = asyncio.create_task(self._reach(link), name="relay connect")
             self._connecting[link] = task
             task.add_done_callback(lambda _: self._connecting.pop(link))
 
