@@ -16,6 +16,7 @@ from virtufin.api.client import (
     InvalidInputError,
     InvalidReplyError,
     ResourceExhaustedError,
+    StreamEventHandler,
     UnauthenticatedError,
     UnavailableError,
     WrongLoopError,
@@ -33,6 +34,10 @@ def nested(depth):
     for _ in range(depth):
         value = [value]
     return value
+
+
+async def yielding(event):
+    yield event
 
 
 BAD = {
@@ -122,6 +127,15 @@ BAD = {
     "topics that are none": (lambda c: c.pubsub.subscribe_async(5), "topics must"),
     "bytes as topics": (lambda c: c.pubsub.subscribe_async(b"abc"), "topics must"),
     "topic and topics": (lambda c: c.pubsub.subscribe_async("a", topic="b"), "not both"),
+    "handler that is a class": (
+        lambda c: c.subscribe_async_with_handler(StreamEventHandler),
+        "is the class",
+    ),
+    "handler that yields": (lambda c: c.subscribe_async_with_handler(yielding), "must not yield"),
+    "on_error that is none": (
+        lambda c: c.subscribe_async_with_handler(StreamEventHandler(print, on_error=5)),
+        "on_error must",
+    ),
     "handler that is none": (lambda c: c.subscribe_async_with_handler(5), "handler must"),
     "concurrency of nothing": (
         lambda c: c.subscribe_async_with_handler(print, max_concurrency=0),

@@ -1,6 +1,7 @@
 """Subscriptions that call a handler."""
 
 import asyncio
+import contextlib
 import subprocess
 import sys
 import threading
@@ -16,8 +17,10 @@ from virtufin.api.client import (
     StreamEventHandler,
     StreamFailedError,
     StreamInterruptedError,
+    SubscriptionSettings,
     SubscriptionState,
     UnauthenticatedError,
+    VirtufinError,
 )
 from virtufin.api.emulator import Emulator
 
@@ -349,7 +352,108 @@ async def test_a_cancellation_that_a_handler_lets_out_is_its_error_and_not_the_e
     for _ in range(2):
         await client.pubsub.publish_async("t", "x")
     await until(lambda: len(errors) == 2)
-    assert all(isinstance(error, asyncio.CancelledError) for error in errors)
+    assert all(isinstance(error, VirtufinError) for error in errors)
+    assert all(isinstance(error.__cause__, asyncio.CancelledError) for error in errors)
+
+
+@pytest.mark.parametrize("max_concurrency", [1, 2])
+async def test_an_outcome_of_pytest_in_a_handler_is_its_error_and_not_the_end(
+    client, max_concurrency
+):
+    errors = []
+    handler = StreamEventHandler(
+        on_event=lambda event: pytest.fail("in a handler"), on_error=errors.append
+    )
+    handle = await client.subscribe_async_with_handler(
+        handler, topics="t", max_concurrency=max_concurrency
+    )
+    for _ in range(2):
+        await client.pubsub.publish_async("t", "x")
+    await until(lambda: handle.handler_errors == 2)
+    assert handle.state is SubscriptionState.LIVE
+    assert [str(error.__cause__) for error in errors] == ["in a handler"] * 2
+
+
+async def test_cancelled_subscriptions_give_their_places_back(gateway, client):
+    for _ in range(100):
+        handle = await client.subscribe_async_with_handler(print, topics="t")
+        await handle.cancel()
+    await until(lambda: gateway.faults.open_streams == 0, "the end of all streams")
+    places = client._transport._channels._streams._channels
+    await until(lambda: sum(channel.calls for channel in places) == 0, "the end of all places")
+
+
+async def test_cancelling_while_the_stream_is_paused_ends_it_at_the_gateway(gateway, connect):
+    client = connect(gateway, subscription=SubscriptionSettings(max_buffered_events=2))
+    held = asyncio.Event()
+
+    async def on_event(event):
+        await held.wait()
+
+    handle = await client.subscribe_async_with_handler(on_event, topics="t")
+    for number in range(10):
+        await client.pubsub.publish_async("t", str(number))
+    await until(lambda: handle.stats.buffered == 2)
+    await handle.cancel()
+    await until(lambda: gateway.faults.open_streams == 0, "the end of the stream")
+
+
+async def test_a_handler_that_closes_its_client_gets_no_further_event(gateway, connect):
+    client, publisher = connect(gateway), connect(gateway)
+    seen = []
+    go_on = asyncio.Event()
+
+    async def on_event(event):
+        seen.append(event)
+        await go_on.wait()
+        await client.close()
+
+    handle = await client.subscribe_async_with_handler(on_event, topics="t")
+    for number in range(10):
+        await publisher.pubsub.publish_async("t", str(number))
+    await until(lambda: handle.stats.received == 10)
+    go_on.set()
+    await handle.wait_closed()
+    assert len(seen) == 1
+
+
+async def test_a_handler_that_swallows_its_cancellation_gets_no_further_event(gateway, connect):
+    client, publisher = connect(gateway), connect(gateway)
+    seen = []
+
+    async def on_event(event):
+        seen.append(event)
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(3600)
+
+    handle = await client.subscribe_async_with_handler(on_event, topics="t")
+    for number in range(10):
+        await publisher.pubsub.publish_async("t", str(number))
+    await until(lambda: handle.stats.received == 10)
+    await asyncio.wait_for(client.close(), 5 * UNIT)
+    assert len(seen) == 1
+
+
+def test_the_end_of_the_loop_leaves_the_buffer_alone():
+    program = """
+import asyncio
+from virtufin.api.client import ApiClient
+async def main():
+    client = ApiClient("memory:")
+    seen = []
+    async def on_event(event):
+        seen.append(event)
+        await asyncio.sleep(0.02)
+    handle = await client.subscribe_async_with_handler(on_event, topics="t")
+    for number in range(60):
+        await client.pubsub.publish_async("t", str(number))
+    while handle.stats.received < 60:
+        await asyncio.sleep(0.001)
+    return seen, len(seen)
+seen, before = asyncio.run(main())
+assert len(seen) <= before + 1, (len(seen), before)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60 * UNIT)
 
 
 def test_the_end_of_the_loop_ends_a_handler_that_is_busy():

@@ -209,12 +209,12 @@ async def test_a_call_that_waits_for_its_key_ends_with_the_client(connect, scrip
         return "k"
 
     client = connect(scripted, api_key=key)
-    task = get(client)
+    task = get(client, timeout=None)
     await asked.wait()
     await client.close()
-    given.set()
     with pytest.raises(ClientClosedError):
-        await task
+        await asyncio.wait_for(task, 5 * UNIT)
+    given.set()
     assert held.calls == []
 
 

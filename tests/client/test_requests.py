@@ -240,6 +240,32 @@ async def test_a_responder_that_raises_fails_the_request_at_once(client):
     assert handle.state is SubscriptionState.LIVE
 
 
+async def test_a_responder_that_lets_a_cancellation_out_tells_the_asker(client):
+    async def broken(event):
+        inner = asyncio.create_task(asyncio.sleep(3600))
+        inner.cancel()
+        await inner
+
+    await client.pubsub.respond("t", broken)
+    with pytest.raises(RequestFailedError, match="CancelledError"):
+        await client.pubsub.publish_with_result_async("t", "d", "r", timeout=10 * UNIT)
+
+
+async def test_a_failed_reply_without_json_is_a_failed_request(client):
+    async def failed(event):
+        await client.pubsub.reply_async(
+            event,
+            b"no JSON",
+            type="com.virtufin.client.reply.failed",
+            extensions={"replystatus": "NOT_FOUND"},
+        )
+
+    await client.subscribe_async_with_handler(failed, topics="t")
+    with pytest.raises(RequestFailedError) as caught:
+        await client.pubsub.publish_with_result_async("t", "d", "r", timeout=10 * UNIT)
+    assert isinstance(caught.value, NotFoundError)
+
+
 async def test_the_meaning_of_a_responders_error_reaches_the_asker(client):
     async def lookup(event):
         raise NotFoundError("worker 7 is unknown")

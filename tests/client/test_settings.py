@@ -189,6 +189,10 @@ def test_a_message_limit_that_is_no_size_is_refused(limit):
         ApiClient(max_message_bytes=limit)
 
 
+async def decide(error):
+    return True
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -199,6 +203,8 @@ def test_a_message_limit_that_is_no_size_is_refused(limit):
         lambda: RetrySettings(initial_backoff=0),
         lambda: ReconnectSettings(initial_backoff=float("inf")),
         lambda: ReconnectSettings(jitter=1.5),
+        lambda: ReconnectSettings(multiplier=0.5),
+        lambda: ReconnectSettings(should_reconnect=decide),
         lambda: SubscriptionSettings(max_buffered_events=0),
         lambda: SubscriptionSettings(ready_wait="2"),
         lambda: SubscriptionSettings(max_buffered_events=0.1),

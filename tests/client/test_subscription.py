@@ -14,6 +14,7 @@ from virtufin.api.client import (
     ApiClient,
     ClientClosedError,
     DeadlineExceededError,
+    InvalidInputError,
     ReconnectSettings,
     StreamFailedError,
     SubscriptionSettings,
@@ -445,3 +446,26 @@ async def test_waiting_for_a_state_is_bounded(client):
     async with client.pubsub.subscribe_async_iter("t") as subscription:
         with pytest.raises(DeadlineExceededError, match="still live"):
             await subscription.wait_for(SubscriptionState.RECONNECTING, timeout=0.05 * UNIT)
+
+
+async def test_closing_a_client_ends_subscriptions_that_were_never_used(client):
+    subscription = client.pubsub.subscribe_async_iter("t")
+    ended = asyncio.create_task(subscription.wait_closed())
+    await asyncio.sleep(0)
+    await client.close()
+    await asyncio.wait_for(ended, 5 * UNIT)
+    assert subscription.state is SubscriptionState.CLOSED
+
+
+async def test_what_has_ended_is_not_confirmed(client):
+    subscription = await client.pubsub.subscribe_async("t")
+    assert subscription.confirmed
+    await subscription.aclose()
+    assert not subscription.confirmed
+    assert not await subscription.ready()
+
+
+@pytest.mark.parametrize("state", ["live", 5, None, [SubscriptionState.LIVE]])
+async def test_only_states_can_be_waited_for(client, state):
+    with pytest.raises(InvalidInputError, match="SubscriptionState"):
+        await client.pubsub.subscribe_async_iter("t").wait_for(state)

@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError
 from grpc import aio
 
 from virtufin.api.client._channels import Slot
+from virtufin.api.client._failures import from_status
 from virtufin.api.client._method import Method
 from virtufin.api.client._statuses import Redacting, cancelled_elsewhere, from_rpc_error
 from virtufin.api.client.errors import (
@@ -138,6 +139,13 @@ class Stream:
             if not _is_closed(self._slot.channel):
                 raise
             failure = cancelled_elsewhere(self._context)
+        except aio.BaseError as error:
+            reason = self._redacting.redact(str(error))
+            failure = from_status(
+                grpc.StatusCode.INTERNAL,
+                f"grpc could not carry on the stream: {reason}",
+                **self._context,
+            )
         else:
             return decoded(self._method, raw, self._context), len(raw)
         # Out here, as grpc's error would be its context and show what was taken out of it.

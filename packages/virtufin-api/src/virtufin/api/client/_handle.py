@@ -8,9 +8,10 @@ from virtufin.api.client._checks import timeout_or_none
 from virtufin.api.client._deadline import Budget
 from virtufin.api.client._lifecycle import ENDED
 from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven
+from virtufin.api.client._shown import shown
 from virtufin.api.client._states import SubscriptionState, SubscriptionStats
 from virtufin.api.client._stream import EventStream
-from virtufin.api.client.errors import DeadlineExceededError
+from virtufin.api.client.errors import DeadlineExceededError, InvalidInputError
 
 
 class StreamHandle:
@@ -71,6 +72,7 @@ class StreamHandle:
 
         Raises:
             DeadlineExceededError: It did not come to that in time.
+            InvalidInputError: One is no SubscriptionState.
 
         Example:
             >>> from virtufin.api.client import SubscriptionState
@@ -79,6 +81,9 @@ class StreamHandle:
         """
         budget = Budget(timeout_or_none(timeout))
         self._stream.check_loop()
+        for state in states:
+            if not isinstance(state, SubscriptionState):
+                raise InvalidInputError(f"states are SubscriptionState, not {shown(state)}")
         others = frozenset(SubscriptionState) - ENDED - frozenset(states)
         if not await self._stream.life.leaves(others, budget.left()):
             raise DeadlineExceededError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import sys
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
@@ -14,6 +13,8 @@ from virtufin.api.client._backoff import delays
 from virtufin.api.client._buffer import Ended
 from virtufin.api.client._handle import StreamHandle
 from virtufin.api.client._handling import DeadLetter, Handler, Handling, callbacks
+from virtufin.api.client._responder import task_is_cancelled
+from virtufin.api.client._states import SubscriptionState
 from virtufin.api.client._stream import EventStream
 from virtufin.api.client._transport import Transport
 from virtufin.api.client.errors import InvalidInputError, VirtufinError
@@ -96,7 +97,7 @@ class HandlerSubscription(StreamHandle):
 
     async def _consume(self) -> None:
         try:
-            while not self._stopping:
+            while not self._over:
                 try:
                     item = await self._stream.next()
                 except Ended:
@@ -139,6 +140,8 @@ class HandlerSubscription(StreamHandle):
                 exc_info=error,
             )
             await self._tell(error)
+            if self._over:
+                return
             if left:
                 await asyncio.sleep(next(waits))
         if handling.dead_letter is not None:
@@ -152,16 +155,20 @@ class HandlerSubscription(StreamHandle):
         logger.error("event %s could not be put aside", event.message_id, exc_info=failure)
         await self._tell(failure)
 
-    async def _tell(self, error: BaseException) -> None:
+    async def _tell(self, error: Exception) -> None:
         if self._on_error is None:
             return
         failure = await self._outcome(self._on_error, error)
         if failure is not None:
             logger.error("on_error failed on %r", error, exc_info=failure)
 
-    async def _outcome(
-        self, function: Callable[[Any], Any], argument: object
-    ) -> BaseException | None:
+    @property
+    def _over(self) -> bool:
+        """Whether no event is to be handled any more."""
+        on_purpose = self._stream.state is SubscriptionState.CLOSED
+        return self._stopping or self._transport.closed or on_purpose
+
+    async def _outcome(self, function: Callable[[Any], Any], argument: object) -> Exception | None:
         """Calls a function of the user, plain or async; returns what it raised.
 
         A cancellation that it lets out of something it awaited is its error; one of this task is
@@ -172,21 +179,20 @@ class HandlerSubscription(StreamHandle):
             if inspect.isawaitable(result):
                 await result
         except asyncio.CancelledError as cancelled:
-            if self._stopping or self._transport.closed or _task_is_cancelled():
+            if self._over or task_is_cancelled():
                 raise
-            return cancelled
-        except Exception as error:  # noqa: BLE001 - a handler's error never ends the stream
-            return error
+            return _as_exception(cancelled)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - a handler's error never ends the stream
+            return _as_exception(error)
         return None
 
 
-def _task_is_cancelled() -> bool:
-    """Whether this task is being cancelled, as opposed to something its handler awaited.
-
-    Python 3.10 cannot tell. Whoever cancels all tasks of a loop has cancelled the reader of the
-    stream too, so that there the consumer ends by the end of the stream.
-    """
-    task = asyncio.current_task()
-    if sys.version_info >= (3, 11):
-        return task is not None and task.cancelling() > 0
-    return False
+def _as_exception(error: BaseException) -> Exception:
+    """What `on_error` is told of: exceptions only, so that it can be annotated so."""
+    if isinstance(error, Exception):
+        return error
+    told = VirtufinError(f"the handler let a {type(error).__name__} out")
+    told.__cause__ = error
+    return told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -84,11 +85,19 @@ def callbacks(handler: object) -> tuple[OnEvent, OnError | None]:
         InvalidInputError: It is neither a function nor an object with `on_event`.
     """
     on_event = getattr(handler, "on_event", None)
-    if callable(on_event):
-        on_error = getattr(handler, "on_error", None)
-        return on_event, on_error if callable(on_error) else None
-    if callable(handler):
-        return handler, None
-    raise InvalidInputError(
-        f"handler must be a function, or an object with on_event(event), not {shown(handler)}"
-    )
+    on_error = getattr(handler, "on_error", None)
+    if inspect.isclass(handler):
+        raise InvalidInputError(f"handler is the class {handler.__name__}; give an object of it")
+    if not callable(on_event):
+        if not callable(handler):
+            raise InvalidInputError(
+                "handler must be a function, or an object with on_event(event), "
+                f"not {shown(handler)}"
+            )
+        on_event, on_error = handler, None
+    if on_error is not None and not callable(on_error):
+        raise InvalidInputError(f"on_error must be a function, not {shown(on_error)}")
+    for function in (on_event, on_error):
+        if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+            raise InvalidInputError("handler is a generator: it must not yield, or it never runs")
+    return on_event, on_error

@@ -9,13 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from virtufin.api.client._failures import from_refusal, status_of
 from virtufin.api.client._handling import OnEvent
 from virtufin.api.client._shown import shown
-from virtufin.api.client.errors import InvalidInputError, RequestFailedError, VirtufinError
+from virtufin.api.client.errors import (
+    InvalidInputError,
+    InvalidReplyError,
+    RequestFailedError,
+    VirtufinError,
+)
 from virtufin.api.client.events import PubsubEvent
 
 FAILED = "com.virtufin.client.reply.failed"
@@ -47,9 +54,11 @@ class Responder:
                 await self._answer(event, result)
         except _CouldNotReplyError as error:
             raise error.reason from None
-        except asyncio.CancelledError:
+        except (KeyboardInterrupt, SystemExit):
             raise
-        except Exception as error:
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError) and task_is_cancelled():
+                raise
             if asked:
                 await self._tell(event, error)
             raise
@@ -63,7 +72,7 @@ class Responder:
             # The way to the asker is broken: telling it would take the same way.
             raise _CouldNotReplyError(error) from None
 
-    async def _tell(self, event: PubsubEvent, error: Exception) -> None:
+    async def _tell(self, event: PubsubEvent, error: BaseException) -> None:
         status = status_of(error)
         text = (
             error.message
@@ -72,6 +81,18 @@ class Responder:
         )
         data = {"status": status, "message": self._redact(text)}
         await self._reply(event, data, type=FAILED, extensions={STATUS: status})
+
+
+def task_is_cancelled() -> bool:
+    """Whether this task is being cancelled, as opposed to something it awaited.
+
+    Python 3.10 cannot tell, and is told no: what is awaited next is then cancelled again by whoever
+    means it, or the subscription has ended.
+    """
+    task = asyncio.current_task()
+    if sys.version_info >= (3, 11):
+        return task is not None and task.cancelling() > 0
+    return False
 
 
 class _CouldNotReplyError(Exception):
@@ -88,7 +109,9 @@ def checked_reply(event: PubsubEvent) -> PubsubEvent:
     """
     if event.type != FAILED:
         return event
-    told: Any = event.data_as_json()
+    told: Any = None
+    with suppress(InvalidReplyError):
+        told = event.data_as_json()
     told = told if isinstance(told, dict) else {}
     status = str(event.extensions.get(STATUS) or told.get("status") or "UNKNOWN")
     raise from_refusal(

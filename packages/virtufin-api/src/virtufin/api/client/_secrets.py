@@ -14,7 +14,12 @@ from virtufin.api.client._settings import (
     ApiKey,
 )
 from virtufin.api.client._statuses import expired
-from virtufin.api.client.errors import ApiKeyError, DeadlineExceededError, InvalidInputError
+from virtufin.api.client.errors import (
+    ApiKeyError,
+    ClientClosedError,
+    DeadlineExceededError,
+    InvalidInputError,
+)
 
 _REDACTED = "***"
 # Names of metadata whose values are taken for secrets.
@@ -31,6 +36,8 @@ class Secrets:
     ) -> None:
         self._source = api_key
         self._seen: deque[str] = deque(maxlen=_REMEMBERED)
+        self._asking: set[asyncio.Future[Any]] = set()
+        self._ended = False
         self._fixed: list[str | bytes] = []
         for name, value in metadata:
             if any(word in name for word in _SENSITIVE):
@@ -48,6 +55,7 @@ class Secrets:
 
         Raises:
             ApiKeyError: The function failed.
+            ClientClosedError: The client was closed meanwhile.
             DeadlineExceededError: It took longer than the call may.
             InvalidInputError: What it returned is no key.
         """
@@ -62,12 +70,37 @@ class Secrets:
         try:
             answer: object = self._source()  # type: ignore[operator, misc]
             if inspect.isawaitable(answer):
-                answer = await _within(asyncio.ensure_future(answer), budget, context)
+                answer = await self._within(asyncio.ensure_future(answer), budget, context)
             return checked_api_key(answer)
-        except (InvalidInputError, DeadlineExceededError):
+        except (ClientClosedError, DeadlineExceededError, InvalidInputError):
             raise
         except Exception as error:
             raise ApiKeyError(f"the api_key function failed: {error!r}", **context) from error
+
+    def end(self) -> None:
+        """The client is closed: who waits for a key is told so."""
+        self._ended = True
+        for answer in self._asking:
+            answer.cancel()
+
+    async def _within(
+        self, answer: asyncio.Future[Any], budget: Budget, context: dict[str, Any]
+    ) -> Any:
+        """Awaits within the budget; unlike wait_for, tells its own timeout from the function's."""
+        self._asking.add(answer)
+        try:
+            done, _ = await asyncio.wait((answer,), timeout=budget.left())
+        except asyncio.CancelledError:
+            answer.cancel()
+            raise
+        finally:
+            self._asking.discard(answer)
+        if self._ended:
+            raise ClientClosedError("the client was closed during the call", **context)
+        if not done:
+            answer.cancel()
+            raise expired(budget, **context)
+        return answer.result()
 
     def redact(self, text: str) -> str:
         """The text without secrets."""
@@ -85,16 +118,3 @@ class Secrets:
             if raw:
                 value = value.replace(raw, _REDACTED.encode())
         return value
-
-
-async def _within(answer: asyncio.Future[Any], budget: Budget, context: dict[str, Any]) -> Any:
-    """Awaits within the budget; unlike wait_for, tells its own timeout from the function's."""
-    try:
-        done, _ = await asyncio.wait((answer,), timeout=budget.left())
-    except asyncio.CancelledError:
-        answer.cancel()
-        raise
-    if not done:
-        answer.cancel()
-        raise expired(budget, **context)
-    return answer.result()

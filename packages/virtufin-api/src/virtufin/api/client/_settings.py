@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -119,6 +120,12 @@ class ReconnectSettings:
             positive("ReconnectSettings.jitter", self.jitter, 1.0)
         if self.should_reconnect is not None and not callable(self.should_reconnect):
             raise InvalidInputError("ReconnectSettings.should_reconnect must be a function")
+        if inspect.iscoroutinefunction(self.should_reconnect):
+            raise InvalidInputError(
+                "ReconnectSettings.should_reconnect must be a plain function: nobody would await it"
+            )
+        if self.multiplier < 1.0:
+            raise InvalidInputError("ReconnectSettings.multiplier must be 1 or more")
 
 
 @dataclass(frozen=True)

@@ -35,9 +35,9 @@ class SubscriptionStats:
     received: int
     """Events read from the gateway."""
     delivered: int
-    """Events handed to the consumer."""
+    """Events handed to the consumer; a handler's filters come after that."""
     buffered: int
-    """Events that wait for the consumer now."""
+    """Events that wait for the consumer now, and reports of gaps among them."""
     interruptions: int
     """Times the stream was lost or could not be opened, each gap counted once."""
     attempts: int

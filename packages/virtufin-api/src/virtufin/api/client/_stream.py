@@ -97,6 +97,7 @@ class EventStream:
             settings.max_buffered_events, settings.max_buffered_bytes
         )
         self._task: asyncio.Task[None] | None = None
+        transport.unused.add(self)
         self.life = Lifecycle()
         self.confirmed = False
         self._failure: VirtufinError | None = None
@@ -174,6 +175,7 @@ class EventStream:
         if self._task is not None or self.state.ended:
             return
         self._transport.check()
+        self._transport.unused.discard(self)
         self.life.move(SubscriptionState.CONNECTING)
         self._on_start(self)
         task_name = f"virtufin-subscription {self.name or 'all topics'}"
@@ -366,6 +368,7 @@ class EventStream:
         if self.state.ended:
             return
         self._failure = failure
+        self.confirmed = False
         if failure is None:
             self._buffer.finish()
         else:

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import ipaddress
 import logging
+import weakref
 from collections.abc import Coroutine, Iterable
 from typing import Any, Protocol
 
@@ -54,6 +55,13 @@ class Channels(Protocol):
         """Ends what is ours."""
 
 
+class Unused(Protocol):
+    """What was made and not used yet, so that no task would end it."""
+
+    def stop(self) -> None:
+        """Ends it."""
+
+
 class Transport:
     """The connection of one client to its gateway, in one event loop."""
 
@@ -69,6 +77,7 @@ class Transport:
         self._closed = False
         self._calls: set[Call] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self.unused: weakref.WeakSet[Unused] = weakref.WeakSet()
         self.peer = settings.target if channel is None else "the given channel"
 
     # Life
@@ -186,6 +195,9 @@ class Transport:
             task.cancel()
         for call in list(self._calls):
             call.cancel()
+        self.secrets.end()
+        for unused in tuple(self.unused):
+            unused.stop()
         await self.see_end(tasks)
         if self._channels is not None:
             await self._channels.close()
