@@ -22,6 +22,7 @@ from virtufin.api.protos import (
     config_pb2_grpc,
     gateway_pb2,
     gateway_pb2_grpc,
+    pubsub_pb2,
     pubsub_pb2_grpc,
     state_pb2_grpc,
 )
@@ -94,6 +95,18 @@ def stubs_of(connect):
 def stubs(gateway, stubs_of):
     """Stubs to `gateway`."""
     return stubs_of(gateway)
+
+
+@pytest.fixture
+def subscribe(stubs):
+    """Opens a stream; returns it when it is registered."""
+
+    async def open_stream(*topics):
+        stream = stubs.pubsub.Subscribe(pubsub_pb2.SubscribeRequest(topics=topics))
+        await stream.initial_metadata()
+        return stream
+
+    return open_stream
 
 
 @pytest.fixture

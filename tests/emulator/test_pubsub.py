@@ -19,16 +19,6 @@ def publish(stubs):
     return send
 
 
-@pytest.fixture
-def subscribe(stubs):
-    async def open_stream(*topics):
-        stream = stubs.pubsub.Subscribe(pubsub_pb2.SubscribeRequest(topics=topics))
-        await stream.initial_metadata()
-        return stream
-
-    return open_stream
-
-
 async def read(stream, count):
     items = [await stream.read() for _ in range(count)]
     return [(item.topic, item.cloudevent.text_data) for item in items]

@@ -14,18 +14,6 @@ from virtufin.api.protos import cloudevents_pb2, pubsub_pb2, state_pb2
 
 
 @pytest.fixture
-def subscribe(stubs):
-    """Opens a stream; returns it when it is registered."""
-
-    async def open_stream(*topics):
-        stream = stubs.pubsub.Subscribe(pubsub_pb2.SubscribeRequest(topics=topics))
-        await stream.initial_metadata()
-        return stream
-
-    return open_stream
-
-
-@pytest.fixture
 def publish(stubs):
     """Publishes events with these ids."""
 

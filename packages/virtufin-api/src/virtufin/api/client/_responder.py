@@ -86,8 +86,7 @@ class Responder:
 def task_is_cancelled() -> bool:
     """Whether this task is being cancelled, as opposed to something it awaited.
 
-    Python 3.10 cannot tell, and is told no: what is awaited next is then cancelled again by whoever
-    means it, or the subscription has ended.
+    Python 3.10 cannot tell, and is told no.
     """
     task = asyncio.current_task()
     if sys.version_info >= (3, 11):
