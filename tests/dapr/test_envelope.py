@@ -1,9 +1,11 @@
 """CloudEvents in JSON, kind by kind (CloudEvents JSON format 1.0)."""
 
+import base64
 import datetime as dt
 import json
 
 import pytest
+from dapr.proto import appcallback_v1
 
 from virtufin.api.client import errors
 from virtufin.api.client.events import to_cloudevent
@@ -11,9 +13,46 @@ from virtufin.api.dapr import _envelope
 from virtufin.api.protos import state_pb2
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
+SCHEMA = {"ce-dataschema": "type.googleapis.com/acme.Order"}
+
 
 def parsed(event):
     return json.loads(_envelope.to_json(event))
+
+
+def message_event():
+    event = to_cloudevent("", content_type="application/protobuf", metadata=SCHEMA)
+    event.proto_data.type_url = SCHEMA["ce-dataschema"]
+    event.proto_data.value = b"\x08\x01"
+    return event
+
+
+def as_delivered(event, **more):
+    """What daprd hands on of an event, with all that it adds."""
+    members = parsed(event)
+    data = members.pop("data", b"")
+    if "data_base64" in members:
+        data = base64.b64decode(members.pop("data_base64"))
+    elif isinstance(data, str):
+        data = data.encode()
+    elif data is None:
+        data = b""
+    elif not isinstance(data, bytes):
+        data = event.text_data.encode()
+    request = appcallback_v1.TopicEventRequest(
+        id=members.pop("id"),
+        source=members.pop("source"),
+        type=members.pop("type"),
+        spec_version=members.pop("specversion"),
+        data_content_type=members.pop("datacontenttype", ""),
+        data=data,
+        topic="prices",
+        pubsub_name="pubsub",
+        path="/",
+    )
+    added = {"topic": "prices", "pubsubname": "pubsub", "traceid": "00-1-2-01"}
+    request.extensions.update({**members, **added, "traceparent": "", "tracestate": "", **more})
+    return request
 
 
 @pytest.mark.parametrize(
@@ -91,3 +130,66 @@ def test_a_protobuf_payload_names_its_type():
     assert members["datacontenttype"] == "application/protobuf"
     assert members["dataschema"] == "type.googleapis.com/virtufin.StateItem"
     assert members["data_base64"] == "CgFr"
+
+
+ROUND_TRIPS = {
+    "text": to_cloudevent("text", subject="worker/1", correlation_id="c", reply_topic="r"),
+    "no text": to_cloudevent(""),
+    "bytes": to_cloudevent(b"\x00\xff"),
+    "json": to_cloudevent({"a": [1, 2.5, None, "ü"]}),
+    "null": to_cloudevent(None),
+    "json in bytes": to_cloudevent(b'{"a": 1}', content_type="application/json"),
+    "typed extensions": to_cloudevent("x", extensions={"runid": -7, "live": True, "name": "n"}),
+    "message": message_event(),
+    "nothing": CloudEvent(id="1", source="s", type="t", spec_version="1.0"),
+}
+
+
+@pytest.mark.parametrize("event", ROUND_TRIPS.values(), ids=ROUND_TRIPS)
+def test_an_event_in_json_reads_back_as_it_was(event):
+    assert _envelope.from_json(_envelope.to_json(event)) == event
+
+
+@pytest.mark.parametrize("event", ROUND_TRIPS.values(), ids=ROUND_TRIPS)
+def test_an_event_from_the_sidecar_is_as_it_was_published(event):
+    received = _envelope.from_topic_event(as_delivered(event))
+    assert received.topic == "prices"
+    if event.WhichOneof("data") == "binary_data" and b"{" in event.binary_data:
+        # Dapr's message does not tell text from bytes; the media type does.
+        assert received.data == event.binary_data
+    else:
+        assert received.cloudevent == event
+
+
+def test_what_the_sidecar_adds_is_left_out():
+    event = _envelope.from_topic_event(as_delivered(to_cloudevent("x")))
+    assert event.extensions == {}
+    traced = as_delivered(to_cloudevent("x"), traceparent="00-1-2-01")
+    assert _envelope.from_topic_event(traced).extensions == {"traceparent": "00-1-2-01"}
+
+
+def test_attributes_that_fit_no_type_are_text():
+    request = as_delivered(to_cloudevent("x"))
+    request.extensions.update({"ratio": 2.5, "big": 2**40, "list": [1], "none": None})
+    request.extensions.update({"time": "yesterday"})
+    event = _envelope.from_topic_event(request)
+    assert event.timestamp == "yesterday"
+    assert event.extensions == {"ratio": "2.5", "big": "1099511627776", "list": "[1.0]"}
+
+
+def test_text_that_is_no_unicode_is_bytes():
+    request = as_delivered(to_cloudevent("x"))
+    request.data = b"\xff"
+    assert _envelope.from_topic_event(request).cloudevent.binary_data == b"\xff"
+
+
+def test_json_data_without_a_media_type_is_json():
+    event = _envelope.from_json(b'{"id": "1", "source": "s", "type": "t", "data": {"a": 1}}')
+    assert event.text_data == '{"a":1}'
+    assert event.attributes["datacontenttype"].ce_string == "application/json"
+
+
+@pytest.mark.parametrize("text", [b"", b"[]", b'{"id": 1}', b'{"data_base64": "!"}', b"\xff"])
+def test_what_is_no_event_in_json_says_so(text):
+    with pytest.raises(errors.InvalidReplyError, match="CloudEvents JSON"):
+        _envelope.from_json(text)

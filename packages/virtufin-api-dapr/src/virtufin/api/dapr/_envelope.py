@@ -1,15 +1,34 @@
-"""CloudEvents in JSON, the form in which a sidecar takes complete events."""
+"""Events on their way to a sidecar and back.
+
+A sidecar takes complete events in the CloudEvents JSON format and hands them on as messages of its
+own, with the attributes it does not know in a `google.protobuf.Struct`. What that loses is said at
+`from_topic_event`.
+"""
 
 from __future__ import annotations
 
 import base64
+import binascii
 import json
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
-from virtufin.api.client.errors import InvalidInputError
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.struct_pb2 import Value
+
+from virtufin.api.client._attributes import set_time
+from virtufin.api.client.errors import InvalidInputError, InvalidReplyError
+from virtufin.api.client.events import PubsubEvent
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
 CONTENT_TYPE = "application/cloudevents+json"
+_PROTOBUF = "application/protobuf"
+_INT32 = range(-(2**31), 2**31)
+# Added by the sidecar on the way, see "Publishing & subscribing messages with Cloudevents" in the
+# Dapr docs; the topic is told beside the event.
+_SIDECAR_S_OWN = frozenset({"topic", "pubsubname", "traceid"})
+_OFTEN_EMPTY = frozenset({"traceparent", "tracestate"})
 
 
 def to_json(event: CloudEvent) -> bytes:
@@ -32,7 +51,7 @@ def to_json(event: CloudEvent) -> bytes:
     if kind == "binary_data":
         members["data_base64"] = base64.b64encode(event.binary_data).decode()
     elif kind == "proto_data":
-        members.setdefault("datacontenttype", "application/protobuf")
+        members.setdefault("datacontenttype", _PROTOBUF)
         members.setdefault("dataschema", event.proto_data.type_url)
         members["data_base64"] = base64.b64encode(event.proto_data.value).decode()
     elif kind == "text_data" and not _is_json(members.get("datacontenttype")):
@@ -43,6 +62,118 @@ def to_json(event: CloudEvent) -> bytes:
         # Spliced, not parsed and written again: that would change long numbers.
         text = f'{text[:-1]},"data":{event.text_data}}}'
     return text.encode()
+
+
+def from_json(text: bytes) -> CloudEvent:
+    """The event that a text in the CloudEvents JSON format holds.
+
+    Raises:
+        InvalidReplyError: It is no such text.
+    """
+    try:
+        members = json.loads(text)
+        if not isinstance(members, dict):
+            raise TypeError("it is no object")
+        event = CloudEvent(
+            id=_text(members.pop("id", "")),
+            source=_text(members.pop("source", "")),
+            type=_text(members.pop("type", "")),
+            spec_version=_text(members.pop("specversion", "")),
+        )
+        has_data, data = "data" in members, members.pop("data", None)
+        encoded = members.pop("data_base64", None)
+        _set_attributes(event, members.items())
+        if encoded is not None:
+            _set_data(event, base64.b64decode(_text(encoded), validate=True), binary=True)
+        elif has_data and isinstance(data, str) and not _is_json(_content_type(event)):
+            event.text_data = data
+        elif has_data:
+            event.text_data = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+            if not _content_type(event):
+                event.attributes["datacontenttype"].ce_string = "application/json"
+    except (ValueError, TypeError, RecursionError, binascii.Error) as error:
+        raise InvalidReplyError(f"not an event in the CloudEvents JSON format: {error}") from None
+    return event
+
+
+def from_topic_event(request: Any) -> PubsubEvent:
+    """The event of a `dapr.proto.runtime.v1.TopicEventRequest`.
+
+    Everything is as it was published, except what Dapr's message cannot hold: extensions of bytes
+    come back as base64 text, points in time other than `time` as text, and data of an unknown
+    media type as bytes. JSON data is handed on as the sidecar wrote it anew.
+    """
+    event = CloudEvent(
+        id=request.id,
+        source=request.source,
+        type=request.type,
+        spec_version=request.spec_version,
+    )
+    if request.data_content_type:
+        event.attributes["datacontenttype"].ce_string = request.data_content_type
+    fields = request.extensions.fields.items()
+    _set_attributes(event, ((name, _value(value)) for name, value in fields))
+    _set_data(event, request.data, binary=False)
+    return PubsubEvent(request.topic, event)
+
+
+def _set_attributes(event: CloudEvent, members: Iterable[tuple[str, object]]) -> None:
+    for name, value in members:
+        if name in _SIDECAR_S_OWN or value is None or (name in _OFTEN_EMPTY and not value):
+            continue
+        attribute = event.attributes[name]
+        if name == "time":
+            with suppress(InvalidInputError):
+                set_time(attribute, _text(value))
+                continue
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if isinstance(value, bool):
+            attribute.ce_boolean = value
+        elif isinstance(value, int) and value in _INT32:
+            attribute.ce_integer = value
+        else:
+            attribute.ce_string = value if isinstance(value, str) else json.dumps(value)
+
+
+def _set_data(event: CloudEvent, data: bytes, *, binary: bool) -> None:
+    content_type = _content_type(event)
+    schema = event.attributes["dataschema"].ce_string if "dataschema" in event.attributes else ""
+    if content_type == _PROTOBUF and schema:
+        event.proto_data.type_url = schema
+        event.proto_data.value = data
+    elif binary or not (_is_json(content_type) or _is_text(content_type)):
+        if data or binary:
+            event.binary_data = data
+    else:
+        try:
+            # A sidecar hands JSON null on as nothing, and nothing is no JSON text.
+            event.text_data = data.decode() or ("null" if _is_json(content_type) else "")
+        except UnicodeDecodeError:
+            event.binary_data = data
+
+
+def _value(value: Value) -> object:
+    kind = value.WhichOneof("kind")
+    if kind in ("struct_value", "list_value"):
+        return MessageToDict(value)
+    return None if kind in (None, "null_value") else getattr(value, kind)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"text was expected, not {value!r}")
+    return value
+
+
+def _content_type(event: CloudEvent) -> str:
+    attributes = event.attributes
+    return attributes["datacontenttype"].ce_string if "datacontenttype" in attributes else ""
+
+
+def _is_text(content_type: str) -> bool:
+    media_type = content_type.partition(";")[0].strip().lower()
+    return media_type.startswith("text/") or media_type.endswith(("/xml", "+xml"))
 
 
 def _attribute(value: CloudEvent.CloudEventAttributeValue) -> bool | int | str:
