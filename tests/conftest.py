@@ -12,3 +12,25 @@ def seed(request):
     number = int(os.environ.get("VIRTUFIN_TEST_SEED") or random.randrange(2**32))
     request.node.add_report_section("setup", "seed", f"VIRTUFIN_TEST_SEED={number}")
     return number
+
+
+@pytest.fixture(scope="session")
+def real_parts():
+    """The module that starts a real daprd and a real Redis, where both are on this machine."""
+    sidecar = pytest.importorskip("virtufin.api.emulator.sidecar")
+    pytest.importorskip("dapr", reason="the Dapr plugin is not installed")
+    try:
+        sidecar.find_daprd()
+        sidecar.find_redis()
+    except sidecar.MissingProgramError as missing:
+        if os.environ.get("VIRTUFIN_REAL_PARTS") == "required":
+            raise
+        pytest.skip(f"{missing}; scripts/real_parts gets it")
+    return sidecar
+
+
+@pytest.fixture(scope="module")
+def real_redis(real_parts):
+    """A Redis for the tests of a module; what is acknowledged survives its restarts."""
+    with real_parts.Redis() as redis:
+        yield redis

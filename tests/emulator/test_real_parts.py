@@ -1,0 +1,161 @@
+"""A real daprd and a real Redis for tests, and programs that end with whoever started them."""
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from tests.timing import UNIT
+from virtufin.api.emulator import _program, sidecar
+from virtufin.api.emulator._program import Program
+
+PYTHON = sys.executable
+LISTEN = """
+import socket, sys, time
+sock = socket.create_server(("127.0.0.1", 0))
+print(sock.getsockname()[1], flush=True)
+time.sleep(600)
+"""
+
+
+def is_alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.fixture
+def program():
+    running = Program([PYTHON, "-c", LISTEN])
+    running.wait_until(lambda: running.output().endswith("\n"), 10 * UNIT)
+    yield running
+    running.stop()
+
+
+def test_a_program_that_is_stopped_has_ended(program):
+    program.stop()
+    program.stop()
+    assert not is_alive(program.pid)
+
+
+def test_a_frozen_program_can_be_stopped_too(program):
+    program.freeze()
+    program.stop()
+    assert not is_alive(program.pid)
+
+
+def test_a_program_that_ignores_being_told_to_end_is_killed(monkeypatch):
+    deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True)"
+    running = Program([PYTHON, "-c", f"{deaf}; time.sleep(600)"])
+    running.wait_until(lambda: "1" in running.output(), 10 * UNIT)
+    monkeypatch.setattr(_program, "_STOP_TIMEOUT", 0.1 * UNIT)
+    running.stop()
+    assert not is_alive(running.pid)
+
+
+def test_a_program_ends_when_the_process_that_started_it_is_killed():
+    starter = textwrap.dedent(f"""
+        import time
+        from virtufin.api.emulator._program import Program
+        print(Program([{PYTHON!r}, "-c", "import time; time.sleep(600)"]).pid, flush=True)
+        time.sleep(600)
+    """)
+    with subprocess.Popen([PYTHON, "-c", starter], stdout=subprocess.PIPE) as process:
+        pid = int(process.stdout.readline())
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        if is_alive(pid):
+            watch = os.pidfd_open(pid)
+            assert select.select([watch], [], [], 10 * UNIT)[0], "it still runs"
+            os.close(watch)
+
+
+def test_a_program_that_ends_at_once_tells_what_it_wrote():
+    running = Program([PYTHON, "-c", "raise SystemExit('no such component')"])
+    with pytest.raises(RuntimeError, match="ended: no such component"):
+        running.wait_until(lambda: False, 10 * UNIT)
+
+
+def test_a_program_that_does_not_get_ready_is_ended(program):
+    with pytest.raises(RuntimeError, match="not ready within"):
+        program.wait_until(lambda: False, 0.05 * UNIT)
+    assert not is_alive(program.pid)
+
+
+def test_a_program_that_cannot_be_started_says_so(tmp_path):
+    with pytest.raises(RuntimeError, match="could not be started"):
+        Program([str(tmp_path / "nothing")])
+
+
+def test_a_missing_program_says_how_to_get_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for variable in ("VIRTUFIN_DAPRD", "VIRTUFIN_REDIS_SERVER"):
+        monkeypatch.delenv(variable, raising=False)
+    with pytest.raises(sidecar.MissingProgramError, match=r"dapr init.*VIRTUFIN_DAPRD"):
+        sidecar.find_daprd()
+    with pytest.raises(sidecar.MissingProgramError, match=r"redis-server on.*VIRTUFIN_REDIS"):
+        sidecar.find_redis()
+    monkeypatch.setenv("VIRTUFIN_DAPRD", str(tmp_path / "daprd"))
+    with pytest.raises(sidecar.MissingProgramError, match="names no program"):
+        sidecar.find_daprd()
+
+
+def test_a_program_is_found_where_the_variable_says(monkeypatch):
+    monkeypatch.setenv("VIRTUFIN_DAPRD", PYTHON)
+    assert sidecar.find_daprd() == PYTHON
+
+
+@pytest.mark.usefixtures("real_parts")
+def test_redis_keeps_its_port_and_what_was_acknowledged_when_it_is_killed():
+    with sidecar.Redis() as redis:
+        port, pid = redis.port, redis.pid
+        said = talk(redis, b"SET key value\r\n")
+        assert said == b"+OK\r\n"
+        redis.restart()
+        assert (redis.port, redis.pid != pid) == (port, True)
+        assert talk(redis, b"GET key\r\n") == b"$5\r\nvalue\r\n"
+        folder = redis.folder
+    assert not folder.exists()
+    assert not redis.running
+    with pytest.raises(ConnectionError, match=r"start\(\)"):
+        redis.kill()
+
+
+def talk(redis, command):
+    with socket.create_connection((redis.address.split(":")[0], redis.port)) as connection:
+        connection.sendall(command)
+        return connection.recv(100)
+
+
+def test_a_sidecar_starts_and_ends_with_its_block(real_parts, real_redis):
+    with sidecar.Sidecar("one", sidecar.redis_components(real_redis)) as dapr:
+        assert dapr.address == f"127.0.0.1:{dapr.grpc_port}"
+        assert "one" in repr(dapr)
+        assert "dapr initialized" in dapr.output
+        pid = dapr.pid
+        dapr.restart()
+        assert not is_alive(pid)
+        pid = dapr.pid
+    assert not is_alive(pid)
+
+
+def test_a_sidecar_that_cannot_start_shows_its_output(real_parts):
+    broken = sidecar.component("store", "state.none")
+    with (
+        pytest.raises(RuntimeError, match="daprd ended"),
+        sidecar.Sidecar("broken", [broken]),
+    ):
+        pass
+
+
+def test_a_component_may_be_for_some_apps_only():
+    text = sidecar.component("pubsub", "pubsub.in-memory", scopes=["a"])
+    assert '"scopes": [\n    "a"\n  ]' in text
