@@ -22,7 +22,7 @@ def no_blocking():
 
 
 async def test_the_detector_sees_a_blocking_call_of_the_emulator(gateway, monkeypatch, no_blocking):
-    monkeypatch.setattr(gateway._invoker, "reset", lambda: time.sleep(0.01))
+    monkeypatch.setattr(gateway._servicers._invoker, "reset", lambda: time.sleep(0.01))
     with pytest.raises(BlockingError):
         await gateway.reset()
 

@@ -29,8 +29,12 @@ class Backend(ABC):
         """Gets ready; called each time the emulator starts."""
 
     @abstractmethod
+    def end_subscriptions(self) -> None:
+        """Ends every subscription, and each new one, with UNAVAILABLE; the rest goes on."""
+
+    @abstractmethod
     async def stop(self) -> None:
-        """Ends every subscription and lets go of what `start` acquired."""
+        """Lets go of what `start` acquired, subscriptions included."""
 
     @abstractmethod
     async def reset(self) -> None:

@@ -11,29 +11,20 @@ from typing import Literal
 import grpc.aio
 
 from virtufin.api.client._channels import settle
-from virtufin.api.client._reflection import V1, V1ALPHA
 from virtufin.api.client._wire import Wire
-from virtufin.api.emulator import _health, _ports
-from virtufin.api.emulator._auth import AuthInterceptor
+from virtufin.api.emulator import _ports
 from virtufin.api.emulator._catalog import Catalog
 from virtufin.api.emulator._checks import api_keys as checked_keys
 from virtufin.api.emulator._checks import seconds, switch, text, whole
-from virtufin.api.emulator._config import ConfigServicer
-from virtufin.api.emulator._gateway import GatewayServicer
-from virtufin.api.emulator._injector import FaultInterceptor, Injector
-from virtufin.api.emulator._invoker import Invoker
+from virtufin.api.emulator._injector import Injector
 from virtufin.api.emulator._memory_backend import MemoryBackend
-from virtufin.api.emulator._opaque import PUBLISH, SUBSCRIBE, event_class, with_opaque_events
-from virtufin.api.emulator._own_descriptors import AggregatedSource, own_descriptors
+from virtufin.api.emulator._opaque import event_class
 from virtufin.api.emulator._policy import InvocationPolicy
-from virtufin.api.emulator._pubsub import PubsubServicer
-from virtufin.api.emulator._reflection_service import reflection_handlers
 from virtufin.api.emulator._registry import Registry
 from virtufin.api.emulator._relay import Relay
 from virtufin.api.emulator._samples.server import SampleServer
+from virtufin.api.emulator._servicers import INFRASTRUCTURE, Behaviour, Servicers
 from virtufin.api.emulator._services import SAMPLES, Service, checked
-from virtufin.api.emulator._serving import handlers
-from virtufin.api.emulator._state import LEGACY_METHODS, LegacyStateServicer, StateServicer
 from virtufin.api.emulator.faults import Faults
 from virtufin.api.emulator.network import Network
 
@@ -42,12 +33,6 @@ DEFAULT_GRACE = 0.5
 _DIRECT_HOST = "127.0.0.1"
 # The relay listens only once it has been given the real one.
 _UNKNOWN_YET = f"{_DIRECT_HOST}:1"
-_INFRASTRUCTURE = (
-    f"{_health.SERVICE}/Check",
-    f"{_health.SERVICE}/Watch",
-    f"{V1}/ServerReflectionInfo",
-    f"{V1ALPHA}/ServerReflectionInfo",
-)
 
 
 class Emulator:
@@ -114,8 +99,6 @@ class Emulator:
             raise TypeError(f"invocation is an InvocationPolicy or None, got {invocation!r}")
         if not isinstance(wire, (Wire, type(None))):
             raise TypeError(f"wire is a Wire or None, got {wire!r}")
-        switch(accept_any_service, "accept_any_service")
-        switch(legacy_state, "legacy_state")
         whole(max_message_bytes, "max_message_bytes", 1)
         if max_concurrent_streams is not None:
             whole(max_concurrent_streams, "max_concurrent_streams", 1)
@@ -123,37 +106,31 @@ class Emulator:
         self._port = whole(port, "port", 0, 65535)
         self._relay = Relay(_UNKNOWN_YET, host=host, port=port) if switch(relay, "relay") else None
         self._direct_port = 0
-        self._api_keys = checked_keys(api_keys)
-        self._hold_headers = switch(hold_headers, "hold_headers")
-        self._max_message_bytes = max_message_bytes
-        self._max_concurrent_streams = max_concurrent_streams
-        self._wire = wire or Wire.packaged()
+        wire = wire or Wire.packaged()
+        policy = invocation or InvocationPolicy()
         self._registry = Registry(checked(SAMPLES if services is None else services))
         self._backend = MemoryBackend()
-        event = event_class(self._wire)
+        event = event_class(wire)
         self._samples = [
             SampleServer(service, self._backend.publish, event)
             for service in self._registry
             if service.sample
         ]
-        policy = invocation or InvocationPolicy()
         self._catalog = Catalog(self._registry, policy, max_message_bytes)
-        self._invoker = Invoker(self._registry, self._catalog, policy)
-        self._state = (LegacyStateServicer if legacy_state else StateServicer)(
-            self._wire,
-            self._backend,
-            (lambda _: True) if accept_any_service else self._registry.__contains__,
-        )
-        self._gateway = GatewayServicer(
-            self._wire,
-            self._registry,
-            self._catalog,
-            self._invoker,
-            proto_names=json_names == "proto",
-        )
-        self._own = own_descriptors(self._wire, without=() if legacy_state else LEGACY_METHODS)
         self._faults = Injector(
-            (self._wire[name].full_name for name in self._wire), infrastructure=_INFRASTRUCTURE
+            (wire[name].full_name for name in wire), infrastructure=INFRASTRUCTURE
+        )
+        behaviour = Behaviour(
+            api_keys=checked_keys(api_keys),
+            accept_any_service=switch(accept_any_service, "accept_any_service"),
+            proto_names=json_names == "proto",
+            hold_headers=switch(hold_headers, "hold_headers"),
+            legacy_state=switch(legacy_state, "legacy_state"),
+            max_message_bytes=max_message_bytes,
+            max_concurrent_streams=max_concurrent_streams,
+        )
+        self._servicers = Servicers(
+            wire, self._backend, self._registry, self._catalog, self._faults, policy, behaviour
         )
         self._changing = asyncio.Lock()
         self._restarting = asyncio.Lock()
@@ -225,10 +202,8 @@ class Emulator:
                     self._registry.locate(sample.name, await sample.start())
                     stack.push_async_callback(sample.stop)
                 stack.push_async_callback(self._catalog.close)
-                self._invoker.reset()
-                if isinstance(self._state, LegacyStateServicer):
-                    self._state.forget()
-                server = await self._serve()
+                self._servicers.begin()
+                server = await self._servicers.server()
                 stack.push_async_callback(server.stop, None)
                 if self._relay is None:
                     self._port = await _ports.listen(server, self._host, self._port)
@@ -295,10 +270,7 @@ class Emulator:
         if self._relay is not None:
             self._relay.clear()
         await self._backend.reset()
-        self._invoker.reset()
-        self._catalog.forget()
-        if isinstance(self._state, LegacyStateServicer):
-            self._state.forget()
+        self._servicers.reset()
         for sample in self._samples:
             sample.reset()
 
@@ -328,7 +300,7 @@ class Emulator:
                 if self._relay is not None:
                     self._relay.stop_listening()
                 # First, or subscriptions would use up the grace time.
-                await self._backend.stop()
+                self._backend.end_subscriptions()
                 await server.stop(grace)
             await settle()
 
@@ -343,38 +315,3 @@ class Emulator:
                 await asyncio.wait_for(stopped.wait(), away)
             if not stopped.is_set():
                 await self.start()
-
-    async def _serve(self) -> grpc.aio.Server:
-        options: list[tuple[str, int]] = [
-            *_ports.SERVER_OPTIONS,
-            ("grpc.max_receive_message_length", self._max_message_bytes),
-            ("grpc.max_send_message_length", -1),
-        ]
-        if self._max_concurrent_streams is not None:
-            options.append(("grpc.max_concurrent_streams", self._max_concurrent_streams))
-        with_topic = [self._wire[name].full_name for name in (PUBLISH, SUBSCRIBE)]
-        interceptors: list[grpc.aio.ServerInterceptor] = [
-            FaultInterceptor(self._faults, with_topic=with_topic)
-        ]
-        if self._api_keys:
-            interceptors.insert(0, AuthInterceptor(self._api_keys))
-        server = grpc.aio.server(interceptors=interceptors, options=options)
-        opaque = with_opaque_events(self._wire)
-        pubsub = PubsubServicer(
-            self._wire, opaque, self._backend, self._faults, hold_headers=self._hold_headers
-        )
-        config = ConfigServicer(self._wire, self._registry)
-        source = AggregatedSource(self._own, self._registry, self._catalog)
-        server.add_generic_rpc_handlers(
-            (
-                handlers(self._wire, "Gateway", self._gateway),
-                handlers(self._wire, "State", self._state),
-                handlers(self._wire, "Config", config),
-                handlers(opaque, "Pubsub", pubsub),
-                *reflection_handlers(source),
-            )
-        )
-        await _health.add_health(
-            server, dict.fromkeys(self._wire[name].service for name in self._wire)
-        )
-        return server

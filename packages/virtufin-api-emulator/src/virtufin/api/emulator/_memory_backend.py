@@ -25,6 +25,9 @@ class MemoryBackend(Backend):
     async def start(self) -> None:
         self._broker.open()
 
+    def end_subscriptions(self) -> None:
+        self._broker.close()
+
     async def stop(self) -> None:
         self._broker.close()
 

@@ -1,0 +1,119 @@
+"""All services of the gateway, and what they share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import grpc.aio
+
+from virtufin.api.client._reflection import V1, V1ALPHA
+from virtufin.api.client._wire import Wire
+from virtufin.api.emulator import _health, _ports
+from virtufin.api.emulator._auth import AuthInterceptor
+from virtufin.api.emulator._backend import Backend
+from virtufin.api.emulator._catalog import Catalog
+from virtufin.api.emulator._config import ConfigServicer
+from virtufin.api.emulator._gateway import GatewayServicer
+from virtufin.api.emulator._injector import FaultInterceptor, Injector
+from virtufin.api.emulator._invoker import Invoker
+from virtufin.api.emulator._opaque import PUBLISH, SUBSCRIBE, with_opaque_events
+from virtufin.api.emulator._own_descriptors import AggregatedSource, own_descriptors
+from virtufin.api.emulator._policy import InvocationPolicy
+from virtufin.api.emulator._pubsub import PubsubServicer
+from virtufin.api.emulator._reflection_service import reflection_handlers
+from virtufin.api.emulator._registry import Registry
+from virtufin.api.emulator._serving import handlers
+from virtufin.api.emulator._state import LEGACY_METHODS, LegacyStateServicer, StateServicer
+
+INFRASTRUCTURE = (
+    f"{_health.SERVICE}/Check",
+    f"{_health.SERVICE}/Watch",
+    f"{V1}/ServerReflectionInfo",
+    f"{V1ALPHA}/ServerReflectionInfo",
+)
+"""Full names of what is served beside the gateway's own methods."""
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """How the services answer; see `Emulator` for each."""
+
+    api_keys: Sequence[str]
+    accept_any_service: bool
+    proto_names: bool
+    hold_headers: bool
+    legacy_state: bool
+    max_message_bytes: int
+    max_concurrent_streams: int | None
+
+
+class Servicers:
+    """The services of one gateway, from one start to the next."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        backend: Backend,
+        registry: Registry,
+        catalog: Catalog,
+        faults: Injector,
+        policy: InvocationPolicy,
+        behaviour: Behaviour,
+    ) -> None:
+        self._wire = wire
+        self._faults = faults
+        self._behaviour = behaviour
+        self._catalog = catalog
+        self._invoker = Invoker(registry, catalog, policy)
+        legacy = behaviour.legacy_state
+        self._state = (LegacyStateServicer if legacy else StateServicer)(
+            wire,
+            backend,
+            (lambda _: True) if behaviour.accept_any_service else registry.__contains__,
+        )
+        own = own_descriptors(wire, without=() if legacy else LEGACY_METHODS)
+        gateway = GatewayServicer(
+            wire, registry, catalog, self._invoker, proto_names=behaviour.proto_names
+        )
+        opaque = with_opaque_events(wire)
+        pubsub = PubsubServicer(wire, opaque, backend, faults, hold_headers=behaviour.hold_headers)
+        self._handlers = (
+            handlers(wire, "Gateway", gateway),
+            handlers(wire, "State", self._state),
+            handlers(wire, "Config", ConfigServicer(wire, registry)),
+            handlers(opaque, "Pubsub", pubsub),
+            *reflection_handlers(AggregatedSource(own, registry, catalog)),
+        )
+
+    def begin(self) -> None:
+        """Forgets what does not outlive a start: broken circuits, and which keys are in use."""
+        self._invoker.reset()
+        if isinstance(self._state, LegacyStateServicer):
+            self._state.forget()
+
+    def reset(self) -> None:
+        """Forgets what was learned of backends, too."""
+        self.begin()
+        self._catalog.forget()
+
+    async def server(self) -> grpc.aio.Server:
+        """A server of all of them, on no port yet."""
+        behaviour = self._behaviour
+        options: list[tuple[str, int]] = [
+            *_ports.SERVER_OPTIONS,
+            ("grpc.max_receive_message_length", behaviour.max_message_bytes),
+            ("grpc.max_send_message_length", -1),
+        ]
+        if behaviour.max_concurrent_streams is not None:
+            options.append(("grpc.max_concurrent_streams", behaviour.max_concurrent_streams))
+        with_topic = [self._wire[name].full_name for name in (PUBLISH, SUBSCRIBE)]
+        interceptors: list[Any] = [FaultInterceptor(self._faults, with_topic=with_topic)]
+        if behaviour.api_keys:
+            interceptors.insert(0, AuthInterceptor(behaviour.api_keys))
+        server = grpc.aio.server(interceptors=interceptors, options=options)
+        server.add_generic_rpc_handlers(self._handlers)
+        served = dict.fromkeys(self._wire[name].service for name in self._wire)
+        await _health.add_health(server, served)
+        return server
