@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
@@ -26,6 +27,7 @@ from virtufin.api.client.errors import InvalidInputError, VirtufinError
 
 HOST = "127.0.0.1"
 GRPC_PORT = "50001"
+TOKEN_HEADER = "dapr-api-token"
 PUBLISH_EVENT = Method(
     service="dapr.proto.runtime.v1.Dapr",
     name="PublishEvent",
@@ -55,6 +57,31 @@ def address_from_environment() -> str:
     return f"{host}:{os.environ.get('DAPR_GRPC_PORT') or GRPC_PORT}"
 
 
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a sidecar is and what it demands."""
+
+    target: str
+    """gRPC target."""
+    tls: bool
+    """Whether the connection is encrypted."""
+    token: str | None = field(repr=False)
+    """What calls carry as `dapr-api-token`."""
+
+
+def endpoint(address: str | None, api_token: str | NotGiven | None) -> Endpoint:
+    """The endpoint for these arguments, with Dapr's environment variables behind them.
+
+    Raises:
+        InvalidInputError: The address cannot be one, or the token cannot travel in a header.
+    """
+    found = _parsed(address_from_environment() if address is None else address)
+    if isinstance(api_token, NotGiven):
+        api_token = os.environ.get("DAPR_API_TOKEN") or None
+    token = None if api_token is None else checked_api_key(api_token, "api_token")
+    return Endpoint(found.endpoint, found.tls, token)
+
+
 def transport(
     address: str | None, api_token: str | NotGiven | None, timeout: float | None, source: str
 ) -> Transport:
@@ -63,14 +90,12 @@ def transport(
     Raises:
         InvalidInputError: The address cannot be one, or the token cannot travel in a header.
     """
-    endpoint = _endpoint(address_from_environment() if address is None else address)
-    if isinstance(api_token, NotGiven):
-        api_token = os.environ.get("DAPR_API_TOKEN") or None
+    where = endpoint(address, api_token)
     settings = ClientSettings(
-        target=endpoint.endpoint,
-        api_key=None if api_token is None else checked_api_key(api_token, "api_token"),
-        api_key_header="dapr-api-token",
-        tls=TlsSettings() if endpoint.tls else None,
+        target=where.target,
+        api_key=where.token,
+        api_key_header=TOKEN_HEADER,
+        tls=TlsSettings() if where.tls else None,
         timeout=timeout_or_none(timeout),
         keepalive=_KEEPALIVE,
         retry=RetrySettings(max_attempts=1),
@@ -93,7 +118,7 @@ def explained(error: VirtufinError) -> VirtufinError:
     return error
 
 
-def _endpoint(address: str) -> Any:
+def _parsed(address: str) -> Any:
     if not isinstance(address, str) or not address.strip():
         raise InvalidInputError(f"the sidecar's address must be text, not {address!r}")
     try:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # As in typing, whose import the command would be interrupted in.
 if TYPE_CHECKING:
+    from virtufin.api.emulator._dapr_settings import DaprSettings
     from virtufin.api.emulator._emulator import Emulator
     from virtufin.api.emulator._plans import Plan
     from virtufin.api.emulator._policy import InvocationPolicy
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 __all__ = [
     "SAMPLES",
+    "DaprSettings",
     "Emulator",
     "EmulatorProcess",
     "Faults",
@@ -38,6 +40,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "DaprSettings": "_dapr_settings",
     "Emulator": "_emulator",
     "EmulatorProcess": "_process",
     "Faults": "faults",

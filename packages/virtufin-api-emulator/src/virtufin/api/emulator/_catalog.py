@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 import grpc.aio
@@ -80,15 +80,31 @@ class Description:
     expires: float
 
 
+class AppRoute(Protocol):
+    """How backends that are named by app-id are reached."""
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What each call carries."""
+
+    def new_channel(self) -> grpc.aio.Channel:
+        """A channel for calls that say in `dapr-app-id` whom they are for."""
+
+
 class Catalog:
     """Descriptions of the registered backends, and the channels to them."""
 
     def __init__(
-        self, registry: Registry, policy: InvocationPolicy, max_message_bytes: int
+        self,
+        registry: Registry,
+        policy: InvocationPolicy,
+        max_message_bytes: int,
+        route: AppRoute | None = None,
     ) -> None:
         self._registry = registry
         self._policy = policy
         self._max_message_bytes = max_message_bytes
+        self._route = route
         self._channels: dict[str, grpc.aio.Channel] = {}
         self._descriptions: dict[str, Description] = {}
         self._locks: dict[str, asyncio.Lock] = {}
@@ -108,21 +124,32 @@ class Catalog:
     def channel(self, service: Service) -> grpc.aio.Channel:
         """The channel to a backend, opened at the first use."""
         if service.name not in self._channels:
-            self._channels[service.name] = grpc.aio.insecure_channel(
-                self._registry.target(service),
-                options=(
-                    ("grpc.use_local_subchannel_pool", 1),
-                    ("grpc.enable_http_proxy", 0),
-                    # Retries are the gateway's own; a backend that restarts is soon found again.
-                    ("grpc.enable_retries", 0),
-                    ("grpc.initial_reconnect_backoff_ms", 100),
-                    ("grpc.min_reconnect_backoff_ms", 100),
-                    ("grpc.max_reconnect_backoff_ms", 1000),
-                    ("grpc.max_receive_message_length", self._max_message_bytes),
-                    ("grpc.max_send_message_length", -1),
-                ),
-            )
+            self._channels[service.name] = self._new_channel(service)
         return self._channels[service.name]
+
+    def metadata(self, service: Service) -> tuple[tuple[str, str], ...]:
+        """What calls to a backend must carry."""
+        if self._route is None or not service.dapr_app:
+            return ()
+        return (*self._route.metadata, ("dapr-app-id", service.dapr_app))
+
+    def _new_channel(self, service: Service) -> grpc.aio.Channel:
+        if self._route is not None and service.dapr_app:
+            return self._route.new_channel()
+        return grpc.aio.insecure_channel(
+            self._registry.target(service),
+            options=(
+                ("grpc.use_local_subchannel_pool", 1),
+                ("grpc.enable_http_proxy", 0),
+                # Retries are the gateway's own; a backend that restarts is soon found again.
+                ("grpc.enable_retries", 0),
+                ("grpc.initial_reconnect_backoff_ms", 100),
+                ("grpc.min_reconnect_backoff_ms", 100),
+                ("grpc.max_reconnect_backoff_ms", 1000),
+                ("grpc.max_receive_message_length", self._max_message_bytes),
+                ("grpc.max_send_message_length", -1),
+            ),
+        )
 
     async def method(self, service: Service, name: str) -> BackendMethod | None:
         """A method of a backend by its short name; asks again before saying there is none.
@@ -169,7 +196,11 @@ class Catalog:
         return known
 
     async def _fetch(self, service: Service) -> Description:
-        client = ReflectionClient(self.channel(service), timeout=self._policy.reflection_timeout)
+        client = ReflectionClient(
+            self.channel(service),
+            timeout=self._policy.reflection_timeout,
+            metadata=self.metadata(service),
+        )
         try:
             names = [service.grpc_service] if service.grpc_service else await _own(client)
             pool = await client.pool(*names)

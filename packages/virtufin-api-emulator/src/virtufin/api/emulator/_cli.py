@@ -13,6 +13,7 @@ from typing import Any
 
 from virtufin.api.emulator import __version__, _signals
 from virtufin.api.emulator._control import ControlServer
+from virtufin.api.emulator._dapr_settings import DaprSettings
 from virtufin.api.emulator._emulator import Emulator
 from virtufin.api.emulator._policy import InvocationPolicy
 from virtufin.api.emulator._services import Service, read_services
@@ -23,8 +24,9 @@ USAGE_ERROR = 2
 FAILURE = 1
 
 _DESCRIPTION = """\
-An emulator of the Virtufin.Api gateway: service invocation, state, pub/sub and config over gRPC,
-kept in memory. For development and tests; everything is gone when it ends.
+An emulator of the Virtufin.Api gateway: service invocation, state, pub/sub and config over gRPC.
+For development and tests. It keeps everything in memory, and all is gone when it ends; with
+--backend dapr it keeps nothing, and a Dapr sidecar does the work.
 
 Unless --services says otherwise it has two backends, bundled samples that run as gRPC servers of
 their own: `workmanager` with one running worker and `websocketmanager` with one connection."""
@@ -39,19 +41,27 @@ examples:
       as a gateway with authentication; clients send the key as x-api-key
   virtufin-emulator --services services.toml
       with backends of yours, found by server reflection
+  virtufin-emulator --backend dapr --dapr-address 127.0.0.1:50001
+      state and events through the Dapr sidecar there, shared with other replicas
 
 the services file, one table per backend:
   [[service]]
   name = "orders"                        # client.gateway.orders
-  address = "127.0.0.1:6001"             # or sample:workmanager, sample:websocketmanager
+  address = "127.0.0.1:6001"             # or sample:workmanager, sample:websocketmanager,
+                                         # or dapr:APP-ID, with --backend dapr
   grpc_service = "acme.Orders"           # optional, as are dapr_app_id, pubsub_name,
   state_keys = ["open"]                  # store_name and state_keys
 
 environment:
+  DAPR_GRPC_ENDPOINT, or DAPR_RUNTIME_HOST and DAPR_GRPC_PORT, and DAPR_API_TOKEN: the sidecar
   {KEYS_VARIABLE}   API keys, separated by commas, where --api-key is not given
 
 exit status: 0 after SIGINT or SIGTERM (130 or 143 if that came before it listened), 1 if the port
 cannot be opened, 2 for a wrong argument."""
+
+
+_DAPR_OPTIONS = ("address", "pubsub_name", "store_name", "keep_history")
+_FLAGS = {"address": "dapr-address", "store-name": "state-store"}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -100,6 +110,30 @@ def parser() -> argparse.ArgumentParser:
         help="take connections through a TCP relay, which faults of the network need",
     )
     cli.add_argument(
+        "--backend",
+        choices=("memory", "dapr"),
+        default="memory",
+        help="what keeps state and carries events: this process, or a Dapr sidecar "
+        "(default: %(default)s)",
+    )
+    cli.add_argument(
+        "--dapr-address",
+        dest="address",
+        metavar="ADDRESS",
+        help="with --backend dapr: the sidecar's gRPC API (default: as Dapr's variables say)",
+    )
+    cli.add_argument(
+        "--pubsub-name", metavar="NAME", help="its pub/sub component (default: pubsub)"
+    )
+    cli.add_argument(
+        "--state-store", dest="store_name", metavar="NAME", help="its store (default: statestore)"
+    )
+    cli.add_argument(
+        "--keep-history",
+        action="store_true",
+        help="hand on what topics held before the gateway was started",
+    )
+    cli.add_argument(
         "--log-level",
         choices=("debug", "info", "warning", "error"),
         default="warning",
@@ -126,7 +160,7 @@ def run(arguments: Sequence[str]) -> int:
     logging.basicConfig(level=options.log_level.upper(), stream=sys.stderr)
     try:
         emulator = Emulator(**(_piped_settings() if options.piped else _settings(options)))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, ImportError) as error:
         return _fail(USAGE_ERROR, str(error))
     try:
         asyncio.run(_serve(emulator, options.control_port, piped=options.piped))
@@ -154,7 +188,18 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
         "hold_headers": options.hold_headers,
         "legacy_state": not options.no_legacy_state,
         "relay": options.relay,
+        "dapr": _dapr_settings(options),
     }
+
+
+def _dapr_settings(options: argparse.Namespace) -> DaprSettings | None:
+    given = {name: value for name in _DAPR_OPTIONS if (value := getattr(options, name))}
+    if options.backend == "dapr":
+        return DaprSettings(**given)
+    if given:
+        name = next(iter(given)).replace("_", "-")
+        raise ValueError(f"--{_FLAGS.get(name, name)} needs --backend dapr")
+    return None
 
 
 def _piped_settings() -> dict[str, Any]:
@@ -163,6 +208,8 @@ def _piped_settings() -> dict[str, Any]:
         settings["services"] = [Service(**service) for service in settings["services"]]
     if settings.get("invocation") is not None:
         settings["invocation"] = InvocationPolicy(**settings["invocation"])
+    if settings.get("dapr") is not None:
+        settings["dapr"] = DaprSettings(**settings["dapr"])
     return settings
 
 

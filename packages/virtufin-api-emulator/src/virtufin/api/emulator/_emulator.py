@@ -13,9 +13,11 @@ import grpc.aio
 from virtufin.api.client._channels import settle
 from virtufin.api.client._wire import Wire
 from virtufin.api.emulator import _ports
-from virtufin.api.emulator._catalog import Catalog
+from virtufin.api.emulator._backend import Backend
+from virtufin.api.emulator._catalog import AppRoute, Catalog
 from virtufin.api.emulator._checks import api_keys as checked_keys
 from virtufin.api.emulator._checks import seconds, switch, text, whole
+from virtufin.api.emulator._dapr_settings import DaprSettings
 from virtufin.api.emulator._injector import Injector
 from virtufin.api.emulator._memory_backend import MemoryBackend
 from virtufin.api.emulator._opaque import event_class
@@ -38,8 +40,8 @@ _UNKNOWN_YET = f"{_DIRECT_HOST}:1"
 class Emulator:
     """A Virtufin.Api gateway in this process, on a port of its own, in the caller's event loop.
 
-    Keeps state in memory. State survives `stop` and `start`, as the gateway's state store would;
-    `reset` forgets it.
+    Keeps state in memory, or on a Dapr sidecar. State survives `stop` and `start`; `reset` forgets
+    it.
 
     Example:
         >>> import asyncio
@@ -66,6 +68,7 @@ class Emulator:
         max_concurrent_streams: int | None = None,
         invocation: InvocationPolicy | None = None,
         relay: bool = False,
+        dapr: DaprSettings | None = None,
         wire: Wire | None = None,
     ) -> None:
         """Does no I/O and needs no running loop.
@@ -87,11 +90,14 @@ class Emulator:
                 Kestrel's default is 100; further calls of a connection then wait.
             invocation: Limits and retries of calls to backends.
             relay: Whether clients connect through a TCP relay, which the faults of `network` need.
+            dapr: Keep nothing here: state, events and backends named by app-id go through this
+                Dapr sidecar. None means in memory. Needs `virtufin-api-emulator[dapr]`.
             wire: Messages and paths; None means the packaged ones.
 
         Raises:
             ValueError: An argument is out of its range.
             TypeError: An argument has the wrong type.
+            ImportError: `dapr` needs a distribution that is not installed; the text says which.
         """
         if text(json_names, "json_names") not in ("camel", "proto"):
             raise ValueError(f"json_names is 'camel' or 'proto', got {json_names!r}")
@@ -109,14 +115,14 @@ class Emulator:
         wire = wire or Wire.packaged()
         policy = invocation or InvocationPolicy()
         self._registry = Registry(checked(SAMPLES if services is None else services))
-        self._backend = MemoryBackend()
+        self._backend, route = _parts(dapr, self._registry)
         event = event_class(wire)
         self._samples = [
             SampleServer(service, self._backend.publish, event)
             for service in self._registry
             if service.sample
         ]
-        self._catalog = Catalog(self._registry, policy, max_message_bytes)
+        self._catalog = Catalog(self._registry, policy, max_message_bytes, route)
         self._faults = Injector(
             (wire[name].full_name for name in wire), infrastructure=INFRASTRUCTURE
         )
@@ -315,3 +321,24 @@ class Emulator:
                 await asyncio.wait_for(stopped.wait(), away)
             if not stopped.is_set():
                 await self.start()
+
+
+def _parts(dapr: DaprSettings | None, registry: Registry) -> tuple[Backend, AppRoute | None]:
+    """What keeps state and carries events, and the way to backends named by app-id."""
+    if dapr is None:
+        if through_dapr := [service.name for service in registry if service.dapr_app]:
+            raise ValueError(
+                f"service {through_dapr[0]!r} is named by app-id, which needs a Dapr sidecar: "
+                "give dapr=DaprSettings(), on the command line --backend dapr"
+            )
+        return MemoryBackend(), None
+    if not isinstance(dapr, DaprSettings):
+        raise TypeError(f"dapr is a DaprSettings or None, got {dapr!r}")
+    try:
+        from virtufin.api.emulator._dapr_backend import DaprBackend
+    except ImportError as error:
+        raise ImportError(
+            "a gateway on Dapr needs the Dapr plugin: pip install 'virtufin-api-emulator[dapr]'"
+        ) from error
+    backend = DaprBackend(dapr)
+    return backend, backend.link

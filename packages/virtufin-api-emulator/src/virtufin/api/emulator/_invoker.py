@@ -145,7 +145,8 @@ class Invoker:
         send: Any = self._catalog.channel(service).unary_unary(method.path)
         left = deadline - asyncio.get_running_loop().time()
         try:
-            reply: bytes = await send(payload, timeout=max(left, 0.0), metadata=tuple(metadata))
+            headers = (*metadata, *self._catalog.metadata(service))
+            reply: bytes = await send(payload, timeout=max(left, 0.0), metadata=headers)
         except grpc.aio.AioRpcError as error:
             raise RefusedError(error.code(), error.details() or "") from error
         return method, reply

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from virtufin.api.emulator._checks import api_keys, seconds
+from virtufin.api.emulator._dapr_settings import DaprSettings
 from virtufin.api.emulator._policy import InvocationPolicy
 from virtufin.api.emulator._remote import Control, RemoteFaults, RemoteNetwork
 from virtufin.api.emulator._services import checked
@@ -198,6 +199,10 @@ def _as_json(options: dict[str, Any]) -> bytes:
                 f"invocation is an InvocationPolicy or None, got {settings['invocation']!r}"
             )
         settings["invocation"] = asdict(settings["invocation"])
+    if settings.get("dapr") is not None:
+        if not isinstance(settings["dapr"], DaprSettings):
+            raise TypeError(f"dapr is a DaprSettings or None, got {settings['dapr']!r}")
+        settings["dapr"] = asdict(settings["dapr"])
     if "api_keys" in settings:
         settings["api_keys"] = api_keys(settings["api_keys"])
     for name, value in settings.items():

@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from virtufin.api.emulator._checks import several, text
 
 SAMPLE_SCHEME = "sample:"
+DAPR_SCHEME = "dapr:"
 SAMPLE_NAMES = ("workmanager", "websocketmanager")
 
 
@@ -33,9 +34,10 @@ class Service:
     """What callers say: `client.gateway.<name>`."""
     address: str
     """gRPC target, `host:port` as a rule. `sample:workmanager` and `sample:websocketmanager` stand
-    for the bundled backends, which the emulator starts and stops itself."""
+    for the bundled backends, which the emulator starts and stops itself. `dapr:orders` is the app
+    with the app-id `orders`, called through the gateway's Dapr sidecar."""
     dapr_app_id: str = ""
-    """What the Config service says; empty means the same as `name`."""
+    """What the Config service says; empty means that of the address, else the same as `name`."""
     grpc_service: str = ""
     """Full name of the gRPC service, `acme.Orders`. Empty: every service the backend's reflection
     lists, except health checking and reflection itself."""
@@ -54,6 +56,9 @@ class Service:
         what = f"state_keys of service {self.name!r}"
         keys = tuple(text(key, f"each of {what}") for key in several(self.state_keys, what))
         object.__setattr__(self, "state_keys", keys)
+        if self.address.startswith(DAPR_SCHEME):
+            text(self.dapr_app, f"the app-id in the address of service {self.name!r}")
+            object.__setattr__(self, "dapr_app_id", self.dapr_app_id or self.dapr_app)
         if self.address.startswith(SAMPLE_SCHEME) and self.sample not in SAMPLE_NAMES:
             raise ValueError(
                 f"there is no sample {self.sample!r}; there are {', '.join(SAMPLE_NAMES)}"
@@ -64,6 +69,12 @@ class Service:
         """Which bundled backend it stands for; empty for a backend of your own."""
         scheme, found, name = self.address.partition(SAMPLE_SCHEME)
         return name if found and not scheme else ""
+
+    @property
+    def dapr_app(self) -> str:
+        """The app-id to call through the sidecar; empty for a backend that is called directly."""
+        scheme, found, app_id = self.address.partition(DAPR_SCHEME)
+        return app_id if found and not scheme else ""
 
     @property
     def endpoint(self) -> tuple[str, int]:

@@ -1,0 +1,110 @@
+"""State and events through a Dapr sidecar: nothing is kept here, so that replicas can share it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from datetime import datetime, timezone
+
+from dapr.proto import api_v1
+
+from virtufin.api.client.errors import InvalidInputError
+from virtufin.api.client.events import PubsubEvent
+from virtufin.api.dapr import _envelope
+from virtufin.api.emulator._backend import Backend, Entry
+from virtufin.api.emulator._broker import Broker, Event, Subscription
+from virtufin.api.emulator._dapr_link import Link
+from virtufin.api.emulator._dapr_settings import DaprSettings
+from virtufin.api.emulator._dapr_state import DaprState
+from virtufin.api.emulator._dapr_topic import Topic
+from virtufin.api.emulator._news import News
+from virtufin.api.emulator._refusal import invalid
+from virtufin.api.protos.cloudevents_pb2 import CloudEvent
+
+_CONFIRMATION = 5.0
+
+
+class DaprBackend(Backend):
+    """A backend on a sidecar: its state store, and its pub/sub component behind a broker of ours.
+
+    The broker hands each event of a topic to every subscription of this gateway.
+    """
+
+    def __init__(self, settings: DaprSettings) -> None:
+        self._settings = settings
+        self.link = Link(settings)
+        self._state = DaprState(self.link, settings.store_name)
+        self._broker = Broker()
+        self._topics: dict[str, Topic] = {}
+        self._ending = True
+        self._started = datetime.now(timezone.utc)
+
+    async def start(self) -> None:
+        self._started = datetime.now(timezone.utc)
+        self._ending = False
+        self.link.open()
+        self._broker.open()
+
+    def end_subscriptions(self) -> None:
+        self._ending = True
+        self._broker.close()
+
+    async def stop(self) -> None:
+        self.end_subscriptions()
+        topics, self._topics = list(self._topics.values()), {}
+        await asyncio.gather(*(topic.stop() for topic in topics))
+        await self.link.close()
+
+    async def reset(self) -> None:
+        await self._state.reset()
+
+    async def save(self, service: str, key: str, value: str, etag: str) -> None:
+        await self._state.save(service, key, value, etag)
+
+    async def get(self, service: str, keys: Iterable[str]) -> list[Entry]:
+        return await self._state.get(service, keys)
+
+    async def delete(self, service: str, keys: Iterable[str]) -> list[str]:
+        return await self._state.delete(service, keys)
+
+    async def query(self, service: str, query: str, limit: int) -> list[Entry]:
+        return await self._state.query(service, query, limit)
+
+    async def publish(self, topic: str, cloudevent: bytes) -> None:
+        try:
+            data = _envelope.to_json(CloudEvent.FromString(cloudevent))
+        except InvalidInputError as error:
+            raise invalid(error.message) from error
+        request = api_v1.PublishEventRequest(
+            pubsub_name=self._settings.pubsub_name,
+            topic=topic,
+            data=data,
+            data_content_type=_envelope.CONTENT_TYPE,
+        )
+        await self.link.call("PublishEvent", request)
+
+    async def subscribe(self, topics: Iterable[str]) -> Subscription:
+        wanted = list(dict.fromkeys(topics))
+        if not wanted:
+            raise invalid("topics must not be empty: Dapr has no subscription to all topics")
+        if not self._ending:
+            for topic in [self._topic(name) for name in wanted]:
+                await topic.live(_CONFIRMATION)
+        return self._broker.subscribe(wanted)
+
+    def _topic(self, name: str) -> Topic:
+        topic = self._topics.get(name)
+        if topic is None or topic.failed:
+            news = News(
+                started=self._started,
+                now=asyncio.get_running_loop().time(),
+                keep_history=self._settings.keep_history,
+            )
+
+            def deliver(event: PubsubEvent) -> None:
+                if news.admits(event.cloudevent, asyncio.get_running_loop().time()):
+                    self._broker.publish(Event(name, event.cloudevent.SerializeToString()))
+
+            topic = Topic(self.link, self._settings.pubsub_name, name, deliver)
+            self._topics[name] = topic
+        return topic

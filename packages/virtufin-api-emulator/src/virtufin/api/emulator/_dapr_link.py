@@ -1,0 +1,96 @@
+"""The connection of a gateway to its sidecar."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+import grpc.aio
+from dapr.proto import api_service_v1
+
+from virtufin.api.client._channels import settle
+from virtufin.api.client._sentinel import NOT_GIVEN
+from virtufin.api.dapr import _sidecar
+from virtufin.api.emulator._dapr_settings import DaprSettings
+from virtufin.api.emulator._refusal import RefusedError
+
+# UNIMPLEMENTED would say that the gateway lacks the call, UNAUTHENTICATED that its key is wrong.
+_OWN_STATUS = {
+    grpc.StatusCode.UNIMPLEMENTED: grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.UNAUTHENTICATED: grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.CANCELLED: grpc.StatusCode.UNAVAILABLE,
+}
+_OPTIONS = (
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.enable_retries", 0),
+    # A sidecar that restarts is soon found again.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    # The sidecar knows its own limit and says so.
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+)
+
+
+class Link:
+    """A channel to the sidecar, between `open` and `close`."""
+
+    def __init__(self, settings: DaprSettings) -> None:
+        token = NOT_GIVEN if settings.api_token is None else settings.api_token
+        self._endpoint = _sidecar.endpoint(settings.address, token)
+        self._timeout = settings.timeout
+        self._channel: grpc.aio.Channel | None = None
+        self.stub: Any = None
+
+    @property
+    def address(self) -> str:
+        """Where the sidecar is."""
+        return self._endpoint.target
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What every call carries."""
+        token = self._endpoint.token
+        return ((_sidecar.TOKEN_HEADER, token),) if token else ()
+
+    def open(self) -> None:
+        """Makes the channel; does not wait for the sidecar."""
+        self._channel = self.new_channel()
+        self.stub = api_service_v1.DaprStub(self._channel)  # type: ignore[no-untyped-call]
+
+    def new_channel(self) -> grpc.aio.Channel:
+        """Another channel to the sidecar, of the caller's own."""
+        if self._endpoint.tls:
+            credentials = grpc.ssl_channel_credentials()
+            return grpc.aio.secure_channel(self.address, credentials, options=_OPTIONS)
+        return grpc.aio.insecure_channel(self.address, options=_OPTIONS)
+
+    async def close(self) -> None:
+        """Ends what runs on the channel."""
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            await channel.close()
+            await settle()
+
+    async def call(self, name: str, request: Any) -> Any:
+        """Calls a unary method of the sidecar.
+
+        Raises:
+            RefusedError: It failed.
+        """
+        try:
+            return await getattr(self.stub, name)(
+                request, timeout=self._timeout, metadata=self.metadata
+            )
+        except grpc.aio.AioRpcError as error:
+            raise self.refusal(error) from error
+
+    def refusal(self, error: grpc.aio.AioRpcError) -> RefusedError:
+        """What a failed call to the sidecar means for the call to the gateway."""
+        code = error.code()
+        details = error.details() or code.name
+        return RefusedError(
+            _OWN_STATUS.get(code, code), f"the gateway's Dapr sidecar at {self.address}: {details}"
+        )

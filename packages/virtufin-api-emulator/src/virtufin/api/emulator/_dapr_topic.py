@@ -1,0 +1,123 @@
+"""One topic's stream from the sidecar, as long as the gateway runs.
+
+It is kept when the last subscriber has gone: what comes then is acknowledged and dropped, so that
+nobody who subscribes later gets it as news.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+
+import grpc
+import grpc.aio
+from dapr.proto import api_v1, appcallback_v1
+
+from virtufin.api.client._backoff import delays
+from virtufin.api.client.events import PubsubEvent
+from virtufin.api.dapr import _envelope
+from virtufin.api.emulator._dapr_link import Link
+from virtufin.api.emulator._refusal import RefusedError
+
+_log = logging.getLogger("virtufin.api.emulator.dapr")
+_BACKOFF = (0.1, 5.0, 2.0, 0.3)
+_SUCCESS = appcallback_v1.TopicEventResponse(status=appcallback_v1.TopicEventResponse.SUCCESS)
+
+
+class Topic:
+    """Events of a topic, handed over one by one; survives restarts of the sidecar."""
+
+    def __init__(
+        self, link: Link, pubsub_name: str, name: str, deliver: Callable[[PubsubEvent], None]
+    ) -> None:
+        self._link = link
+        self._pubsub_name = pubsub_name
+        self._name = name
+        self._deliver = deliver
+        loop = asyncio.get_running_loop()
+        self._first: asyncio.Future[None] = loop.create_future()
+        # A context of its own: it outlives the call that made it.
+        self._task = contextvars.Context().run(
+            loop.create_task, self._run(), name=f"virtufin-topic {name}"
+        )
+
+    @property
+    def failed(self) -> bool:
+        """Whether it has ended without ever having been live."""
+        return self._task.done()
+
+    async def live(self, timeout: float) -> None:
+        """Waits until the sidecar has confirmed the subscription for the first time.
+
+        Raises:
+            RefusedError: It has not, and why.
+        """
+        await asyncio.wait((self._first,), timeout=timeout)
+        if not self._first.done():
+            raise RefusedError(
+                grpc.StatusCode.UNAVAILABLE,
+                f"the gateway's Dapr sidecar at {self._link.address} did not confirm the "
+                f"subscription to {self._name!r} within {timeout:g} s",
+            )
+        if (error := self._first.exception()) is not None:
+            raise error
+
+    async def stop(self) -> None:
+        """Ends the stream."""
+        self._task.cancel()
+        await asyncio.wait((self._task,))
+        if not self._first.done():
+            self._first.cancel()
+
+    async def _run(self) -> None:
+        waits = delays(*_BACKOFF)
+        while True:
+            try:
+                await self._read()
+                error = RefusedError(grpc.StatusCode.UNAVAILABLE, "the sidecar ended the stream")
+            except grpc.aio.AioRpcError as failure:
+                error = self._refusal(failure)
+            if not self._first.done():
+                self._first.set_exception(error)
+                # Whether or not anybody still waits for it.
+                self._first.exception()
+                return
+            _log.warning("topic %s: %s; trying again", self._name, error)
+            await asyncio.sleep(next(waits))
+
+    async def _read(self) -> None:
+        call = self._link.stub.SubscribeTopicEventsAlpha1(metadata=self._link.metadata)
+        try:
+            with suppress(asyncio.InvalidStateError):
+                initial = api_v1.SubscribeTopicEventsRequestInitialAlpha1(
+                    pubsub_name=self._pubsub_name, topic=self._name
+                )
+                await call.write(api_v1.SubscribeTopicEventsRequestAlpha1(initial_request=initial))
+            async for message in call:
+                if message.HasField("event_message"):
+                    self._deliver(_envelope.from_topic_event(message.event_message))
+                    await call.write(_processed(message.event_message.id))
+                elif not self._first.done():
+                    self._first.set_result(None)
+        finally:
+            call.cancel()
+
+    def _refusal(self, error: grpc.aio.AioRpcError) -> RefusedError:
+        refusal = self._link.refusal(error)
+        if error.code() is grpc.StatusCode.UNKNOWN:
+            # Dapr gives its reasons in words only.
+            missing = "not found" in refusal.details
+            code = grpc.StatusCode.INVALID_ARGUMENT if missing else grpc.StatusCode.UNAVAILABLE
+            return RefusedError(code, refusal.details)
+        return refusal
+
+
+def _processed(event_id: str) -> api_v1.SubscribeTopicEventsRequestAlpha1:
+    return api_v1.SubscribeTopicEventsRequestAlpha1(
+        event_processed=api_v1.SubscribeTopicEventsRequestProcessedAlpha1(
+            id=event_id, status=_SUCCESS
+        )
+    )
