@@ -45,11 +45,15 @@ class News:
         if self._catching_up_until is None:
             return False
         moment = _time(event)
-        if now > self._catching_up_until or (moment is not None and moment >= self._started):
+        if moment is None:
+            return False
+        # Dapr itself gives an event the time in whole seconds, cut off.
+        started = self._started if moment.microsecond else self._started.replace(microsecond=0)
+        if now > self._catching_up_until or moment >= started:
             # From here on old times are those of events that others replay.
             self._catching_up_until = None
             return False
-        return moment is not None
+        return True
 
 
 def _time(event: CloudEvent) -> datetime | None:

@@ -368,6 +368,7 @@ class Sidecar(_Part):
             arguments += [f"--{name}", str(port.port)]
         arguments += ["--dapr-listen-addresses", _HOST]
         arguments += ["--placement-host-address", "", "--scheduler-host-address", ""]
+        arguments += ["--dapr-graceful-shutdown-seconds", "1"]
         if self._app_port is not None:
             arguments += ["--app-protocol", "grpc", "--app-port", str(self._app_port)]
         return arguments + self._more

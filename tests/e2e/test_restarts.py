@@ -1,0 +1,77 @@
+"""What happens to subscribers when a sidecar or Redis is killed and comes back."""
+
+import asyncio
+
+import pytest
+
+from tests.timing import UNIT
+from virtufin.api.client import errors
+from virtufin.api.dapr import DaprPublisher
+
+
+async def test_a_subscription_outlives_the_sidecar_of_its_gateway(
+    replicas, publishing_sidecar, connect, topic
+):
+    replica = replicas[0]
+    subscription = await connect(replica).pubsub.subscribe_async(topic)
+    async with DaprPublisher(address=publishing_sidecar.address) as publisher:
+        await publisher.publish_async(topic, "before")
+        assert await text_of_next(subscription) == "before"
+        await asyncio.to_thread(replica.sidecar.kill)
+        await publisher.publish_async(topic, "meanwhile")
+        await asyncio.to_thread(replica.sidecar.start)
+        assert await text_of_next(subscription) == "meanwhile"
+        await publisher.publish_async(topic, "after")
+        assert await text_of_next(subscription) == "after"
+    assert subscription.stats.interruptions == 0
+
+
+async def test_calls_without_the_sidecar_say_so_and_work_again_later(replicas, connect, topic):
+    replica = replicas[0]
+    client = connect(replica)
+    await client.state.save("workmanager", "k", "v")
+    await asyncio.to_thread(replica.sidecar.kill)
+    for call in (
+        client.state.save("workmanager", "k", "lost"),
+        client.pubsub.publish_async(topic, "lost"),
+    ):
+        with pytest.raises(errors.UnavailableError, match="Dapr sidecar"):
+            await call
+    subscription = await client.pubsub.subscribe_async(topic)
+    assert not subscription.confirmed
+    await asyncio.to_thread(replica.sidecar.start)
+    await until_answered(lambda: client.state.save("workmanager", "k", "new"))
+    assert (await client.state.get("workmanager", "k"))["value"] == "new"
+    assert await subscription.ready(20 * UNIT)
+    await client.pubsub.publish_async(topic, "found")
+    assert await text_of_next(subscription) == "found"
+
+
+async def test_a_subscription_outlives_redis(replicas, real_redis, connect, topic):
+    client = connect(replicas[1])
+    subscription = await client.pubsub.subscribe_async(topic)
+    await client.pubsub.publish_async(topic, "before")
+    assert await text_of_next(subscription) == "before"
+    await asyncio.to_thread(real_redis.kill)
+    with pytest.raises(errors.VirtufinError):
+        await client.pubsub.publish_async(topic, "lost")
+    await asyncio.to_thread(real_redis.start)
+    await until_answered(lambda: client.pubsub.publish_async(topic, "after"))
+    assert await text_of_next(subscription) == "after"
+
+
+async def text_of_next(subscription):
+    event = await asyncio.wait_for(subscription.__anext__(), 20 * UNIT)
+    return event.data_as_text()
+
+
+async def until_answered(call):
+    """Repeats a call until it does not fail."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + 20 * UNIT
+    while True:
+        try:
+            return await call()
+        except errors.VirtufinError:
+            assert loop.time() < end, "it does not come back"
+            await asyncio.sleep(0.05 * UNIT)

@@ -1,0 +1,77 @@
+"""What of a broker's deliveries is news: neither repeats nor what was before the gateway."""
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from virtufin.api.client.events import to_cloudevent
+from virtufin.api.emulator._news import CATCHING_UP, REMEMBERED, News
+
+STARTED = datetime(2026, 1, 31, 12, 0, 0, 500_000, tzinfo=timezone.utc)
+
+
+def event(seconds=0.0, number=None):
+    moment = (STARTED + timedelta(seconds=seconds)).isoformat()
+    attributes = {"ce-time": moment, **({} if number is None else {"ce-id": str(number)})}
+    return to_cloudevent("x", attributes)
+
+
+@pytest.fixture
+def news():
+    return News(started=STARTED, now=0.0, keep_history=False)
+
+
+def test_an_event_from_before_the_start_is_history(news):
+    assert not news.admits(event(-0.001), now=0.0)
+    assert news.admits(event(0), now=0.0)
+
+
+def test_a_time_in_whole_seconds_may_be_that_of_the_start(news):
+    assert not news.admits(event(-1.5), now=0.0)
+    assert news.admits(event(-0.5), now=0.0)
+
+
+def test_after_the_first_news_old_times_are_news_too(news):
+    assert news.admits(event(1), now=0.0)
+    assert news.admits(event(-3600), now=0.0)
+
+
+def test_after_a_while_old_times_are_news_too(news):
+    assert not news.admits(event(-1), now=CATCHING_UP)
+    assert news.admits(event(-1), now=CATCHING_UP + 0.001)
+    assert news.admits(event(-1), now=0.0)
+
+
+def test_an_event_without_a_time_is_news(news):
+    timeless = event()
+    del timeless.attributes["time"]
+    assert news.admits(timeless, now=0.0)
+    unreadable = event()
+    unreadable.attributes["time"].ce_string = "yesterday"
+    assert news.admits(unreadable, now=0.0)
+    assert not news.admits(event(-1), now=0.0)
+
+
+def test_history_is_news_on_request():
+    assert News(started=STARTED, now=0.0, keep_history=True).admits(event(-1), now=0.0)
+
+
+def test_a_repeat_is_no_news(news):
+    assert news.admits(event(1, number=1), now=0.0)
+    assert not news.admits(event(1, number=1), now=0.0)
+    other = event(1, number=1)
+    other.source = "urn:other"
+    assert news.admits(other, now=0.0)
+
+
+def test_a_repeat_of_history_is_none_either(news):
+    assert not news.admits(event(-1, number=1), now=0.0)
+    assert news.admits(event(1), now=0.0)
+    assert not news.admits(event(-1, number=1), now=0.0)
+
+
+def test_only_so_many_are_remembered(news):
+    for number in range(REMEMBERED + 1):
+        assert news.admits(event(1, number=number), now=0.0)
+    assert not news.admits(event(1, number=REMEMBERED), now=0.0)
+    assert news.admits(event(1, number=0), now=0.0)
