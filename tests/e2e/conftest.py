@@ -29,10 +29,15 @@ def start_replica(start_sidecar):
     """Starts gateways with a sidecar each: `start_replica("app-id")`."""
     with ExitStack() as running:
 
-        def start(app_id, **options):
+        def start(app_id, *, services=None, invocation=None, **settings):
             sidecar = start_sidecar(app_id)
-            dapr = DaprSettings(address=sidecar.address, **options)
-            gateway = running.enter_context(EmulatorProcess(dapr=dapr))
+            gateway = running.enter_context(
+                EmulatorProcess(
+                    dapr=DaprSettings(address=sidecar.address, **settings),
+                    services=services,
+                    invocation=invocation,
+                )
+            )
             return SimpleNamespace(gateway=gateway, sidecar=sidecar)
 
         yield start

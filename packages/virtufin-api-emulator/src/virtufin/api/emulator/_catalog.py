@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -90,6 +91,11 @@ class AppRoute(Protocol):
     def new_channel(self) -> grpc.aio.Channel:
         """A channel for calls that say in `dapr-app-id` whom they are for."""
 
+    async def invoke(
+        self, app_id: str, method: str, data: bytes, *, json: bool, timeout: float, metadata: Any
+    ) -> bytes:
+        """Calls a method of an app that nobody can describe; RefusedError where it fails."""
+
 
 class Catalog:
     """Descriptions of the registered backends, and the channels to them."""
@@ -104,7 +110,7 @@ class Catalog:
         self._registry = registry
         self._policy = policy
         self._max_message_bytes = max_message_bytes
-        self._route = route
+        self.route = route
         self._channels: dict[str, grpc.aio.Channel] = {}
         self._descriptions: dict[str, Description] = {}
         self._locks: dict[str, asyncio.Lock] = {}
@@ -129,15 +135,18 @@ class Catalog:
 
     def metadata(self, service: Service) -> tuple[tuple[str, str], ...]:
         """What calls to a backend must carry."""
-        if self._route is None or not service.dapr_app:
+        if self.route is None or not service.dapr_app:
             return ()
-        return (*self._route.metadata, ("dapr-app-id", service.dapr_app))
+        return (*self.route.metadata, ("dapr-app-id", service.dapr_app))
 
     def _new_channel(self, service: Service) -> grpc.aio.Channel:
-        if self._route is not None and service.dapr_app:
-            return self._route.new_channel()
+        if self.route is not None and service.dapr_app:
+            return self.route.new_channel()
+        return self._direct_channel(self._registry.target(service))
+
+    def _direct_channel(self, target: str) -> grpc.aio.Channel:
         return grpc.aio.insecure_channel(
-            self._registry.target(service),
+            target,
             options=(
                 ("grpc.use_local_subchannel_pool", 1),
                 ("grpc.enable_http_proxy", 0),
@@ -196,11 +205,21 @@ class Catalog:
         return known
 
     async def _fetch(self, service: Service) -> Description:
-        client = ReflectionClient(
-            self.channel(service),
-            timeout=self._policy.reflection_timeout,
-            metadata=self.metadata(service),
-        )
+        if service.is_untyped:
+            raise RefusedError(
+                grpc.StatusCode.UNIMPLEMENTED,
+                f"{service.name} is called by app-id, and a sidecar does not tell what an app "
+                "offers; a gRPC server can be described with reflection_address",
+            )
+        channel = self.channel(service)
+        async with AsyncExitStack() as stack:
+            if service.reflection_address:
+                channel = self._direct_channel(service.reflection_address)
+                await stack.enter_async_context(channel)
+            return await self._ask(service, channel)
+
+    async def _ask(self, service: Service, channel: grpc.aio.Channel) -> Description:
+        client = ReflectionClient(channel, timeout=self._policy.reflection_timeout)
         try:
             names = [service.grpc_service] if service.grpc_service else await _own(client)
             pool = await client.pool(*names)

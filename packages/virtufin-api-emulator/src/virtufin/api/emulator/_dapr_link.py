@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc
 import grpc.aio
-from dapr.proto import api_service_v1
+from dapr.proto import api_service_v1, api_v1, common_v1
 
 from virtufin.api.client._channels import settle
 from virtufin.api.client._sentinel import NOT_GIVEN
@@ -86,6 +86,28 @@ class Link:
             )
         except grpc.aio.AioRpcError as error:
             raise self.refusal(error) from error
+
+    async def invoke(
+        self, app_id: str, method: str, data: bytes, *, json: bool, timeout: float, metadata: Any
+    ) -> bytes:
+        """Calls a method of an app by Dapr's service invocation, and returns the data it answers.
+
+        Raises:
+            RefusedError: The call failed.
+        """
+        message = common_v1.InvokeRequest(
+            method=method, content_type="application/json" if json else "application/octet-stream"
+        )
+        message.data.value = data
+        request = api_v1.InvokeServiceRequest(id=app_id, message=message)
+        try:
+            reply = await self.stub.InvokeService(
+                request, timeout=timeout, metadata=(*metadata, *self.metadata)
+            )
+        except grpc.aio.AioRpcError as error:
+            raise RefusedError(error.code(), error.details() or "") from error
+        value: bytes = reply.data.value
+        return value
 
     def refusal(self, error: grpc.aio.AioRpcError) -> RefusedError:
         """What a failed call to the sidecar means for the call to the gateway."""

@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 from virtufin.api.client._wire import Wire
 from virtufin.api.emulator._auth import HEADER
 from virtufin.api.emulator._catalog import BackendMethod, Catalog
-from virtufin.api.emulator._invoker import InvocationError, Invoker
+from virtufin.api.emulator._invoker import InvocationError, Invoker, Request
 from virtufin.api.emulator._refusal import RefusedError, invalid
 from virtufin.api.emulator._registry import Registry
 from virtufin.api.emulator._schema import method_info, method_schema
@@ -52,7 +52,7 @@ class GatewayServicer:
             "Gateway.Invoke",
             request,
             context,
-            encode=lambda _: bytes(request.request_data),
+            Request(bytes(request.request_data), json=False, typed=lambda _: request.request_data),
             decode=lambda _, reply: reply,
         )
 
@@ -61,7 +61,11 @@ class GatewayServicer:
             "Gateway.InvokeJson",
             request,
             context,
-            encode=lambda method: _parse(method, request.request_data),
+            Request(
+                request.request_data.encode(),
+                json=True,
+                typed=lambda method: _parse(method, request.request_data),
+            ),
             decode=self._render,
         )
 
@@ -100,26 +104,28 @@ class GatewayServicer:
         name: str,
         request: Any,
         context: Any,
+        data: Request,
         *,
-        encode: Callable[[BackendMethod], bytes],
-        decode: Callable[[BackendMethod, bytes], str | bytes],
+        decode: Callable[[BackendMethod | None, bytes], str | bytes],
     ) -> Any:
         respond = self._wire[name].response
         try:
             method, reply = await self._invoker.call(
                 request.service,
                 request.method,
-                encode,
+                data,
                 metadata=_forwarded(context),
                 time_left=context.time_remaining(),
             )
-            data = decode(method, reply)
+            answer = decode(method, reply)
         except InvocationError as error:
             return respond(success=False, status=error.status, message=error.message)
-        return respond(success=True, status="OK", response_data=data)
+        return respond(success=True, status="OK", response_data=answer)
 
-    def _render(self, method: BackendMethod, reply: bytes) -> str:
+    def _render(self, method: BackendMethod | None, reply: bytes) -> str:
         try:
+            if method is None:
+                return reply.decode()
             return json_format.MessageToJson(
                 method.response.FromString(reply),
                 preserving_proto_field_name=self._proto_names,
@@ -127,9 +133,10 @@ class GatewayServicer:
                 ensure_ascii=False,
                 descriptor_pool=method.pool,
             )
-        except (DecodeError, json_format.Error, TypeError) as error:
+        except (DecodeError, json_format.Error, TypeError, UnicodeDecodeError) as error:
+            path = "an app" if method is None else method.path
             raise InvocationError(
-                "INTERNAL", f"the reply of {method.path} does not fit its descriptor: {error}"
+                "INTERNAL", f"the reply of {path} does not fit its descriptor: {error}"
             ) from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -17,6 +18,18 @@ from virtufin.api.emulator._registry import Registry
 from virtufin.api.emulator._services import Service
 
 Metadata = Sequence[tuple[str, str | bytes]]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request on its way to a backend."""
+
+    text: bytes
+    """As it came."""
+    json: bool
+    """Whether it is JSON."""
+    typed: Callable[[BackendMethod], bytes]
+    """As the method takes it."""
 
 
 _STATUS = {
@@ -60,17 +73,17 @@ class Invoker:
         self,
         service_name: str,
         method_name: str,
-        encode: Callable[[BackendMethod], bytes],
+        request: Request,
         *,
         metadata: Metadata,
         time_left: float | None,
-    ) -> tuple[BackendMethod, bytes]:
+    ) -> tuple[BackendMethod | None, bytes]:
         """Calls a backend and returns its serialized reply.
 
         Args:
             service_name: As registered.
             method_name: Short name.
-            encode: Makes the serialized request, once the method is known.
+            request: What to send.
             metadata: Sent along.
             time_left: What the caller's own deadline leaves, in seconds; None without one.
 
@@ -91,7 +104,7 @@ class Invoker:
                 f"for another {wait:.1f} s",
             )
         try:
-            result = await self._try(service, method_name, encode, metadata, clock() + limit)
+            result = await self._try(service, method_name, request, metadata, clock() + limit)
         except RefusedError as error:
             if error.code in _NO_ANSWER:
                 circuit.failed(clock())
@@ -108,15 +121,15 @@ class Invoker:
         self,
         service: Service,
         method_name: str,
-        encode: Callable[[BackendMethod], bytes],
+        request: Request,
         metadata: Metadata,
         deadline: float,
-    ) -> tuple[BackendMethod, bytes]:
+    ) -> tuple[BackendMethod | None, bytes]:
         clock = asyncio.get_running_loop().time
         delay = self._policy.retry_delay
         for retries_left in reversed(range(self._policy.retries + 1)):
             try:
-                return await self._once(service, method_name, encode, metadata, deadline)
+                return await self._once(service, method_name, request, metadata, deadline)
             except RefusedError as error:
                 out_of_time = clock() + delay >= deadline
                 if error.code is not grpc.StatusCode.UNAVAILABLE or not retries_left or out_of_time:
@@ -129,10 +142,13 @@ class Invoker:
         self,
         service: Service,
         method_name: str,
-        encode: Callable[[BackendMethod], bytes],
+        request: Request,
         metadata: Metadata,
         deadline: float,
-    ) -> tuple[BackendMethod, bytes]:
+    ) -> tuple[BackendMethod | None, bytes]:
+        left = deadline - asyncio.get_running_loop().time()
+        if service.is_untyped:
+            return None, await self._invoke(service, method_name, request, metadata, left)
         method = await self._catalog.method(service, method_name)
         if method is None:
             raise InvocationError("NOT_FOUND", f"{service.name} has no method {method_name!r}")
@@ -141,7 +157,7 @@ class Invoker:
                 "UNSUPPORTED",
                 f"{service.name}/{method_name} streams; only unary methods can be called",
             )
-        payload = encode(method)
+        payload = request.typed(method)
         send: Any = self._catalog.channel(service).unary_unary(method.path)
         left = deadline - asyncio.get_running_loop().time()
         try:
@@ -150,6 +166,19 @@ class Invoker:
         except grpc.aio.AioRpcError as error:
             raise RefusedError(error.code(), error.details() or "") from error
         return method, reply
+
+    async def _invoke(
+        self, service: Service, method: str, request: Request, metadata: Metadata, left: float
+    ) -> bytes:
+        assert self._catalog.route is not None
+        return await self._catalog.route.invoke(
+            service.dapr_app,
+            method,
+            request.text,
+            json=request.json,
+            timeout=max(left, 0.0),
+            metadata=metadata,
+        )
 
     def _circuit(self, name: str) -> Circuit:
         if name not in self._circuits:

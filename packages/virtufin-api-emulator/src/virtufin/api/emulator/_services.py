@@ -18,6 +18,13 @@ from virtufin.api.emulator._checks import several, text
 
 SAMPLE_SCHEME = "sample:"
 DAPR_SCHEME = "dapr:"
+_OPTIONAL_TEXTS = (
+    "dapr_app_id",
+    "grpc_service",
+    "reflection_address",
+    "pubsub_name",
+    "store_name",
+)
 SAMPLE_NAMES = ("workmanager", "websocketmanager")
 
 
@@ -35,12 +42,16 @@ class Service:
     address: str
     """gRPC target, `host:port` as a rule. `sample:workmanager` and `sample:websocketmanager` stand
     for the bundled backends, which the emulator starts and stops itself. `dapr:orders` is the app
-    with the app-id `orders`, called through the gateway's Dapr sidecar."""
+    with the app-id `orders`, called through the gateway's Dapr sidecar: with `reflection_address`
+    a gRPC server, else an app whose methods take and answer JSON (Dapr service invocation)."""
     dapr_app_id: str = ""
     """What the Config service says; empty means that of the address, else the same as `name`."""
     grpc_service: str = ""
     """Full name of the gRPC service, `acme.Orders`. Empty: every service the backend's reflection
     lists, except health checking and reflection itself."""
+    reflection_address: str = ""
+    """gRPC target whose reflection is asked what the backend offers; empty means `address`. A
+    sidecar does not pass reflection on."""
     pubsub_name: str = "pubsub"
     """What the Config service says."""
     store_name: str = "statestore"
@@ -51,7 +62,7 @@ class Service:
     def __post_init__(self) -> None:
         text(self.name, "a service's name")
         text(self.address, f"the address of service {self.name!r}")
-        for field in ("dapr_app_id", "grpc_service", "pubsub_name", "store_name"):
+        for field in _OPTIONAL_TEXTS:
             text(getattr(self, field), f"{field} of service {self.name!r}", empty=True)
         what = f"state_keys of service {self.name!r}"
         keys = tuple(text(key, f"each of {what}") for key in several(self.state_keys, what))
@@ -75,6 +86,11 @@ class Service:
         """The app-id to call through the sidecar; empty for a backend that is called directly."""
         scheme, found, app_id = self.address.partition(DAPR_SCHEME)
         return app_id if found and not scheme else ""
+
+    @property
+    def is_untyped(self) -> bool:
+        """Whether it is an app whose methods nobody can describe."""
+        return bool(self.dapr_app) and not self.reflection_address
 
     @property
     def endpoint(self) -> tuple[str, int]:
