@@ -4,13 +4,16 @@ from concurrent import futures
 
 import grpc
 import pytest
-from dapr.proto import api_service_v1
+from dapr.proto import api_service_v1, api_v1
 from google.protobuf.empty_pb2 import Empty
 
 
 class _Accepting(api_service_v1.DaprServicer):
     def PublishEvent(self, request, context):
         return Empty()
+
+    def BulkPublishEventAlpha1(self, request, context):
+        return api_v1.BulkPublishResponse()
 
 
 @pytest.fixture

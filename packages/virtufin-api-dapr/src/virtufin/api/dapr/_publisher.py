@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any
 
-from dapr.proto import api_v1
-
 from virtufin.api.client import _arguments
 from virtufin.api.client._attributes import ExtensionValue
+from virtufin.api.client._checks import timeout_or_none
 from virtufin.api.client._resolve import resolve_source
 from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven
-from virtufin.api.client.errors import VirtufinError
-from virtufin.api.client.events import to_cloudevent
+from virtufin.api.client._settings import CLOSE_WAIT
 from virtufin.api.client.results import StatusResult
-from virtufin.api.dapr import _envelope, _sidecar
+from virtufin.api.dapr import _sidecar
+from virtufin.api.dapr._batch import Batch
+from virtufin.api.dapr._batching import BatchPublisher
+from virtufin.api.dapr._encoding import encoded, encoded_all
+from virtufin.api.dapr._limits import Limits
+from virtufin.api.dapr._outcomes import PublishManyResult, publish_failed
+from virtufin.api.dapr._parallel import in_parallel
+from virtufin.api.dapr._reports import OnFailed
+from virtufin.api.dapr._sender import IN_FLIGHT, MAX_BYTES, MAX_EVENTS, Outgoing, Sender
 
 
 class DaprPublisher:
@@ -58,7 +65,10 @@ class DaprPublisher:
     ) -> None:
         self._pubsub_name = _arguments.name(pubsub_name, "pubsub_name")
         self._source = resolve_source(source)
+        self._timeout = timeout_or_none(timeout)
         self._transport = _sidecar.transport(address, api_token, timeout, self._source)
+        self._sender = Sender(self._transport, self._pubsub_name)
+        self._batches: set[Batch] = set()
 
     @property
     def pubsub_name(self) -> str:
@@ -104,8 +114,10 @@ class DaprPublisher:
             InvalidInputError: Refused here, before anything was sent.
             VirtufinError: The sidecar did not answer, or refused; by meaning, see `errors`.
         """
+        self._transport.check()
         _arguments.name(topic, "topic")
-        event = to_cloudevent(
+        budget = self._transport.budget(timeout)
+        event = await encoded(
             data,
             metadata,
             type=type,
@@ -117,22 +129,163 @@ class DaprPublisher:
             reply_topic=reply_topic,
             default_source=self._source,
         )
-        request = api_v1.PublishEventRequest(
-            pubsub_name=self._pubsub_name,
-            topic=topic,
-            data=_envelope.to_json(event),
-            data_content_type=_envelope.CONTENT_TYPE,
-        )
-        publish = self._transport.unary
-        try:
-            await publish(_sidecar.PUBLISH_EVENT, request, timeout=timeout, topic=topic)
-        except VirtufinError as error:
-            raise _sidecar.explained(error) from None
+        await self._sender.one(Outgoing(topic, event.body), budget)
         return {"success": True, "status": "OK", "message": ""}
 
+    async def publish_many_async(
+        self,
+        topic: str,
+        data: Iterable[Any],
+        *,
+        type: str | None = None,  # noqa: A002 - the CloudEvents name
+        source: str | None = None,
+        subject: str | None = None,
+        content_type: str | None = None,
+        extensions: Mapping[str, ExtensionValue] | None = None,
+        timeout: float | NotGiven | None = NOT_GIVEN,
+    ) -> PublishManyResult:
+        """Publishes many events; returns when the sidecar has accepted all of them.
+
+        They go out 100 to a call (or 1 MiB), a few calls at a time. No order is promised: a sidecar
+        hands the events of one call to the broker in parallel. All are in memory until the end; for
+        a source without one, use `batching`. Cancelling cancels the calls.
+
+        A sidecar that fails a call of which some events have reached the broker does not say which
+        (seen with Dapr 1.18): each is then sent once more, alone. So an event can arrive twice,
+        with the same source and id, by which receivers tell that it is the same.
+
+        Args:
+            topic: Where to publish.
+            data: What each event holds, as in `publish_async`: text, bytes, anything JSON can hold,
+                or a ready CloudEvent message.
+            type: What happened, for all of them, as the following.
+            source: Where it happened.
+            subject: What it is about.
+            content_type: Media type of the data where the default is not right.
+            extensions: Typed extension attributes.
+            timeout: Deadline in seconds for all together; not given means the publisher's, None
+                none.
+
+        Returns:
+            `{"success": True, "status": "OK", "message": "", "published": n}`.
+
+        Raises:
+            InvalidInputError: One of them was refused here, the text says which; none was sent.
+            PublishFailedError: Some were not accepted; `failed` names them.
+
+        Example:
+            >>> from virtufin.api.dapr import DaprPublisher
+            >>> async def publish(publisher: DaprPublisher) -> int:
+            ...     prices = [{"symbol": "ABC", "price": 1.5}, {"symbol": "DEF", "price": 2.5}]
+            ...     result = await publisher.publish_many_async("prices", prices)
+            ...     return result["published"]
+        """
+        self._transport.check()
+        _arguments.name(topic, "topic")
+        budget = self._transport.budget(timeout)
+        events = await encoded_all(
+            data,
+            type=type,
+            source=source,
+            subject=subject,
+            content_type=content_type,
+            extensions=extensions,
+            default_source=self._source,
+        )
+        await self._sender.all(topic, events, budget)
+        return {"success": True, "status": "OK", "message": "", "published": len(events)}
+
+    def batching(
+        self,
+        *,
+        max_events: int = MAX_EVENTS,
+        max_bytes: int = MAX_BYTES,
+        linger: float = 0.01,
+        max_pending_events: int = 10_000,
+        max_pending_bytes: int = 64 * 1024 * 1024,
+        max_in_flight: int = IN_FLIGHT,
+        keep_order: bool = False,
+        on_failed: OnFailed | None = None,
+        timeout: float | NotGiven | None = NOT_GIVEN,
+    ) -> BatchPublisher:
+        """Gathers events and sends many with each call: for services that publish much.
+
+        A batch holds events of one topic; it goes out when it is full, or when its first event has
+        waited for `linger`. Memory is bounded: where as much is pending as may be, `publish_async`
+        of the batch waits. Every event is accepted by the sidecar or reported.
+
+        A batch that fails because no sidecar answers is sent again until the deadlines of its
+        events; so is, event by event, one that a sidecar refuses as a whole. So an event can arrive
+        twice, with the same source and id, by which receivers tell that it is the same.
+
+        No order is promised unless `keep_order` asks for it: a sidecar hands the events of a batch
+        to the broker in parallel.
+
+        Args:
+            max_events: Events of a batch, 1 to 1000.
+            max_bytes: Bytes of a batch; a larger event goes alone. A sidecar takes 4 MiB by
+                default.
+            linger: Seconds to wait for a batch to fill, from its first event; 0 sends what comes in
+                one turn of the event loop.
+            max_pending_events: Events that may be taken and not settled at once.
+            max_pending_bytes: Bytes of these, as they go out; memory is about twice that.
+            max_in_flight: Calls at once, 1 to 256.
+            keep_order: Whether the events of one topic go out one at a time, each after the sidecar
+                has accepted the one before; those of different topics go side by side. Slower; a
+                failed event is reported and does not hold up the next.
+            on_failed: Told of each event that has failed, a function or a coroutine function, which
+                is awaited. What it raises is logged. It may use the publisher, not the batch. Not
+                given: `flush` and `close` raise.
+            timeout: Seconds from an event's being handed over until the sidecar must have accepted
+                it; also the longest that closing may take. Not given means the publisher's, None
+                none.
+
+        Raises:
+            InvalidInputError: An argument cannot be used.
+
+        Example:
+            >>> from virtufin.api.dapr import DaprPublisher
+            >>> async def publish(publisher: DaprPublisher) -> None:
+            ...     async with publisher.batching() as batch:
+            ...         for number in range(100_000):
+            ...             await batch.publish_async("ticks", {"number": number})
+        """
+        limits = Limits(
+            max_events=max_events,
+            max_bytes=max_bytes,
+            linger=linger,
+            max_pending_events=max_pending_events,
+            max_pending_bytes=max_pending_bytes,
+            max_in_flight=max_in_flight,
+            keep_order=keep_order,
+            timeout=self._timeout if isinstance(timeout, NotGiven) else timeout_or_none(timeout),
+        )
+        batch = Batch(self._transport, self._sender, limits, on_failed, self._batches)
+        return BatchPublisher(batch, self._transport, self._source, limits.timeout)
+
     async def close(self) -> None:
-        """Ends calls in flight and closes the connection. Idempotent; later calls say so."""
-        await self._transport.close()
+        """Closes open batches, which sends what they hold, then the connection.
+
+        Calls in flight end. Idempotent; later calls say that the publisher is closed.
+
+        Raises:
+            PublishFailedError: Events of a batch have failed of which nobody was told yet.
+        """
+        batches = await self._close()
+        failed = [one for batch in batches for one in batch.kept()]
+        if failed:
+            raise publish_failed(failed, sum(batch.delivery.published for batch in batches))
+
+    async def _close(self, most: float | None = None) -> tuple[Batch, ...]:
+        batches = tuple(self._batches)
+        for batch in batches:
+            batch.refuse_from_on_failed()
+        try:
+            if batches:
+                await in_parallel(lambda batch: batch.finish(most), batches, len(batches))
+        finally:
+            await self._transport.close()
+        return batches
 
     async def __aenter__(self) -> DaprPublisher:
         self._transport.check()
@@ -144,7 +297,12 @@ class DaprPublisher:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self.close()
+        if error is None:
+            await self.close()
+            return
+        cancelled = isinstance(error, asyncio.CancelledError)
+        for batch in await self._close(CLOSE_WAIT if cancelled else None):
+            batch.log_kept(f"the publisher was left by {type(error).__name__}")
 
     def __repr__(self) -> str:
         closed = ", closed" if self._transport.closed else ""

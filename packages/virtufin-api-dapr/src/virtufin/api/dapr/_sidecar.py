@@ -6,7 +6,6 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
-import grpc
 from dapr.conf.helpers import GrpcEndpoint
 from dapr.proto import api_v1
 from google.protobuf.empty_pb2 import Empty
@@ -23,7 +22,7 @@ from virtufin.api.client._settings import (
     TlsSettings,
 )
 from virtufin.api.client._transport import Transport
-from virtufin.api.client.errors import InvalidInputError, VirtufinError
+from virtufin.api.client.errors import InvalidInputError
 
 HOST = "127.0.0.1"
 GRPC_PORT = "50001"
@@ -35,18 +34,18 @@ PUBLISH_EVENT = Method(
     response=Empty,
 )
 
+BULK_PUBLISH = Method(
+    service="dapr.proto.runtime.v1.Dapr",
+    name="BulkPublishEventAlpha1",  # the name that every sidecar from Dapr 1.16 to 1.18 has
+    request=api_v1.BulkPublishRequest,
+    response=api_v1.BulkPublishResponse,
+)
+
 # A sidecar shares the machine, so nothing is gained by pings, and servers written in Go close a
 # connection whose idle pings come more often than every two hours.
 _KEEPALIVE = KeepaliveSettings(time=3 * 60 * 60.0)
 # The sidecar knows its own limit and says so.
 _MAX_MESSAGE_BYTES = 2**31 - 1
-
-# The transport's own hints speak of the gateway.
-_HINTS = {
-    grpc.StatusCode.UNAVAILABLE: "is a Dapr sidecar running there, and is it its gRPC port?",
-    grpc.StatusCode.UNAUTHENTICATED: "set api_token= or DAPR_API_TOKEN to the sidecar's token",
-    grpc.StatusCode.DEADLINE_EXCEEDED: "give more time with timeout= or deadline()",
-}
 
 
 def address_from_environment() -> str:
@@ -107,15 +106,6 @@ def transport(
         source=source,
     )
     return Transport(settings)
-
-
-def explained(error: VirtufinError) -> VirtufinError:
-    """The error of a call, in words that are right for a sidecar."""
-    if isinstance(error, grpc.RpcError):
-        details = str(error.details() or error.status)
-        hint = _HINTS.get(error.code())
-        error.message = f"{details} ({hint})" if hint else details
-    return error
 
 
 def _parsed(address: str) -> Any:

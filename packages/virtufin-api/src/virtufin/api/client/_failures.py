@@ -120,13 +120,10 @@ def fresh(error: VirtufinError) -> VirtufinError:
     return twin
 
 
-def about_stream(
-    kind: type[errors.StreamInterruptedError] | type[errors.StreamFailedError],
-    message: str,
-    cause: VirtufinError | None,
-    **context: Any,
+def caused_by(
+    kind: type[VirtufinError], message: str, cause: VirtufinError | None, **context: Any
 ) -> VirtufinError:
-    """The error of a subscription, which is also of the class of its cause."""
+    """The error of something larger, such as a subscription; also of the class of its cause."""
     kinds = () if cause is None else _kinds_of(cause)
     error = _combined(kind, *kinds)(message)
     error.__dict__.update({} if cause is None else cause.__dict__)

@@ -14,7 +14,7 @@ import grpc
 
 from virtufin.api.client._buffer import Ended
 from virtufin.api.client._deadline import Budget
-from virtufin.api.client._failures import about_stream, from_status
+from virtufin.api.client._failures import caused_by, from_status
 from virtufin.api.client._responder import checked_reply
 from virtufin.api.client._settings import (
     SubscriptionSettings,
@@ -206,4 +206,4 @@ class ReplyStream:
             return ClientClosedError(
                 "the client was closed before the reply came", topic=self.topic
             )
-        return about_stream(StreamFailedError, self._failure.message, self._failure)
+        return caused_by(StreamFailedError, self._failure.message, self._failure)

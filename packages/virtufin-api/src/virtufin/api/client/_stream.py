@@ -19,7 +19,7 @@ import grpc
 from virtufin.api.client._backoff import delays
 from virtufin.api.client._buffer import Buffer
 from virtufin.api.client._calls import Stream
-from virtufin.api.client._failures import about_stream, fresh
+from virtufin.api.client._failures import caused_by, fresh
 from virtufin.api.client._lifecycle import ENDED, UNDECIDED, Lifecycle, Presumption
 from virtufin.api.client._method import Method
 from virtufin.api.client._reader import Reader
@@ -344,7 +344,7 @@ class EventStream:
         lost = ""
         if error is not None and error.status == grpc.StatusCode.RESOURCE_EXHAUSTED.name:
             lost = " An event above max_message_bytes is lost, if that was the cause."
-        report = about_stream(
+        report = caused_by(
             StreamInterruptedError,
             f"subscription interrupted: {reason}. Trying again in {wait:.1f} s; "
             f"events published meanwhile may be missing.{lost}",
@@ -357,7 +357,7 @@ class EventStream:
 
     def _failed(self, error: VirtufinError | None) -> VirtufinError:
         reason = error.message if error is not None else "the gateway ended the stream"
-        return about_stream(
+        return caused_by(
             StreamFailedError,
             f"subscription failed: {reason}",
             error,

@@ -1,0 +1,239 @@
+"""Events of a batch under way: sent, sent again, and settled one by one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from virtufin.api.client._backoff import delays
+from virtufin.api.client._deadline import Budget
+from virtufin.api.client._transport import Transport
+from virtufin.api.client.errors import (
+    ClientClosedError,
+    DeadlineExceededError,
+    InternalError,
+    UnavailableError,
+    VirtufinError,
+)
+from virtufin.api.dapr._limits import Limits
+from virtufin.api.dapr._outcomes import FailedEvent
+from virtufin.api.dapr._queue import TopicQueue
+from virtufin.api.dapr._receipt import Receipt
+from virtufin.api.dapr._reports import Reports
+from virtufin.api.dapr._room import Room
+from virtufin.api.dapr._sender import Outgoing, Sender
+from virtufin.api.protos.cloudevents_pb2 import CloudEvent
+
+# A sidecar that restarts is back within seconds.
+_FIRST_DELAY = 0.1
+_LONGEST_DELAY = 2.0
+
+
+@dataclass(eq=False)
+class Pending(Outgoing):
+    """One event from its being queued to its being settled."""
+
+    __slots__ = ("budget", "event", "failure", "index", "receipt", "sending")
+
+    index: int
+    event: CloudEvent
+    budget: Budget
+    receipt: Receipt
+
+    def __post_init__(self) -> None:
+        self.failure: VirtufinError | None = None
+        """Why it was not accepted when it was sent last."""
+        self.sending = False
+
+
+class Delivery:
+    """Sends what is put in; everything that was put in is settled once, and then forgotten.
+
+    Settled means: its receipt knows the outcome, a failure is reported, and its room is given back.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        sender: Sender,
+        room: Room,
+        reports: Reports,
+        limits: Limits,
+    ) -> None:
+        self._transport = transport
+        self._sender = sender
+        self._room = room
+        self._reports = reports
+        self._max_in_flight = limits.max_in_flight
+        self._queue: TopicQueue[Pending] = TopicQueue(
+            max_events=1 if limits.keep_order else limits.max_events,
+            max_bytes=limits.max_bytes,
+            linger=limits.linger,
+            one_at_a_time=limits.keep_order,
+            due=self.dispatch,
+        )
+        self._open: dict[int, Pending] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._flushes: dict[asyncio.Future[None], set[int]] = {}
+        self.in_flight = 0
+        self.published = 0
+        self.failed = 0
+        self.batches = 0
+
+    @property
+    def queued(self) -> int:
+        """Events that wait to be sent."""
+        return len(self._open) - self.in_flight
+
+    def put(self, event: Pending) -> None:
+        """Queues an event, for which there must be room."""
+        self._open[event.index] = event
+        self._queue.put(event)
+        self.dispatch()
+
+    def make_room(self) -> None:
+        """Does what can be done for those who wait for room."""
+        if not self._queue.has_due:
+            # Waiting for more events would be waiting for those.
+            self._queue.hurry()
+        self.dispatch()
+
+    def dispatch(self) -> None:
+        """Sends what is due, as far as enough calls are free."""
+        if self._room.crowded and not self._queue.has_due:
+            self._queue.hurry()
+        while len(self._tasks) < self._max_in_flight:
+            batch = self._queue.take()
+            if batch is None:
+                return
+            for event in batch:
+                event.sending = True
+            self.in_flight += len(batch)
+            self.batches += 1
+            task = self._transport.spawn(self._deliver(batch), "virtufin-publish-batch")
+            self._tasks.add(task)
+            task.add_done_callback(partial(self._ended, batch))
+
+    def runs_here(self) -> bool:
+        """Whether the running task is one that delivers."""
+        return asyncio.current_task() in self._tasks
+
+    async def drained(self, timeout: float | None) -> bool:
+        """Sends what is there now at once; whether all of it was settled within the time."""
+        self._queue.hurry()
+        self.dispatch()
+        if not self._open:
+            return True
+        done = asyncio.get_running_loop().create_future()
+        self._flushes[done] = set(self._open)
+        try:
+            await asyncio.wait((done,), timeout=timeout)
+        finally:
+            del self._flushes[done]
+        return done.done()
+
+    def abandon(self, error: VirtufinError) -> set[asyncio.Task[None]]:
+        """Fails all that is left, kept for whom it concerns; returns tasks that are ending."""
+        self._queue.clear()
+        for task in self._tasks:
+            task.cancel()
+        for event in tuple(self._open.values()):
+            self._give_up(event, error)
+        return set(self._tasks)
+
+    async def _deliver(self, batch: Sequence[Pending]) -> None:
+        waits = delays(_FIRST_DELAY, _LONGEST_DELAY, 2.0, 0.5)
+        left = await self._attempt(batch)
+        while left:
+            await asyncio.sleep(_at_most(next(waits), left))
+            left = await self._attempt(left)
+
+    async def _attempt(self, batch: Sequence[Pending]) -> list[Pending]:
+        """Sends events once; returns those that are to be sent again."""
+        in_time = []
+        for event in batch:
+            if event.failure is not None and event.budget.left() == 0.0:
+                await self._fail(event, event.failure)
+            else:
+                in_time.append(event)
+        if not in_time:
+            return []
+        # The first deadline of all counts, so that none is overrun.
+        budget = min((event.budget for event in in_time), key=_left)
+        again = []
+        for event, error in zip(in_time, await self._sender.several(in_time, budget), strict=True):
+            event.failure = error
+            if error is None:
+                self._accepted(event)
+            elif isinstance(error, (UnavailableError, DeadlineExceededError)) and _left(
+                event.budget
+            ):
+                again.append(event)
+            else:
+                await self._fail(event, error)
+        return again
+
+    def _ended(self, batch: Sequence[Pending], task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        for event in batch:
+            if event.index in self._open:
+                if task.cancelled():
+                    error: VirtufinError = ClientClosedError(
+                        "the publisher was closed before the sidecar had accepted the event",
+                        topic=event.topic,
+                    )
+                else:
+                    error = InternalError(f"could not be sent: {task.exception()!r}")
+                self._give_up(event, error)
+        self._queue.sent(batch[0].topic)
+        self.dispatch()
+
+    def _accepted(self, event: Pending) -> None:
+        if self._forget(event):
+            self.published += 1
+            event.receipt.settle(None)
+
+    async def _fail(self, event: Pending, error: VirtufinError) -> None:
+        if event.index not in self._open:
+            return
+        self._settle_failed(event, error)
+        await self._reports.tell(_failed(event, error), event.size)
+        self._forget(event)
+
+    def _give_up(self, event: Pending, error: VirtufinError) -> None:
+        self._settle_failed(event, error)
+        self._reports.keep(_failed(event, event.receipt.error or error), event.size)
+        self._forget(event)
+
+    def _settle_failed(self, event: Pending, error: VirtufinError) -> None:
+        if not event.receipt.done:
+            self.failed += 1
+            event.receipt.settle(error)
+
+    def _forget(self, event: Pending) -> bool:
+        """Ends an event; False where it was ended before."""
+        if self._open.pop(event.index, None) is None:
+            return False
+        if event.sending:
+            self.in_flight -= 1
+        self._room.release(event.size)
+        for done, waited_for in self._flushes.items():
+            waited_for.discard(event.index)
+            if not waited_for and not done.done():
+                done.set_result(None)
+        return True
+
+
+def _failed(event: Pending, error: VirtufinError) -> FailedEvent:
+    return FailedEvent(event.index, event.topic, event.event, error)
+
+
+def _left(budget: Budget) -> float:
+    left = budget.left()
+    return float("inf") if left is None else left
+
+
+def _at_most(wait: float, events: Sequence[Pending]) -> float:
+    return min(wait, *(_left(event.budget) for event in events))

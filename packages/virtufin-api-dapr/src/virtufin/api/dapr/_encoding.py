@@ -1,0 +1,91 @@
+"""From what people publish to the CloudEvent and the bytes that go out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from google.protobuf.message import Message
+
+from virtufin.api.client._shown import shown
+from virtufin.api.client.errors import InvalidInputError
+from virtufin.api.client.events import to_cloudevent
+from virtufin.api.dapr import _envelope
+from virtufin.api.dapr._turns import Turns
+from virtufin.api.protos.cloudevents_pb2 import CloudEvent
+
+_LARGE = 64 * 1024
+"""Bytes above which encoding takes milliseconds, so that a thread does it."""
+_NODE = 16
+"""Bytes that a number, a key or a container inside the data counts as."""
+
+
+class Encoded(NamedTuple):
+    """One event, ready to go out."""
+
+    event: CloudEvent
+    body: bytes
+
+
+async def encoded(data: Any, metadata: Mapping[str, str] | None, **fields: Any) -> Encoded:
+    """Encodes an event without holding up the loop.
+
+    Raises:
+        InvalidInputError: It cannot be sent, see `to_cloudevent`.
+    """
+    if is_large(data):
+        return await asyncio.to_thread(_encoded, data, metadata, **fields)
+    return _encoded(data, metadata, **fields)
+
+
+async def encoded_all(data: Iterable[Any], **fields: Any) -> list[Encoded]:
+    """Encodes events, a few milliseconds at a time.
+
+    Raises:
+        InvalidInputError: One of them cannot be sent; the text begins with its index.
+    """
+    if isinstance(data, (str, bytes, bytearray, memoryview, Mapping)) or not isinstance(
+        data, Iterable
+    ):
+        raise InvalidInputError(f"data must be several payloads, not {shown(data)}")
+    turns = Turns()
+    events = []
+    for index, one in enumerate(data):
+        await turns.pause()
+        try:
+            events.append(await encoded(one, None, **fields))
+        except InvalidInputError as error:
+            raise InvalidInputError(f"event {index}: {error.message}") from None
+    return events
+
+
+def _encoded(data: Any, metadata: Mapping[str, str] | None, **fields: Any) -> Encoded:
+    try:
+        event = to_cloudevent(data, metadata, **fields)
+    except RuntimeError as error:
+        raise InvalidInputError(f"the data changed while it was being encoded: {error}") from None
+    if event is data:
+        # The caller may go on using theirs.
+        event = CloudEvent()
+        event.CopyFrom(data)
+    return Encoded(event, _envelope.to_json(event))
+
+
+def is_large(data: object) -> bool:
+    """Whether encoding takes long; looks no further than it must to tell."""
+    if isinstance(data, Message):
+        return data.ByteSize() > _LARGE
+    left = _LARGE
+    unseen = [data]
+    while unseen:
+        item = unseen.pop()
+        if isinstance(item, (str, bytes, bytearray, memoryview)):
+            left -= len(item)
+        elif isinstance(item, (dict, list, tuple)):
+            left -= _NODE * len(item)
+            if left >= 0:
+                unseen.extend(item.values() if isinstance(item, dict) else item)
+        if left < 0:
+            return True
+    return False
