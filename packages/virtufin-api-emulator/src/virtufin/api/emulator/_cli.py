@@ -134,6 +134,13 @@ def parser() -> argparse.ArgumentParser:
         help="hand on what topics held before the gateway was started",
     )
     cli.add_argument(
+        "--dapr-port",
+        type=_port,
+        metavar="PORT",
+        help="stand in for the publishing part of a Dapr sidecar on this port, 0 for a free one; "
+        "a second line on stdout says which",
+    )
+    cli.add_argument(
         "--log-level",
         choices=("debug", "info", "warning", "error"),
         default="warning",
@@ -144,7 +151,7 @@ def parser() -> argparse.ArgumentParser:
         type=_port,
         metavar="PORT",
         help="advanced: serve fault plans to other processes on this loopback port, 0 for a free "
-        "one; a second line on stdout says which",
+        "one; a further line on stdout says which",
     )
     cli.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     # For the pytest plugin: arguments of Emulator as a line of JSON on stdin; the end of stdin
@@ -189,6 +196,7 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
         "legacy_state": not options.no_legacy_state,
         "relay": options.relay,
         "dapr": _dapr_settings(options),
+        "dapr_port": options.dapr_port,
     }
 
 
@@ -223,6 +231,8 @@ async def _serve(emulator: Emulator, control_port: int | None, *, piped: bool) -
         await emulator.start()
         _signals.call(lambda: loop.call_soon_threadsafe(told_to_end.set))
         print(f"listening on {emulator.target}", flush=True)
+        if emulator.has_stand_in:
+            print(f"dapr on {emulator.dapr_address}", flush=True)
         if control_port is not None:
             print(f"control on 127.0.0.1:{await control.start(control_port)}", flush=True)
         await told_to_end.wait()

@@ -13,13 +13,12 @@ import grpc.aio
 from virtufin.api.client._channels import settle
 from virtufin.api.client._wire import Wire
 from virtufin.api.emulator import _ports
-from virtufin.api.emulator._backend import Backend
-from virtufin.api.emulator._catalog import AppRoute, Catalog
+from virtufin.api.emulator._backends import chosen, plugin
+from virtufin.api.emulator._catalog import Catalog
 from virtufin.api.emulator._checks import api_keys as checked_keys
 from virtufin.api.emulator._checks import seconds, switch, text, whole
 from virtufin.api.emulator._dapr_settings import DaprSettings
 from virtufin.api.emulator._injector import Injector
-from virtufin.api.emulator._memory_backend import MemoryBackend
 from virtufin.api.emulator._opaque import event_class
 from virtufin.api.emulator._policy import InvocationPolicy
 from virtufin.api.emulator._registry import Registry
@@ -69,6 +68,7 @@ class Emulator:
         invocation: InvocationPolicy | None = None,
         relay: bool = False,
         dapr: DaprSettings | None = None,
+        dapr_port: int | None = None,
         wire: Wire | None = None,
     ) -> None:
         """Does no I/O and needs no running loop.
@@ -92,12 +92,16 @@ class Emulator:
             relay: Whether clients connect through a TCP relay, which the faults of `network` need.
             dapr: Keep nothing here: state, events and backends named by app-id go through this
                 Dapr sidecar. None means in memory. Needs `virtufin-api-emulator[dapr]`.
+            dapr_port: Also stand in for the publishing part of a Dapr sidecar on this port, 0 for a
+                free one, so that a `DaprPublisher` reaches the subscribers; see `dapr_address`.
+                None for not. In memory only. Needs `virtufin-api-emulator[dapr]`.
             wire: Messages and paths; None means the packaged ones.
 
         Raises:
             ValueError: An argument is out of its range.
             TypeError: An argument has the wrong type.
-            ImportError: `dapr` needs a distribution that is not installed; the text says which.
+            ImportError: `dapr` and `dapr_port` need a distribution that is not installed; the text
+                says which.
         """
         if text(json_names, "json_names") not in ("camel", "proto"):
             raise ValueError(f"json_names is 'camel' or 'proto', got {json_names!r}")
@@ -115,7 +119,7 @@ class Emulator:
         wire = wire or Wire.packaged()
         policy = invocation or InvocationPolicy()
         self._registry = Registry(checked(SAMPLES if services is None else services))
-        self._backend, route = _parts(dapr, self._registry)
+        self._backend, route = chosen(dapr, self._registry)
         event = event_class(wire)
         self._samples = [
             SampleServer(service, self._backend.publish, event)
@@ -123,8 +127,23 @@ class Emulator:
             if service.sample
         ]
         self._catalog = Catalog(self._registry, policy, max_message_bytes, route)
-        self._faults = Injector(
-            (wire[name].full_name for name in wire), infrastructure=INFRASTRUCTURE
+        stand_in = None
+        if dapr_port is not None:
+            whole(dapr_port, "dapr_port", 0, 65535)
+            if dapr is not None:
+                raise ValueError(
+                    "dapr_port is for a gateway in memory: with dapr there is a sidecar"
+                )
+            stand_in = plugin("_stand_in")
+        beside = (*INFRASTRUCTURE, *(stand_in.METHODS if stand_in else ()))
+        self._faults = Injector((wire[name].full_name for name in wire), infrastructure=beside)
+        self._stand_in = stand_in and stand_in.StandIn(
+            host,
+            dapr_port,
+            publish=self._backend.publish,
+            pubsub_names={service.pubsub_name for service in self._registry} or {"pubsub"},
+            faults=self._faults,
+            max_message_bytes=max_message_bytes,
         )
         behaviour = Behaviour(
             api_keys=checked_keys(api_keys),
@@ -183,6 +202,22 @@ class Emulator:
         return _ports.address(_DIRECT_HOST, self._direct_port)
 
     @property
+    def has_stand_in(self) -> bool:
+        """Whether it stands in for a Dapr sidecar."""
+        return self._stand_in is not None
+
+    @property
+    def dapr_address(self) -> str:
+        """Where it stands in for a Dapr sidecar, as `DaprPublisher(address=)` takes it.
+
+        Raises:
+            RuntimeError: It does not.
+        """
+        if self._stand_in is None:
+            raise RuntimeError("standing in for a Dapr sidecar needs Emulator(dapr_port=0)")
+        return _ports.reachable(self._stand_in.host, self._stand_in.port)
+
+    @property
     def services(self) -> tuple[Service, ...]:
         """The registered backends."""
         return tuple(self._registry)
@@ -221,6 +256,9 @@ class Emulator:
                     stack.push_async_callback(self._relay.stop)
                     await self._relay.start()
                     self._port = self._relay.port
+                if self._stand_in is not None:
+                    await self._stand_in.start()
+                    stack.push_async_callback(self._stand_in.stop)
                 self._server = server
                 self._running = stack.pop_all()
 
@@ -314,6 +352,8 @@ class Emulator:
         ports = [(self._host, self._port)]
         if self._relay is not None:
             ports.append((_DIRECT_HOST, self._direct_port))
+        if self._stand_in is not None:
+            ports.append((self._stand_in.host, self._stand_in.port))
         with ExitStack() as reserved:
             for host, port in ports:
                 reserved.callback((await _ports.ReservedPort.take(host, port)).close)
@@ -321,24 +361,3 @@ class Emulator:
                 await asyncio.wait_for(stopped.wait(), away)
             if not stopped.is_set():
                 await self.start()
-
-
-def _parts(dapr: DaprSettings | None, registry: Registry) -> tuple[Backend, AppRoute | None]:
-    """What keeps state and carries events, and the way to backends named by app-id."""
-    if dapr is None:
-        if through_dapr := [service.name for service in registry if service.dapr_app]:
-            raise ValueError(
-                f"service {through_dapr[0]!r} is named by app-id, which needs a Dapr sidecar: "
-                "give dapr=DaprSettings(), on the command line --backend dapr"
-            )
-        return MemoryBackend(), None
-    if not isinstance(dapr, DaprSettings):
-        raise TypeError(f"dapr is a DaprSettings or None, got {dapr!r}")
-    try:
-        from virtufin.api.emulator._dapr_backend import DaprBackend
-    except ImportError as error:
-        raise ImportError(
-            "a gateway on Dapr needs the Dapr plugin: pip install 'virtufin-api-emulator[dapr]'"
-        ) from error
-    backend = DaprBackend(dapr)
-    return backend, backend.link

@@ -17,7 +17,12 @@ STREAM_ACTIONS = ("cut", "fail_write", "stall", "slow_writes", "hold_headers")
 """What plans do to Subscribe streams."""
 STREAMING = "Pubsub/Subscribe"
 ANY = "*"
-_WITH_TOPIC = ("Pubsub/PublishEvent", STREAMING)
+_WITH_TOPIC = (
+    "Pubsub/PublishEvent",
+    STREAMING,
+    "Dapr/PublishEvent",
+    "Dapr/BulkPublishEventAlpha1",
+)
 
 
 def status_code(code: grpc.StatusCode | str) -> grpc.StatusCode:
@@ -69,7 +74,7 @@ class Spec:
             raise ValueError("OK is no failure")
         if self.topic is not None:
             text(self.topic, "topic")
-            name = self.method.removeprefix("/").removeprefix("virtufin.")
+            name = self.method.removeprefix("/").rpartition("v1.")[2].removeprefix("virtufin.")
             if name not in (ANY, *_WITH_TOPIC):
                 raise ValueError(
                     f"topic goes with {' and '.join(_WITH_TOPIC)}, not with {self.method!r}"

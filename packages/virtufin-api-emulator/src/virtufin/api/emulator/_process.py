@@ -50,6 +50,7 @@ class EmulatorProcess:
             TypeError: An option cannot be handed over to another process.
         """
         settings = _as_json(options)
+        self._dapr_address = ""
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
             [sys.executable, "-m", "virtufin.api.emulator", "--piped", "--control-port", "0"],
@@ -62,6 +63,8 @@ class EmulatorProcess:
         try:
             self._tell(settings)
             self._target = self._line("listening on ")
+            if options.get("dapr_port") is not None:
+                self._dapr_address = self._line("dapr on ")
             control = self._line("control on ")
         except BaseException:
             self._end()
@@ -84,6 +87,17 @@ class EmulatorProcess:
     def target(self) -> str:
         """What to give to a gRPC channel."""
         return self._target
+
+    @property
+    def dapr_address(self) -> str:
+        """Where it stands in for a Dapr sidecar, as `DaprPublisher(address=)` takes it.
+
+        Raises:
+            RuntimeError: It does not, without `dapr_port`.
+        """
+        if not self._dapr_address:
+            raise RuntimeError("standing in for a Dapr sidecar needs dapr_port=0")
+        return self._dapr_address
 
     @property
     def pid(self) -> int:
