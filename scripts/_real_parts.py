@@ -79,7 +79,7 @@ def _found(name: str, variable: str, *elsewhere: Path) -> Path | None:
         if path is None:
             raise MissingPartError(f"{variable}={named} names no program that can be run")
         return Path(path)
-    for candidate in (name, *elsewhere):
+    for candidate in (name, *map(str, elsewhere)):
         if path := shutil.which(candidate):
             return Path(path)
     return None
