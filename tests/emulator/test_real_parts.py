@@ -11,7 +11,8 @@ import textwrap
 import pytest
 
 from tests.timing import UNIT
-from virtufin.api.emulator import _program, sidecar
+from virtufin.api.emulator import EmulatorProcess, _program, sidecar
+from virtufin.api.emulator._ports import ReservedPort
 from virtufin.api.emulator._program import Program
 
 PYTHON = sys.executable
@@ -145,6 +146,27 @@ def test_a_sidecar_starts_and_ends_with_its_block(real_parts, real_redis):
         assert not is_alive(pid)
         pid = dapr.pid
     assert not is_alive(pid)
+
+
+@pytest.mark.usefixtures("real_parts")
+def test_a_sidecar_waits_for_its_app():
+    pubsub = sidecar.component("pubsub", "pubsub.in-memory")
+    with (
+        EmulatorProcess() as app,
+        sidecar.Sidecar("found", [pubsub], app_port=app.port) as dapr,
+    ):
+        dapr.wait_for_app()
+        assert "application discovered" in dapr.output
+
+
+@pytest.mark.usefixtures("real_parts")
+def test_an_app_that_does_not_come_says_so():
+    with (
+        ReservedPort(("127.0.0.1", 0), socket.AF_INET) as port,
+        sidecar.Sidecar("alone", app_port=port.port) as dapr,
+        pytest.raises(RuntimeError, match="not ready within"),
+    ):
+        dapr.wait_for_app(UNIT)
 
 
 def test_a_sidecar_that_cannot_start_shows_its_output(real_parts):

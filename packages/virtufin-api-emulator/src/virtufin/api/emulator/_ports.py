@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import socket
+from types import TracebackType
 from typing import Any
 
 import grpc.aio
@@ -108,6 +109,17 @@ class ReservedPort:
     def close(self) -> None:
         """Lets go of it. Idempotent."""
         self._socket.close()
+
+    def __enter__(self) -> ReservedPort:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
     def _bound(self, address: Any) -> socket.socket:
         sock = socket.socket(self._family, socket.SOCK_STREAM)

@@ -336,8 +336,10 @@ class Sidecar(_Part):
         self._app_port = app_port
         self._more = list(arguments)
         self._variables = dict(environment or {})
+        self._components: set[str] = set()
         for number, text in enumerate(resources):
             (self.folder / f"{number:02}.yaml").write_text(text)
+            self._components |= _components(text, app_id)
 
     @property
     def grpc_port(self) -> int:
@@ -353,6 +355,15 @@ class Sidecar(_Part):
     def address(self) -> str:
         """`host:port` of its gRPC API, as `DaprPublisher(address=)` takes it."""
         return f"{_HOST}:{self.grpc_port}"
+
+    def wait_for_app(self, timeout: float = 30.0) -> None:
+        """Waits until the sidecar has found its app, and delivers to it.
+
+        Raises:
+            RuntimeError: It did not come to that within `timeout` seconds, or the sidecar ended.
+                The sidecar is ended then.
+        """
+        self._started().wait_until(lambda: self._get("/v1.0/healthz") is not None, timeout)
 
     def __enter__(self) -> Sidecar:
         super().__enter__()
@@ -377,11 +388,31 @@ class Sidecar(_Part):
         return {**os.environ, **self._variables}
 
     def _ready(self) -> bool:
-        connection = http.client.HTTPConnection(_HOST, self.http_port, timeout=_PROBE_TIMEOUT)
-        try:
-            connection.request("GET", "/v1.0/healthz/outbound")
-            return connection.getresponse().status in _OK_STATUSES
-        except (OSError, http.client.HTTPException):
+        if self._get("/v1.0/healthz/outbound") is None:
             return False
+        # Also said by one that is ending, as a component could not be loaded.
+        metadata = json.loads(self._get("/v1.0/metadata") or "{}")
+        return self._components <= {one["name"] for one in metadata.get("components", ())}
+
+    def _get(self, path: str) -> bytes | None:
+        """What it answers; None where it does not, or says no."""
+        connection = http.client.HTTPConnection(_HOST, self.http_port, timeout=_PROBE_TIMEOUT)
+        token = self._variables.get("DAPR_API_TOKEN")
+        try:
+            connection.request("GET", path, headers={"dapr-api-token": token} if token else {})
+            answer = connection.getresponse()
+            return answer.read() if answer.status in _OK_STATUSES else None
+        except (OSError, http.client.HTTPException):
+            return None
         finally:
             connection.close()
+
+
+def _components(text: str, app_id: str) -> set[str]:
+    """Names of the components that a resource file in JSON has for an app; files in YAML pass."""
+    with suppress(ValueError):
+        document = json.loads(text)
+        scopes = document.get("scopes")
+        if document.get("kind") == "Component" and (not scopes or app_id in scopes):
+            return {document["metadata"]["name"]}
+    return set()
