@@ -60,7 +60,7 @@ class Responder:
             if isinstance(error, asyncio.CancelledError) and task_is_cancelled():
                 raise
             if asked:
-                await self._tell(event, error)
+                await tell(self._reply, event, error, self._redact)
             raise
 
     async def _answer(self, event: PubsubEvent, result: object) -> None:
@@ -72,15 +72,15 @@ class Responder:
             # The way to the asker is broken: telling it would take the same way.
             raise _CouldNotReplyError(error) from None
 
-    async def _tell(self, event: PubsubEvent, error: BaseException) -> None:
-        status = status_of(error)
-        text = (
-            error.message
-            if isinstance(error, VirtufinError)
-            else f"{type(error).__name__}: {error}"
-        )
-        data = {"status": status, "message": self._redact(text)}
-        await self._reply(event, data, type=FAILED, extensions={STATUS: status})
+
+async def tell(
+    reply: Reply, event: PubsubEvent, error: BaseException, redact: Callable[[str], str]
+) -> None:
+    """Replies to a request that it failed; `redact` takes secrets out of the error's text."""
+    status = status_of(error)
+    text = error.message if isinstance(error, VirtufinError) else f"{type(error).__name__}: {error}"
+    data = {"status": status, "message": redact(text)}
+    await reply(event, data, type=FAILED, extensions={STATUS: status})
 
 
 def task_is_cancelled() -> bool:
