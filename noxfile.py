@@ -41,6 +41,8 @@ REAL_TESTS = ["tests/e2e", "tests/emulator/test_real_parts.py", "tests/emulator/
 """What runs on a real sidecar and Redis."""
 REAL_ONLY = "*/emulator/_dapr_*,*/emulator/_program.py,*/emulator/_guard.py,*/emulator/sidecar.py"
 """Modules that only those tests cover."""
+DAPR_SHAPES = {"1.16": "ext-grpc", "1.17": "ext-grpc", "1.18": "ext-grpc", "1.19": "grpc"}
+"""The extra that brings `dapr.ext.grpc` to each dapr; up to 1.18 in a distribution of its own."""
 COVERED = {"virtufin-api": 95, "virtufin-api-dapr": 95, "virtufin-api-emulator": 95}
 """Branch coverage in per cent below which the checks fail."""
 
@@ -119,7 +121,7 @@ def real_parts(session: nox.Session, *, required: bool) -> dict[str, str]:
 @nox.session(tags=["quick"])
 def coverage(session: nox.Session) -> None:
     """The tests on this Python, with branch coverage; with arguments only the tests they pick."""
-    install(session, "test")
+    install(session, "test", "dapr-extension")
     parts = real_parts(session, required=False)
     if session.posargs:
         session.run("pytest", *session.posargs, env=parts)
@@ -140,7 +142,7 @@ def coverage(session: nox.Session) -> None:
 @nox.session(python=SUPPORTED)
 def tests(session: nox.Session) -> None:
     """The tests on each supported Python."""
-    install(session, "test")
+    install(session, "test", "dapr-extension")
     parts = real_parts(session, required=False)
     session.run("pytest", "-m", "not heavy", *session.posargs, env=parts)
 
@@ -154,7 +156,7 @@ def others(session: nox.Session) -> None:
 @nox.session
 def latest(session: nox.Session) -> None:
     """The tests with the newest versions of everything; not in the pipeline, as it can change."""
-    install(session, "test", constraints=None)
+    install(session, "test", "dapr-extension", constraints=None)
     session.run("pytest", "-m", "not heavy", *session.posargs)
 
 
@@ -178,6 +180,18 @@ def lowest(session: nox.Session, folder: str) -> None:
     install_only(session, "test", more=more, constraints=constraints)
     folders = [f"tests/{folder}", *(["tests/chaos"] if folder == "client" else [])]
     session.run("pytest", "-m", "not heavy", *folders, *session.posargs)
+
+
+@nox.session
+@nox.parametrize("dapr", list(DAPR_SHAPES))
+def dapr_shapes(session: nox.Session, dapr: str) -> None:
+    """The tests of the Dapr plugin with `dapr.ext.grpc` as each minor version of dapr has it."""
+    extra = DAPR_SHAPES[dapr]
+    wanted = [f"dapr=={dapr}.*", *([f"dapr-ext-grpc=={dapr}.*"] if extra == "ext-grpc" else [])]
+    ours = [item for name in NEEDED["dapr"][:2] for item in ("-e", f"packages/{name}")]
+    ours += ["-e", f"packages/virtufin-api-dapr[{extra}]"]
+    install_only(session, "test", more=[*ours, *wanted], constraints=None)
+    session.run("pytest", "-m", "not heavy", "tests/dapr", *session.posargs)
 
 
 @nox.session

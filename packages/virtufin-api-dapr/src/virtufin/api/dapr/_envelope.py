@@ -117,6 +117,11 @@ def from_topic_event(request: Any) -> PubsubEvent:
     return PubsubEvent(request.topic, event)
 
 
+def is_binary(content_type: str) -> bool:
+    """Whether data of a media type is handed on as bytes; no media type says nothing."""
+    return bool(content_type) and not (_is_json(content_type) or _is_text(content_type))
+
+
 def _set_attributes(event: CloudEvent, members: Iterable[tuple[str, object]]) -> None:
     for name, value in members:
         if name in _SIDECAR_S_OWN or value is None or (name in _OFTEN_EMPTY and not value):

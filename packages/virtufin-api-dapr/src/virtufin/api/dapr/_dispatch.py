@@ -1,0 +1,202 @@
+"""From what a sidecar delivers to a handler, and from what that does to an answer.
+
+Nothing here knows a server, so that each kind of server gives the same results.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+
+from virtufin.api.client._data import BINARY, JSON, TEXT, to_json
+from virtufin.api.client._shown import shown
+from virtufin.api.client.errors import InvalidInputError, InvalidRequestError, VirtufinError
+from virtufin.api.client.events import PubsubEvent
+from virtufin.api.dapr._acknowledgement import Drop, Outcome
+from virtufin.api.dapr._nearest import nearest
+from virtufin.api.dapr._refusals import RefusedError, refused
+from virtufin.api.dapr._registrations import Function, Registrations, Route
+from virtufin.api.dapr._replies import Replies, is_request
+from virtufin.api.dapr._requests import BindingRequest, InvocationRequest
+from virtufin.api.dapr._work import CutError, DrainedError, Work
+
+logger = logging.getLogger("virtufin.api.dapr.app")
+
+OnError = Callable[[Exception], Any]
+
+
+class Dispatch:
+    """Hands events and calls to their handlers."""
+
+    def __init__(
+        self,
+        registrations: Registrations,
+        work: Work,
+        replies: Replies,
+        on_error: OnError | None,
+        redact: Callable[[str], str],
+    ) -> None:
+        self.registrations = registrations
+        self._work = work
+        self._replies = replies
+        self._on_error = on_error
+        self._redact = redact
+
+    async def event(self, pubsub_name: str, path: str, event: PubsubEvent) -> Outcome:
+        """Handles one event."""
+        route = self.registrations.route(pubsub_name, event.topic, path)
+        if route is None:
+            # Not dropped: the handler may come with the next version, a dropped event does not.
+            logger.error(
+                "no handler for topic %r of %r (path %r); event %s is to be delivered again",
+                event.topic, pubsub_name, path, event.message_id,
+            )  # fmt: skip
+            return Outcome.RETRY
+        try:
+            return await self._work.run(lambda: self._handle(route, event))
+        except DrainedError:
+            return Outcome.RETRY
+        except CutError as error:
+            return await self._failed(f"handler of {_named(event)}", error)
+
+    async def invoke(self, request: InvocationRequest) -> tuple[bytes, str]:
+        """Calls a method; returns data and media type.
+
+        Raises:
+            RefusedError: There is no such method, it failed, or the app is ending.
+        """
+        methods = self.registrations.methods
+        function = methods.get(request.method)
+        if function is None:
+            known = nearest(request.method, methods)
+            reason = f"the app has no method {request.method!r}; it has {known}"
+            raise RefusedError(grpc.StatusCode.UNIMPLEMENTED, reason)
+        return await self._answer(f"method {request.method!r}", function, request)
+
+    async def bind(self, request: BindingRequest) -> bytes:
+        """Handles what an input binding brought; returns data for its answer.
+
+        Raises:
+            RefusedError: There is no such binding, it failed, or the app is ending.
+        """
+        function = self.registrations.bindings.get(request.name)
+        if function is None:
+            reason = f"the app has no handler for binding {request.name!r}"
+            raise RefusedError(grpc.StatusCode.UNIMPLEMENTED, reason)
+        data, _ = await self._answer(f"binding {request.name!r}", function, request)
+        return data
+
+    async def check_health(self) -> None:
+        """Asks the health check.
+
+        Raises:
+            RefusedError: The app is not healthy, or ending.
+        """
+        unavailable = grpc.StatusCode.UNAVAILABLE
+        if self._work.draining:
+            raise RefusedError(unavailable, _ENDING)
+        check = self.registrations.health_check
+        if check is None:
+            return
+        try:
+            healthy = await _called(check)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the app is not healthy
+            await self._failed("health check", error)
+            raise RefusedError(
+                unavailable, self._redact(f"{type(error).__name__}: {error}")
+            ) from None
+        if healthy is False:
+            raise RefusedError(unavailable, "the app says that it is not healthy")
+
+    # Events
+
+    async def _handle(self, route: Route, event: PubsubEvent) -> Outcome:
+        try:
+            result = await _called(route.handler, event)
+        except Drop as drop:
+            return await self._drop(route, event, drop)
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises asks for another try
+            return await self._failed(f"handler of {_named(event)}", error)
+        if result is None or not is_request(event):
+            return Outcome.SUCCESS
+        try:
+            await self._replies.reply(route.pubsub_name, event, result)
+        except InvalidInputError as error:
+            await self._failed(f"reply to {_named(event)}", error)
+            await self._tell(route, event, error)
+            return Outcome.DROP  # the same handler would answer the same
+        except VirtufinError as error:
+            return await self._failed(f"reply to {_named(event)}", error)
+        return Outcome.SUCCESS
+
+    async def _drop(self, route: Route, event: PubsubEvent, drop: Drop) -> Outcome:
+        logger.warning("%s was dropped by its handler: %s", _named(event), drop.reason)
+        cause = drop.__cause__
+        if not isinstance(cause, VirtufinError):
+            cause = InvalidRequestError(drop.reason)
+        await self._tell(route, event, cause)
+        return Outcome.DROP
+
+    async def _tell(self, route: Route, event: PubsubEvent, error: BaseException) -> None:
+        if not is_request(event):
+            return
+        try:
+            await self._replies.tell(route.pubsub_name, event, error)
+        except VirtufinError as failure:
+            await self._failed(f"telling the failure of {_named(event)}", failure)
+
+    # Calls
+
+    async def _answer(self, what: str, function: Function, request: object) -> tuple[bytes, str]:
+        async def answer() -> tuple[bytes, str]:
+            return payload(await _called(function, request))
+
+        try:
+            return await self._work.run(answer)
+        except DrainedError:
+            raise RefusedError(grpc.StatusCode.UNAVAILABLE, _ENDING) from None
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller is told
+            await self._failed(what, error)
+            refusal = refused(error)
+            raise RefusedError(refusal.code, self._redact(refusal.details)) from None
+
+    async def _failed(self, what: str, error: Exception) -> Outcome:
+        """Reports a failure; returns what it means for an event."""
+        logger.error("%s failed", what, exc_info=error)
+        if self._on_error is not None:
+            try:
+                await _called(self._on_error, error)
+            except Exception:
+                logger.exception("on_error failed on %s", shown(error))
+        return Outcome.RETRY
+
+
+_ENDING = "the app is ending"
+
+
+def payload(value: object) -> tuple[bytes, str]:
+    """Data and media type of what a handler returned; nothing of both for None.
+
+    Raises:
+        InvalidInputError: JSON cannot hold it.
+    """
+    if value is None:
+        return b"", ""
+    if isinstance(value, str):
+        return value.encode(), TEXT
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value), BINARY
+    return to_json(value, "the answer").encode(), JSON
+
+
+async def _called(function: Function, *arguments: object) -> Any:
+    result = function(*arguments)
+    return await result if inspect.isawaitable(result) else result
+
+
+def _named(event: PubsubEvent) -> str:
+    return f"event {event.message_id!r} of topic {event.topic!r}"

@@ -1,0 +1,100 @@
+"""Between Dapr's messages about events and the handlers' own terms."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from dapr.proto import appcallback_v1
+
+from virtufin.api.client.errors import InvalidReplyError
+from virtufin.api.client.events import PubsubEvent
+from virtufin.api.dapr import _envelope
+from virtufin.api.dapr._acknowledgement import Outcome
+from virtufin.api.dapr._dispatch import Dispatch
+from virtufin.api.dapr._registrations import Registrations, Topic
+
+logger = logging.getLogger("virtufin.api.dapr.app")
+
+# What daprd gives a payload that was published without being an event (FromRawPayload).
+_RAW: dict[str, Any] = {"source": "Dapr", "type": "com.dapr.event.sent", "spec_version": "1.0"}
+_BINARY = "application/octet-stream"
+
+
+async def one(dispatch: Dispatch, request: Any) -> Outcome:
+    """Handles a `TopicEventRequest`."""
+    try:
+        event = _envelope.from_topic_event(request)
+    except (ValueError, TypeError) as error:
+        return _unreadable(request.id, request.topic, error)
+    return await dispatch.event(request.pubsub_name, request.path, event)
+
+
+async def entry(dispatch: Dispatch, request: Any, item: Any) -> Outcome:
+    """Handles one entry of a `TopicEventBulkRequest`."""
+    try:
+        event = _event_of(request, item)
+    except (ValueError, TypeError) as error:
+        return _unreadable(item.entry_id, request.topic, error)
+    return await dispatch.event(request.pubsub_name, request.path, event)
+
+
+def subscriptions(registrations: Registrations) -> Any:
+    """What the app wants to be subscribed to, as a `ListTopicSubscriptionsResponse`."""
+    wanted = [subscription(topic) for topic in registrations.topics if not topic.declared]
+    return appcallback_v1.ListTopicSubscriptionsResponse(subscriptions=wanted)
+
+
+def _event_of(request: Any, item: Any) -> PubsubEvent:
+    if item.WhichOneof("event") != "cloud_event":
+        if item.content_type.startswith(_envelope.CONTENT_TYPE):
+            return PubsubEvent(request.topic, _envelope.from_json(item.bytes))
+        raw = appcallback_v1.TopicEventRequest(
+            **_RAW,
+            id=item.entry_id,
+            data_content_type=item.content_type or _BINARY,
+            data=item.bytes,
+            topic=request.topic,
+        )
+        return _envelope.from_topic_event(raw)
+    told = item.cloud_event
+    if not told.data and _envelope.is_binary(told.data_content_type):
+        raise ValueError("daprd leaves binary data out of bulk deliveries; subscribe without bulk=")
+    single = appcallback_v1.TopicEventRequest(
+        id=told.id,
+        source=told.source,
+        type=told.type,
+        spec_version=told.spec_version,
+        data_content_type=told.data_content_type,
+        data=told.data,
+        topic=request.topic,
+        extensions=told.extensions,
+    )
+    return _envelope.from_topic_event(single)
+
+
+def _unreadable(identifier: str, topic: str, error: Exception) -> Outcome:
+    """Dropped, as it would come again the same; the dead-letter topic keeps it."""
+    what = error.message if isinstance(error, InvalidReplyError) else str(error)
+    logger.error("event %r of topic %r cannot be read, it is dropped: %s", identifier, topic, what)
+    return Outcome.DROP
+
+
+def subscription(topic: Topic) -> Any:
+    """How events of one topic are wanted, as a `TopicSubscription`."""
+    wanted = appcallback_v1.TopicSubscription(
+        pubsub_name=topic.pubsub_name,
+        topic=topic.name,
+        metadata=topic.metadata,
+        dead_letter_topic=topic.dead_letter_topic or "",
+    )
+    for route in topic.routes:
+        if route.match is None:
+            wanted.routes.default = topic.path(route)
+        else:
+            wanted.routes.rules.add(match=route.match, path=topic.path(route))
+    if topic.bulk is not None:
+        wanted.bulk_subscribe.enabled = True
+        wanted.bulk_subscribe.max_messages_count = topic.bulk.max_events
+        wanted.bulk_subscribe.max_await_duration_ms = max(1, round(topic.bulk.max_await * 1000))
+    return wanted

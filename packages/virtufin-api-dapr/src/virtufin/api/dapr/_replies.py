@@ -1,0 +1,63 @@
+"""Answers to events that are requests, published through the sidecar."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from virtufin.api.client._responder import tell
+from virtufin.api.client.events import PubsubEvent
+from virtufin.api.dapr._publisher import DaprPublisher
+
+
+class Replies:
+    """Publishes replies to the pub/sub component through which the request came."""
+
+    def __init__(
+        self, publisher: Callable[[str], DaprPublisher], redact: Callable[[str], str]
+    ) -> None:
+        self._publisher = publisher
+        self._redact = redact
+        self._publishers: dict[str, DaprPublisher] = {}
+
+    async def reply(self, pubsub_name: str, request: PubsubEvent, data: object) -> None:
+        """Answers a request.
+
+        Raises:
+            InvalidInputError: The data cannot be sent.
+            VirtufinError: The sidecar did not take it.
+        """
+        await self._publish(pubsub_name, request, data)
+
+    async def tell(self, pubsub_name: str, request: PubsubEvent, error: BaseException) -> None:
+        """Tells who asked that the request failed.
+
+        Raises:
+            VirtufinError: The sidecar did not take it.
+        """
+
+        async def publish(request: PubsubEvent, data: object, **attributes: Any) -> None:
+            await self._publish(pubsub_name, request, data, **attributes)
+
+        await tell(publish, request, error, self._redact)
+
+    async def close(self) -> None:
+        """Closes the connections to the sidecar."""
+        while self._publishers:
+            _, publisher = self._publishers.popitem()
+            await publisher.close()
+
+    async def _publish(
+        self, pubsub_name: str, request: PubsubEvent, data: object, **attributes: Any
+    ) -> None:
+        publisher = self._publishers.get(pubsub_name)
+        if publisher is None:
+            publisher = self._publishers[pubsub_name] = self._publisher(pubsub_name)
+        await publisher.publish_async(
+            request.reply_topic, data, correlation_id=request.correlation_id, **attributes
+        )
+
+
+def is_request(event: PubsubEvent) -> bool:
+    """Whether somebody waits for a reply."""
+    return bool(event.reply_topic and event.correlation_id)

@@ -1,0 +1,58 @@
+"""The app's own gRPC server."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+
+import grpc
+from grpc import aio
+
+_OPTIONS = (
+    # The sidecar has the limit (`--max-body-size`).
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    # Without it a second server takes the same port, and half of the calls, without a word.
+    ("grpc.so_reuseport", 0),
+    # A sidecar may ping an idle connection as often as it likes.
+    ("grpc.http2.max_ping_strikes", 0),
+    ("grpc.keepalive_permit_without_calls", 1),
+)
+
+
+class Server:
+    """Listens at one address, in the event loop in which it was made."""
+
+    def __init__(self, host: str, port: int, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
+        self._server = aio.server(options=_OPTIONS)
+        self._server.add_generic_rpc_handlers(tuple(handlers))
+        self._host = host
+        self._port = port
+
+    async def start(self) -> int:
+        """Begins to listen; returns the port.
+
+        Raises:
+            OSError: The address is taken, or none of this machine.
+        """
+        try:
+            port = self._server.add_insecure_port(_address(self._host, self._port))
+        except RuntimeError:
+            port = 0
+        if not port:
+            await self._server.stop(None)
+            raise OSError(
+                errno.EADDRINUSE,
+                f"cannot listen on {self._host} port {self._port}: is another app running there, "
+                "or is it no address of this machine? (port=, APP_PORT, host=)",
+            )
+        await self._server.start()
+        return port
+
+    async def stop(self, grace: float) -> None:
+        """Takes no more calls; those that are running get `grace` seconds."""
+        await self._server.stop(grace)
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,165 @@
+"""The services that a sidecar calls at its app, on grpc.aio.
+
+By generic handlers, because the protos of dapr 1.16 have `OnBulkTopicEvent` under its older name
+only. daprd asks for the newer one first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import grpc
+from dapr.proto import appcallback_v1, common_v1
+from google.protobuf.empty_pb2 import Empty
+
+from virtufin.api.dapr import _messages
+from virtufin.api.dapr._dispatch import Dispatch
+from virtufin.api.dapr._refusals import RefusedError
+from virtufin.api.dapr._requests import BindingRequest, InvocationRequest
+
+TOKEN_KEY = "dapr-api-token"
+WRONG_TOKEN = f"the call has not the {TOKEN_KEY} that the app demands (APP_API_TOKEN)"
+
+_CALLBACK = "dapr.proto.runtime.v1.AppCallback"
+_HEALTH = "dapr.proto.runtime.v1.AppCallbackHealthCheck"
+_ALPHA = "dapr.proto.runtime.v1.AppCallbackAlpha"
+
+Behaviour = Callable[[Any, Any], Awaitable[Any]]
+
+
+class Servicer:
+    """Answers a sidecar's calls.
+
+    Calls that bring data need the token. What the sidecar asks of its app itself (subscriptions,
+    bindings, health) does not: daprd sends none there.
+    """
+
+    def __init__(self, dispatch: Dispatch, token: str | None) -> None:
+        self._dispatch = dispatch
+        self._token = token
+
+    def handlers(self) -> tuple[grpc.GenericRpcHandler, ...]:
+        """What a server is to be given."""
+        bulk = _handler(
+            self._guarded(self.on_bulk_topic_event), appcallback_v1.TopicEventBulkRequest
+        )
+        callback = {
+            "OnInvoke": _handler(self._guarded(self.on_invoke), common_v1.InvokeRequest),
+            "OnTopicEvent": _handler(
+                self._guarded(self.on_topic_event), appcallback_v1.TopicEventRequest
+            ),
+            "OnBulkTopicEvent": bulk,
+            "OnBindingEvent": _handler(
+                self._guarded(self.on_binding_event), appcallback_v1.BindingEventRequest
+            ),
+            "ListTopicSubscriptions": _handler(self.list_topic_subscriptions, Empty),
+            "ListInputBindings": _handler(self.list_input_bindings, Empty),
+        }
+        return (
+            grpc.method_handlers_generic_handler(_CALLBACK, callback),
+            grpc.method_handlers_generic_handler(
+                _HEALTH, {"HealthCheck": _handler(self.health_check, Empty)}
+            ),
+            grpc.method_handlers_generic_handler(_ALPHA, {"OnBulkTopicEventAlpha1": bulk}),
+        )
+
+    async def on_invoke(self, request: Any, context: Any) -> Any:
+        """Service invocation."""
+        data, content_type = await _or_abort(
+            context,
+            self._dispatch.invoke(
+                InvocationRequest(
+                    request.data.value,
+                    metadata=texts(context.invocation_metadata()),
+                    method=request.method,
+                    content_type=request.content_type,
+                    verb=verb_of(request),
+                    query=request.http_extension.querystring,
+                )
+            ),
+        )
+        answer = common_v1.InvokeResponse(content_type=content_type)
+        answer.data.value = data
+        return answer
+
+    async def on_topic_event(self, request: Any, context: Any) -> Any:
+        """One event."""
+        outcome = await _messages.one(self._dispatch, request)
+        answer = appcallback_v1.TopicEventResponse()
+        answer.status = outcome.value  # type: ignore[assignment]
+        return answer
+
+    async def on_bulk_topic_event(self, request: Any, context: Any) -> Any:
+        """Several events, each with an answer of its own."""
+        entries = (_messages.entry(self._dispatch, request, entry) for entry in request.entries)
+        outcomes = await asyncio.gather(*entries)
+        answer = appcallback_v1.TopicEventBulkResponse()
+        for entry, outcome in zip(request.entries, outcomes, strict=True):
+            answer.statuses.add(entry_id=entry.entry_id, status=outcome.value)
+        return answer
+
+    async def on_binding_event(self, request: Any, context: Any) -> Any:
+        """What an input binding brought."""
+        binding = BindingRequest(request.data, metadata=dict(request.metadata), name=request.name)
+        data = await _or_abort(context, self._dispatch.bind(binding))
+        return appcallback_v1.BindingEventResponse(data=data)
+
+    async def list_topic_subscriptions(self, request: Any, context: Any) -> Any:
+        """What the app wants to be subscribed to."""
+        return _messages.subscriptions(self._dispatch.registrations)
+
+    async def list_input_bindings(self, request: Any, context: Any) -> Any:
+        """Which bindings the app listens to."""
+        bindings = list(self._dispatch.registrations.bindings)
+        return appcallback_v1.ListInputBindingsResponse(bindings=bindings)
+
+    async def health_check(self, request: Any, context: Any) -> Any:
+        """Whether the app can work."""
+        await _or_abort(context, self._dispatch.check_health())
+        return appcallback_v1.HealthCheckResponse()
+
+    def _guarded(self, behaviour: Behaviour) -> Behaviour:
+        token = self._token
+        if token is None:
+            return behaviour
+
+        async def guarded(request: Any, context: Any) -> Any:
+            if not holds(token, texts(context.invocation_metadata())):
+                await context.abort(grpc.StatusCode.UNAUTHENTICATED, WRONG_TOKEN)
+            return await behaviour(request, context)
+
+        return guarded
+
+
+def holds(token: str, metadata: Mapping[str, str]) -> bool:
+    """Whether metadata holds the token; takes the same time for every wrong one."""
+    return hmac.compare_digest(metadata.get(TOKEN_KEY, "").encode(), token.encode())
+
+
+def texts(metadata: Any) -> dict[str, str]:
+    """The metadata of a call that is text."""
+    return {key: value for key, value in metadata or () if isinstance(value, str)}
+
+
+def verb_of(request: Any) -> str:
+    """The HTTP verb that came along with a call."""
+    extension = request.http_extension
+    return str(type(extension).Verb.Name(extension.verb)) if extension.verb else ""
+
+
+async def _or_abort(context: Any, answer: Awaitable[Any]) -> Any:
+    try:
+        return await answer
+    except RefusedError as refusal:
+        await context.abort(refusal.code, refusal.details)
+
+
+def _handler(behaviour: Behaviour, request: Any) -> Any:
+    return grpc.unary_unary_rpc_method_handler(
+        behaviour,
+        request_deserializer=request.FromString,
+        response_serializer=lambda message: message.SerializeToString(),
+    )

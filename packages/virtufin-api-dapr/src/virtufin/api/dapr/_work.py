@@ -1,0 +1,131 @@
+"""Running handlers: so many at a time, and to a bounded end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+logger = logging.getLogger("virtufin.api.dapr.app")
+
+LATE = 1.0
+"""Seconds that a cancelled handler may take to end."""
+
+Result = TypeVar("Result")
+
+
+class DrainedError(Exception):
+    """The work was not begun, or not finished, because the app is ending."""
+
+
+class CutError(Exception):
+    """The work let out a cancellation that nobody had asked for."""
+
+    def __init__(self) -> None:
+        super().__init__("the handler let out a cancellation that nobody had asked for")
+
+
+class Work:
+    """Runs coroutines in tasks of its own, `limit` at a time, first come, first served."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._taken = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._running: dict[asyncio.Task[Any], asyncio.Future[Any]] = {}
+        self.draining = False
+
+    def includes(self, task: asyncio.Task[Any] | None) -> bool:
+        """Whether a task is one of a handler."""
+        return task in self._running
+
+    async def run(self, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+        """Waits for a place, runs the work and returns what it returns.
+
+        Cancelling this cancels the work. The answer never waits for work that does not end: the
+        two are apart.
+
+        Raises:
+            DrainedError: The app is ending.
+            CutError: The work let a cancellation out.
+        """
+        await self._place()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Result] = loop.create_future()
+        task = loop.create_task(work(), name="virtufin-dapr-handler")
+        self._running[task] = answer
+        task.add_done_callback(self._ended)
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+
+    async def drain(self, grace: float) -> None:
+        """Refuses new work and what waits; gives the rest `grace` seconds, then cancels it.
+
+        Whoever waits for an answer has one when the grace time is over, also where the work
+        swallows its cancellation; that is logged.
+        """
+        self.draining = True
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_exception(DrainedError())
+        if self._running:
+            await asyncio.wait(tuple(self._running), timeout=grace)
+        left = dict(self._running)
+        for task, answer in left.items():
+            task.cancel()
+            if not answer.done():
+                answer.set_exception(DrainedError())
+        if left:
+            logger.warning("%d handlers were cancelled: the grace time is over", len(left))
+            _, late = await asyncio.wait(tuple(left), timeout=LATE)
+            for task in late:
+                logger.error("a handler goes on although it was cancelled: %r", task)
+
+    async def _place(self) -> None:
+        self._check()
+        if self._taken < self._limit:
+            self._taken += 1
+            return
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            # The place may have been given in the moment of the cancellation.
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self._leave()
+            raise
+        try:
+            self._check()
+        except DrainedError:
+            self._leave()
+            raise
+
+    def _check(self) -> None:
+        if self.draining:
+            raise DrainedError
+
+    def _leave(self) -> None:
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+        self._taken -= 1
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        answer = self._running.pop(task)
+        self._leave()
+        error = CutError() if task.cancelled() else task.exception()
+        if answer.done():
+            return
+        if error is None:
+            answer.set_result(task.result())
+        else:
+            answer.set_exception(error)

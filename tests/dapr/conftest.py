@@ -1,0 +1,45 @@
+"""Servers for the app's tests, and an environment without Dapr's variables."""
+
+import importlib.util
+
+import pytest
+
+from tests.dapr.delivering import attached, own
+from tests.dapr.sidecar import Sidecar
+
+DAPR_VARIABLES = (
+    "APP_API_TOKEN",
+    "APP_PORT",
+    "DAPR_API_TOKEN",
+    "DAPR_GRPC_ENDPOINT",
+    "DAPR_GRPC_PORT",
+    "DAPR_RUNTIME_HOST",
+    "VIRTUFIN_API_SOURCE",
+)
+HAS_EXTENSION = importlib.util.find_spec("cloudevents") is not None
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch):
+    for name in DAPR_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+async def sidecar():
+    async with Sidecar() as running:
+        yield running
+
+
+needs_extension = pytest.mark.skipif(not HAS_EXTENSION, reason="dapr.ext.grpc is not installed")
+
+
+@pytest.fixture(params=["own", pytest.param("ext", marks=needs_extension)])
+def serving(request):
+    """Runs an app on its own server, then on an App of dapr.ext.grpc."""
+    return own if request.param == "own" else attached
+
+
+@pytest.fixture(name="own")
+def _own():
+    return own
