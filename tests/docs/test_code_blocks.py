@@ -22,6 +22,7 @@ def test_blocks_run_as_printed(page, virtufin_emulator, sidecar_port, monkeypatc
     monkeypatch.setenv("VIRTUFIN_API_HOST", gateway.host)
     monkeypatch.setenv("VIRTUFIN_API_GRPC_PORT", str(gateway.port))
     monkeypatch.setenv("DAPR_GRPC_PORT", str(sidecar_port))
+    monkeypatch.setenv("APP_PORT", "0")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     # The address and the waits are all that differs from what is printed.
