@@ -230,10 +230,13 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def demo(session: nox.Session) -> None:
-    """Runs every example of the documentation against an emulator."""
+    """Runs every example of the documentation; with `dapr` those on a real sidecar and Redis."""
     install(session)
+    script, arguments, env = "scripts/_demo.py", session.posargs, {}
+    if session.posargs == ["dapr"]:
+        script, arguments, env = "scripts/_demo_dapr.py", [], real_parts(session, required=False)
     # Long enough for the demo to end its own processes after Ctrl-C.
-    session.run("python", "scripts/_demo.py", *session.posargs, interrupt_timeout=15)
+    session.run("python", script, *arguments, env=env, interrupt_timeout=15)
 
 
 @nox.session

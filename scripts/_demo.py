@@ -47,6 +47,11 @@ def examples(wanted: list[str]) -> list[Path]:
     return [path for path in found if path.stem in wanted or not wanted]
 
 
+def title(path: Path) -> str:
+    """What an example says of itself."""
+    return ast.get_docstring(ast.parse(path.read_text())) or ""
+
+
 def lines_of(process: subprocess.Popen[str], timeout: float) -> Iterator[str]:
     """The lines a process prints, until it ends; TimeoutError where that takes too long."""
     assert process.stdout is not None
@@ -135,8 +140,7 @@ def main() -> int:
     with emulator() as place:
         env = {**os.environ, **place}
         for number, path in enumerate(chosen, 1):
-            title = ast.get_docstring(ast.parse(path.read_text())) or ""
-            print(f"[{number:2}/{len(chosen)}] {path.stem}: {title}", flush=True)
+            print(f"[{number:2}/{len(chosen)}] {path.stem}: {title(path)}", flush=True)
             if problem := run(path, env):
                 print(f"\nscripts/demo: {path.stem} FAILED: {problem}; its output is above")
                 return 1

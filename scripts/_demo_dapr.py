@@ -6,18 +6,25 @@ Redis are.
 
 from __future__ import annotations
 
-import ast
 import os
 import signal
+import socket
 import sys
 import time
 from contextlib import ExitStack
 
-from _demo import EXAMPLES, START_TIMEOUT, lines_of, run, running
+from _demo import EXAMPLES, START_TIMEOUT, lines_of, run, running, title
 
 from virtufin.api.emulator import DaprSettings, EmulatorProcess, sidecar
 
 FOLDER = EXAMPLES / "dapr"
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        port: int = reserved.getsockname()[1]
+        return port
 
 
 def main() -> int:
@@ -38,9 +45,7 @@ def main() -> int:
             EmulatorProcess(dapr=DaprSettings(address=gateway_sidecar.address))
         )
         app_port = free_port()
-        app_sidecar = stack.enter_context(
-            sidecar.Sidecar("orders", components, app_port=app_port)
-        )
+        app_sidecar = stack.enter_context(sidecar.Sidecar("orders", components, app_port=app_port))
         print(f"Redis listens on {redis.address};")
         print(f"a gateway on {gateway.target}, its daprd on {gateway_sidecar.address};")
         print(f"the daprd of an app on {app_sidecar.address}\n")

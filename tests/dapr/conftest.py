@@ -1,4 +1,4 @@
-"""Servers for the app's tests, and an environment without Dapr's variables."""
+"""A sidecar and a publisher for it, servers of apps, and an environment without Dapr's variables."""
 
 import importlib.util
 
@@ -6,6 +6,7 @@ import pytest
 
 from tests.dapr.delivering import attached, own
 from tests.dapr.sidecar import Sidecar
+from virtufin.api.dapr import DaprPublisher
 
 DAPR_VARIABLES = (
     "APP_API_TOKEN",
@@ -29,6 +30,12 @@ def clean_environment(monkeypatch):
 async def sidecar():
     async with Sidecar() as running:
         yield running
+
+
+@pytest.fixture
+async def publisher(sidecar):
+    async with DaprPublisher(address=sidecar.address) as open_publisher:
+        yield open_publisher
 
 
 needs_extension = pytest.mark.skipif(not HAS_EXTENSION, reason="dapr.ext.grpc is not installed")

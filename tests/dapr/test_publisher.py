@@ -7,36 +7,9 @@ import uuid
 import grpc
 import pytest
 
-from tests.dapr.sidecar import Sidecar
 from virtufin.api.client import errors
 from virtufin.api.dapr import DaprPublisher
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
-
-DAPR_VARIABLES = (
-    "DAPR_GRPC_ENDPOINT",
-    "DAPR_GRPC_PORT",
-    "DAPR_RUNTIME_HOST",
-    "DAPR_API_TOKEN",
-    "VIRTUFIN_API_SOURCE",
-)
-
-
-@pytest.fixture(autouse=True)
-def clean_environment(monkeypatch):
-    for name in DAPR_VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture
-async def sidecar():
-    async with Sidecar() as running:
-        yield running
-
-
-@pytest.fixture
-async def publisher(sidecar):
-    async with DaprPublisher(address=sidecar.address) as open_publisher:
-        yield open_publisher
 
 
 async def test_publishes_a_complete_cloudevent(sidecar, publisher):
@@ -199,6 +172,29 @@ async def test_a_silent_sidecar_ends_in_a_timeout(sidecar):
             await publisher.publish_async("t", "x", timeout=0.1)
 
 
+HINTS = [
+    (grpc.StatusCode.INVALID_ARGUMENT, "pubsub nope is not found", "metadata.name"),
+    (grpc.StatusCode.PERMISSION_DENIED, "topic t is not allowed for app id A", "publishingScopes"),
+    (
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "grpc: received message larger than max (5000157 vs. 4194304)",
+        "--max-body-size",
+    ),
+    (grpc.StatusCode.UNAUTHENTICATED, "Unauthorized", "DAPR_API_TOKEN"),
+    (grpc.StatusCode.INTERNAL, "error when publishing to topic t in pubsub p: OOM", "broker"),
+    (grpc.StatusCode.UNIMPLEMENTED, "unknown service", "port of a Dapr sidecar"),
+]
+
+
+@pytest.mark.parametrize(("code", "text", "hint"), HINTS, ids=[hint for _, _, hint in HINTS])
+async def test_what_a_sidecar_answers_comes_with_what_to_do(sidecar, publisher, code, text, hint):
+    sidecar.failure = (code, text)
+    with pytest.raises(errors.VirtufinError, match=hint) as caught:
+        await publisher.publish_async("t", "x")
+    assert text in str(caught.value)
+    assert caught.value.details() == text
+
+
 async def test_nobody_there_is_unavailable_and_says_where():
     async with DaprPublisher(address="127.0.0.1:1") as publisher:
         with pytest.raises(errors.UnavailableError, match=r"Dapr sidecar.*127\.0\.0\.1:1"):
@@ -224,6 +220,30 @@ async def test_publishing_does_not_hold_up_the_loop(sidecar, publisher):
         await asyncio.sleep(0.01)
         turns += 1
     assert turns >= 5
+
+
+async def test_large_data_that_changes_while_it_is_encoded_is_bad_input(sidecar, publisher):
+    class Changing(dict):
+        def items(self):
+            raise RuntimeError("dictionary changed size during iteration")
+
+    with pytest.raises(errors.InvalidInputError, match="changed"):
+        await publisher.publish_async("t", Changing(text="x" * 100_000))
+    assert sidecar.requests == []
+
+
+async def test_a_large_event_arrives_whole(sidecar, publisher):
+    data = {"rows": [{"number": number, "text": "x" * 20} for number in range(10_000)]}
+    await publisher.publish_async("t", data, content_type="application/json")
+    assert sidecar.data == [data]
+
+
+async def test_a_ready_event_may_be_changed_once_it_is_published(sidecar, publisher):
+    event = CloudEvent(id="7", source="s", type="t", spec_version="1.0", text_data="x" * 100_000)
+    publish = asyncio.create_task(publisher.publish_async("t", event))
+    await publish
+    event.id = "8"
+    assert sidecar.events[0]["id"] == "7"
 
 
 async def test_many_at_once(sidecar, publisher):

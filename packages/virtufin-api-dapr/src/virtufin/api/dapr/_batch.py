@@ -91,7 +91,7 @@ class Batch:
         if kept:
             first = kept[0]
             logger.error(
-                "%s: %d events were not published; the first, %s of topic %s: %s",
+                "%s; events not published: %d, the first is %s of topic %s: %s",
                 why,
                 len(kept),
                 first.event.id,

@@ -44,7 +44,7 @@ class Pending(Outgoing):
 
     def __post_init__(self) -> None:
         self.failure: VirtufinError | None = None
-        """Why it was not accepted when it was sent last."""
+        """Why it was not accepted so far."""
         self.sending = False
 
 
@@ -140,7 +140,7 @@ class Delivery:
         for task in self._tasks:
             task.cancel()
         for event in tuple(self._open.values()):
-            self._give_up(event, error)
+            self._give_up(event, event.failure or error)
         return set(self._tasks)
 
     async def _deliver(self, batch: Sequence[Pending]) -> None:
@@ -164,15 +164,16 @@ class Delivery:
         budget = min((event.budget for event in in_time), key=_left)
         again = []
         for event, error in zip(in_time, await self._sender.several(in_time, budget), strict=True):
-            event.failure = error
             if error is None:
                 self._accepted(event)
-            elif isinstance(error, (UnavailableError, DeadlineExceededError)) and _left(
-                event.budget
-            ):
+                continue
+            if event.failure is None or not isinstance(error, DeadlineExceededError):
+                # That time was up in the end says less than what took it.
+                event.failure = error
+            if isinstance(error, (UnavailableError, DeadlineExceededError)) and _left(event.budget):
                 again.append(event)
             else:
-                await self._fail(event, error)
+                await self._fail(event, event.failure)
         return again
 
     def _ended(self, batch: Sequence[Pending], task: asyncio.Task[None]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from google.protobuf.message import Message
@@ -39,7 +39,7 @@ async def encoded(data: Any, metadata: Mapping[str, str] | None, **fields: Any) 
     return _encoded(data, metadata, **fields)
 
 
-async def encoded_all(data: Iterable[Any], **fields: Any) -> list[Encoded]:
+async def encoded_each(data: Iterable[Any], **fields: Any) -> AsyncIterator[Encoded]:
     """Encodes events, a few milliseconds at a time.
 
     Raises:
@@ -50,14 +50,13 @@ async def encoded_all(data: Iterable[Any], **fields: Any) -> list[Encoded]:
     ):
         raise InvalidInputError(f"data must be several payloads, not {shown(data)}")
     turns = Turns()
-    events = []
     for index, one in enumerate(data):
         await turns.pause()
         try:
-            events.append(await encoded(one, None, **fields))
+            event = await encoded(one, None, **fields)
         except InvalidInputError as error:
             raise InvalidInputError(f"event {index}: {error.message}") from None
-    return events
+        yield event
 
 
 def _encoded(data: Any, metadata: Mapping[str, str] | None, **fields: Any) -> Encoded:

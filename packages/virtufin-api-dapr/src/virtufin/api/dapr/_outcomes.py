@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import cast
 
 from virtufin.api.client._failures import caused_by
@@ -58,9 +59,9 @@ class PublishFailedError(VirtufinError):
 
 def publish_failed(failed: Sequence[FailedEvent], published: int) -> PublishFailedError:
     """The error that names these events."""
-    ordered = tuple(sorted(failed, key=lambda one: one.index))
+    ordered = tuple(sorted(failed, key=attrgetter("index")))
     first = ordered[0].error
-    one_cause = all(type(one.error) is type(first) for one in ordered)
+    one_cause = len({type(one.error) for one in ordered}) == 1
     topics = {one.topic for one in ordered}
     error = caused_by(
         PublishFailedError,

@@ -17,12 +17,12 @@ from virtufin.api.client.results import StatusResult
 from virtufin.api.dapr import _sidecar
 from virtufin.api.dapr._batch import Batch
 from virtufin.api.dapr._batching import BatchPublisher
-from virtufin.api.dapr._encoding import encoded, encoded_all
+from virtufin.api.dapr._encoding import encoded, encoded_each
 from virtufin.api.dapr._limits import Limits
 from virtufin.api.dapr._outcomes import PublishManyResult, publish_failed
 from virtufin.api.dapr._parallel import in_parallel
 from virtufin.api.dapr._reports import OnFailed
-from virtufin.api.dapr._sender import IN_FLIGHT, MAX_BYTES, MAX_EVENTS, Outgoing, Sender
+from virtufin.api.dapr._sender import IN_FLIGHT, MAX_BYTES, MAX_EVENTS, Chunks, Outgoing, Sender
 
 
 class DaprPublisher:
@@ -183,7 +183,8 @@ class DaprPublisher:
         self._transport.check()
         _arguments.name(topic, "topic")
         budget = self._transport.budget(timeout)
-        events = await encoded_all(
+        chunks = Chunks()
+        async for event in encoded_each(
             data,
             type=type,
             source=source,
@@ -191,9 +192,10 @@ class DaprPublisher:
             content_type=content_type,
             extensions=extensions,
             default_source=self._source,
-        )
-        await self._sender.all(topic, events, budget)
-        return {"success": True, "status": "OK", "message": "", "published": len(events)}
+        ):
+            chunks.add(event)
+        await self._sender.all(topic, chunks, budget)
+        return {"success": True, "status": "OK", "message": "", "published": chunks.count}
 
     def batching(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -54,6 +55,32 @@ class Outgoing:
     def size(self) -> int:
         """Bytes it takes in a call."""
         return len(self.body) + ENTRY_BYTES
+
+
+class Chunks:
+    """Events of one topic in runs that one call can take; one above the limit is alone."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._chunks: deque[tuple[int, list[Encoded]]] = deque()
+        self._bytes = 0
+
+    def add(self, event: Encoded) -> None:
+        """Appends an event."""
+        size = len(event.body) + ENTRY_BYTES
+        self._bytes += size
+        last = self._chunks[-1][1] if self._chunks else None
+        if last is None or len(last) == MAX_EVENTS or self._bytes > MAX_BYTES:
+            self._chunks.append((self.count, [event]))
+            self._bytes = size
+        else:
+            last.append(event)
+        self.count += 1
+
+    def taken(self) -> Iterator[tuple[int, list[Encoded]]]:
+        """Yields each run, with the index of its first event, and lets go of it."""
+        while self._chunks:
+            yield self._chunks.popleft()
 
 
 class Sender:
@@ -121,24 +148,24 @@ class Sender:
             return [self._refused(topic, next(iter(refused.values())))] * len(events)
         return outcome
 
-    async def all(self, topic: str, events: Sequence[Encoded], budget: Budget) -> None:
-        """Sends any number of events of one topic.
+    async def all(self, topic: str, chunks: Chunks, budget: Budget) -> None:
+        """Sends any number of events of one topic, and lets go of them as they are accepted.
 
         Raises:
             PublishFailedError: Some were not accepted.
         """
-        outgoing = [Outgoing(topic, event.body) for event in events]
         failed: list[FailedEvent] = []
 
-        async def send(chunk: range) -> None:
-            errors = await self.several(outgoing[chunk.start : chunk.stop], budget)
-            for index, error in zip(chunk, errors, strict=True):
+        async def send(chunk: tuple[int, list[Encoded]]) -> None:
+            first, events = chunk
+            errors = await self.several([Outgoing(topic, event.body) for event in events], budget)
+            for place, error in enumerate(errors):
                 if error is not None:
-                    failed.append(FailedEvent(index, topic, events[index].event, error))
+                    failed.append(FailedEvent(first + place, topic, events[place].event, error))
 
-        await in_parallel(send, _chunks([event.size for event in outgoing]), IN_FLIGHT)
+        await in_parallel(send, chunks.taken(), IN_FLIGHT)
         if failed:
-            raise publish_failed(failed, len(events) - len(failed))
+            raise publish_failed(failed, chunks.count - len(failed))
 
     async def _each(self, events: Sequence[Outgoing], budget: Budget) -> list[VirtufinError | None]:
         outcome: list[VirtufinError | None] = [None] * len(events)
@@ -173,15 +200,3 @@ class Sender:
             attempt=1,
         )
         return explained(error)
-
-
-def _chunks(sizes: Sequence[int]) -> Iterator[range]:
-    """Yields runs of events that one call can take; one above the limit goes alone."""
-    start = total = 0
-    for place, size in enumerate(sizes):
-        if place > start and (place - start == MAX_EVENTS or total + size > MAX_BYTES):
-            yield range(start, place)
-            start, total = place, 0
-        total += size
-    if sizes:
-        yield range(start, len(sizes))

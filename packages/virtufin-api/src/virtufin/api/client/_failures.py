@@ -149,7 +149,7 @@ def _made(kinds: tuple[type[BaseException], ...]) -> type[VirtufinError]:
             bases = [base for base in bases if not issubclass(kind, base)]
             bases.append(kind)
     namespace = {
-        "__module__": errors.__name__,
+        "__module__": kinds[0].__module__,
         "__doc__": kinds[0].__doc__,
         "__reduce__": _reduce,
         "_kinds": kinds,

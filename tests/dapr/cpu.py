@@ -1,0 +1,45 @@
+"""How much CPU time the callbacks of an event loop use."""
+
+import asyncio
+import gc
+import time
+from contextlib import contextmanager
+
+
+class Longest:
+    """The most that one callback has used, and which it was."""
+
+    def __init__(self):
+        self.seconds = 0.0
+        self.callback = ""
+
+    def note(self, seconds, handle):
+        """Remembers a callback where it is the longest so far."""
+        if seconds > self.seconds:
+            self.seconds = seconds
+            self.callback = repr(handle)
+
+
+@contextmanager
+def measured():
+    """Measures every callback that this thread's loop runs meanwhile, by the thread's CPU time."""
+    longest = Longest()
+    run = asyncio.Handle._run
+
+    def timed(handle):
+        begin = time.thread_time()
+        try:
+            run(handle)
+        finally:
+            longest.note(time.thread_time() - begin, handle)
+
+    # A collection of garbage that runs in a callback counts, but only over what is made meanwhile,
+    # not over all the modules of the tests.
+    gc.collect()
+    gc.freeze()
+    asyncio.Handle._run = timed
+    try:
+        yield longest
+    finally:
+        gc.unfreeze()
+        asyncio.Handle._run = run
