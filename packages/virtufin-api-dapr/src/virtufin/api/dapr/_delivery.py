@@ -24,7 +24,6 @@ from virtufin.api.dapr._receipt import Receipt
 from virtufin.api.dapr._reports import Reports
 from virtufin.api.dapr._room import Room
 from virtufin.api.dapr._sender import Outgoing, Sender
-from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
 # A sidecar that restarts is back within seconds.
 _FIRST_DELAY = 0.1
@@ -38,7 +37,7 @@ class Pending(Outgoing):
     __slots__ = ("budget", "event", "failure", "index", "receipt", "sending")
 
     index: int
-    event: CloudEvent
+    event: bytes
     budget: Budget
     receipt: Receipt
 
@@ -228,7 +227,7 @@ class Delivery:
 
 
 def _failed(event: Pending, error: VirtufinError) -> FailedEvent:
-    return FailedEvent(event.index, event.topic, event.event, error)
+    return FailedEvent(event.index, event.topic, error, event.event)
 
 
 def _left(budget: Budget) -> float:

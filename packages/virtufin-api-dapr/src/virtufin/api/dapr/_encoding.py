@@ -13,7 +13,6 @@ from virtufin.api.client.errors import InvalidInputError
 from virtufin.api.client.events import to_cloudevent
 from virtufin.api.dapr import _envelope
 from virtufin.api.dapr._turns import Turns
-from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
 _LARGE = 64 * 1024
 """Bytes above which encoding takes milliseconds, so that a thread does it."""
@@ -22,10 +21,16 @@ _NODE = 16
 
 
 class Encoded(NamedTuple):
-    """One event, ready to go out."""
+    """One event, ready to go out.
 
-    event: CloudEvent
+    As bytes, since thousands of these may wait, and the garbage collector would look at each
+    message again and again.
+    """
+
+    event: bytes
+    """The CloudEvent in protobuf, for whoever is told that it failed."""
     body: bytes
+    """The CloudEvent in JSON, for the sidecar."""
 
 
 async def encoded(data: Any, metadata: Mapping[str, str] | None, **fields: Any) -> Encoded:
@@ -64,11 +69,7 @@ def _encoded(data: Any, metadata: Mapping[str, str] | None, **fields: Any) -> En
         event = to_cloudevent(data, metadata, **fields)
     except RuntimeError as error:
         raise InvalidInputError(f"the data changed while it was being encoded: {error}") from None
-    if event is data:
-        # The caller may go on using theirs.
-        event = CloudEvent()
-        event.CopyFrom(data)
-    return Encoded(event, _envelope.to_json(event))
+    return Encoded(event.SerializeToString(), _envelope.to_json(event))
 
 
 def is_large(data: object) -> bool:

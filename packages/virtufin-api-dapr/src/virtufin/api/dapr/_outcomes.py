@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import cast
 
@@ -19,7 +19,7 @@ class PublishManyResult(StatusResult):
     published: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FailedEvent:
     """One event whose acceptance the sidecar did not confirm."""
 
@@ -27,10 +27,15 @@ class FailedEvent:
     """Its place among the events that were given, from 0."""
     topic: str
     """Where it was to go."""
-    event: CloudEvent
-    """The event; publish it again as it is and it keeps its id."""
     error: VirtufinError
-    """Why."""
+    """Why it failed."""
+    serialized: bytes = field(repr=False)
+    """The event as a serialized CloudEvent message."""
+
+    @property
+    def event(self) -> CloudEvent:
+        """The event, a new message each time; published again as it is, it keeps its id."""
+        return CloudEvent.FromString(self.serialized)
 
 
 class PublishFailedError(VirtufinError):

@@ -57,28 +57,37 @@ class Outgoing:
         return len(self.body) + ENTRY_BYTES
 
 
+class Chunk:
+    """Events of one topic that one call can take."""
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+        self.events: list[bytes] = []
+        self.bodies: list[bytes] = []
+
+
 class Chunks:
     """Events of one topic in runs that one call can take; one above the limit is alone."""
 
     def __init__(self) -> None:
         self.count = 0
-        self._chunks: deque[tuple[int, list[Encoded]]] = deque()
+        self._chunks: deque[Chunk] = deque()
         self._bytes = 0
 
     def add(self, event: Encoded) -> None:
         """Appends an event."""
         size = len(event.body) + ENTRY_BYTES
         self._bytes += size
-        last = self._chunks[-1][1] if self._chunks else None
-        if last is None or len(last) == MAX_EVENTS or self._bytes > MAX_BYTES:
-            self._chunks.append((self.count, [event]))
+        full = not self._chunks or len(self._chunks[-1].events) == MAX_EVENTS
+        if full or self._bytes > MAX_BYTES:
+            self._chunks.append(Chunk(self.count))
             self._bytes = size
-        else:
-            last.append(event)
+        self._chunks[-1].events.append(event.event)
+        self._chunks[-1].bodies.append(event.body)
         self.count += 1
 
-    def taken(self) -> Iterator[tuple[int, list[Encoded]]]:
-        """Yields each run, with the index of its first event, and lets go of it."""
+    def taken(self) -> Iterator[Chunk]:
+        """Yields each run and lets go of it."""
         while self._chunks:
             yield self._chunks.popleft()
 
@@ -136,7 +145,7 @@ class Sender:
         except VirtufinError as error:
             if isinstance(error, grpc.RpcError) and error.code() in _ANSWERED_FOR_ALL:
                 return await self._each(events, budget)
-            refusal: list[VirtufinError | None] = [explained(error)]
+            refusal: list[VirtufinError | None] = [_kept(explained(error))]
             return refusal * len(events)
         refused = {entry.entry_id: entry.error for entry in reply.failedEntries}
         outcome = [
@@ -156,12 +165,12 @@ class Sender:
         """
         failed: list[FailedEvent] = []
 
-        async def send(chunk: tuple[int, list[Encoded]]) -> None:
-            first, events = chunk
-            errors = await self.several([Outgoing(topic, event.body) for event in events], budget)
+        async def send(chunk: Chunk) -> None:
+            errors = await self.several([Outgoing(topic, body) for body in chunk.bodies], budget)
             for place, error in enumerate(errors):
                 if error is not None:
-                    failed.append(FailedEvent(first + place, topic, events[place].event, error))
+                    index, event = chunk.first + place, chunk.events[place]
+                    failed.append(FailedEvent(index, topic, error, event))
 
         await in_parallel(send, chunks.taken(), IN_FLIGHT)
         if failed:
@@ -174,7 +183,7 @@ class Sender:
             try:
                 await self.one(events[place], budget)
             except VirtufinError as error:
-                outcome[place] = error
+                outcome[place] = _kept(error)
 
         await in_parallel(send, range(len(events)), min(len(events), _SINGLES_IN_FLIGHT))
         return outcome
@@ -200,3 +209,8 @@ class Sender:
             attempt=1,
         )
         return explained(error)
+
+
+def _kept(error: VirtufinError) -> VirtufinError:
+    """The error without the frames it went through, which hold whole requests."""
+    return error.with_traceback(None)
