@@ -1,4 +1,4 @@
-"""A sidecar and a publisher for it, servers of apps, and an environment without Dapr's variables."""
+"""A sidecar and a publisher for it, servers of apps, and none of Dapr's variables."""
 
 import importlib.util
 

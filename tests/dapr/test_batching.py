@@ -776,3 +776,80 @@ async def test_many_short_lived_topics_leave_nothing_behind(sidecar, publisher):
             await batch.publish_async(f"topic-{number}", number)
         await batch.flush()
         assert batch._batch.delivery._queue._lanes == {}
+
+
+# What must not happen, and what becomes of events then
+
+
+async def test_an_unexpected_error_is_reported_for_each_event(publisher, caplog, monkeypatch):
+    async def broken(*arguments):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("virtufin.api.dapr._sender.Sender.several", broken)
+    with pytest.raises(errors.InternalError, match="ZeroDivisionError") as caught:
+        async with publisher.batching() as batch:
+            await publish_all(batch, range(3))
+    assert len(caught.value.failed) == 3
+    assert [record.name for record in caplog.records] == ["virtufin.api.client.transport"]
+
+
+async def test_tasks_cancelled_by_others_fail_everything_that_is_left(sidecar, publisher):
+    sidecar.open.clear()
+    async with publisher.batching(max_events=10, max_in_flight=2) as batch:
+        receipts = await publish_all(batch, range(50))
+        await until(lambda: sidecar.at_once == 2)
+        tasks = [task for task in asyncio.all_tasks() if task.get_name().endswith("publish-batch")]
+        tasks[0].cancel()
+        with pytest.raises(errors.ClientClosedError):
+            await receipts[49]
+        with pytest.raises(PublishFailedError) as caught:
+            await batch.flush()
+        assert len(caught.value.failed) == 50
+
+
+async def test_a_loop_that_ends_without_closing_tells_the_log_what_was_lost(caplog):
+    def run():
+        publisher = DaprPublisher(address="127.0.0.1:1")
+
+        async def use():
+            await publish_all(publisher.batching(max_events=10, max_in_flight=2), range(50))
+            await asyncio.sleep(0)
+
+        asyncio.run(use())
+
+    await asyncio.to_thread(run)
+    gc.collect()
+    assert "a batch was never closed; events not published: 50" in caplog.text
+
+
+async def test_a_batch_that_was_never_sent_nor_closed_tells_the_log(caplog):
+    async def use():
+        publisher = DaprPublisher(address="127.0.0.1:1")
+        await publisher.batching(linger=3600).publish_async("t", 1)
+        for handle in asyncio.get_running_loop()._scheduled:
+            handle.cancel()
+
+    await use()
+    gc.collect()
+    assert "a batch was never closed; events not published: 1" in caplog.text
+
+
+async def test_a_failure_holds_no_more_than_its_event(sidecar, publisher):
+    sidecar.failure = (grpc.StatusCode.PERMISSION_DENIED, "no")
+    async with publisher.batching(on_failed=lambda failed: None) as batch:
+        receipt = await batch.publish_async("t", 1)
+        await batch.flush()
+        # A traceback would hold the frames of the call, and with these its request.
+        assert receipt.error.__traceback__ is None
+        with pytest.raises(errors.PermissionDeniedError):
+            await receipt
+        assert receipt.error.__traceback__ is None
+
+
+async def test_an_event_whose_time_is_up_before_it_is_sent_is_not_sent(sidecar, publisher):
+    async with publisher.batching(linger=0.2 * UNIT, on_failed=lambda failed: None) as batch:
+        receipts = [await batch.publish_async("t", n, timeout=0.05 * UNIT) for n in range(3)]
+        for receipt in receipts:
+            with pytest.raises(errors.DeadlineExceededError, match="nothing was left"):
+                await receipt
+    assert sidecar.bulks == sidecar.requests == []

@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from virtufin.api.client.errors import FailedPreconditionError
+from virtufin.api.dapr._app_settings import AppSettings
 from virtufin.api.dapr._core import Core
-from virtufin.api.dapr._settings import AppSettings
 from virtufin.api.dapr._work import LATE, DrainedError
 
 _LOOK = 1.0

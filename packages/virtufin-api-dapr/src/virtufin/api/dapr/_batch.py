@@ -11,10 +11,10 @@ from virtufin.api.client._failures import from_status
 from virtufin.api.client._settings import CLOSE_WAIT
 from virtufin.api.client._transport import Transport
 from virtufin.api.client.errors import ClientClosedError, FailedPreconditionError
+from virtufin.api.dapr._batch_settings import BatchSettings
 from virtufin.api.dapr._delivery import Delivery
-from virtufin.api.dapr._limits import Limits
 from virtufin.api.dapr._outcomes import FailedEvent, publish_failed
-from virtufin.api.dapr._reports import OnFailed, Reports
+from virtufin.api.dapr._reports import Reports
 from virtufin.api.dapr._room import CLOSED, Room
 from virtufin.api.dapr._sender import Sender
 
@@ -28,16 +28,15 @@ class Batch:
         self,
         transport: Transport,
         sender: Sender,
-        limits: Limits,
-        on_failed: OnFailed | None,
+        settings: BatchSettings,
         siblings: set[Batch],
     ) -> None:
         self._transport = transport
-        self._limits = limits
+        self._settings = settings
         self._siblings = siblings
-        self._reports = Reports(on_failed)
-        self.room = Room(limits.max_pending_events, limits.max_pending_bytes)
-        self.delivery = Delivery(transport, sender, self.room, self._reports, limits)
+        self._reports = Reports(settings.on_failed)
+        self.room = Room(settings.max_pending_events, settings.max_pending_bytes)
+        self.delivery = Delivery(transport, sender, self.room, self._reports, settings)
         self._ending: asyncio.Future[None] | None = None
 
     @property
@@ -76,9 +75,9 @@ class Batch:
         Raises:
             PublishFailedError: There are some.
         """
-        limits = self._limits
+        settings = self._settings
         if only_if_full and not self._reports.exceed(
-            limits.max_pending_events, limits.max_pending_bytes
+            settings.max_pending_events, settings.max_pending_bytes
         ):
             return
         kept = self._reports.take()
@@ -112,7 +111,7 @@ class Batch:
             return
         self._ending = asyncio.get_running_loop().create_future()
         self.room.close()
-        bounds = [bound for bound in (self._limits.timeout, most) if bound is not None]
+        bounds = [bound for bound in (self._settings.timeout, most) if bound is not None]
         bound = min(bounds) if bounds else None
         try:
             if not await self.delivery.drained(bound):
@@ -138,3 +137,9 @@ class Batch:
             await asyncio.wait((telling,), timeout=CLOSE_WAIT)
         finally:
             telling.cancel()
+
+    def __del__(self) -> None:
+        lost = self.delivery.queued + self.delivery.in_flight
+        if lost:
+            logger.error("a batch was never closed; events not published: %d", lost)
+        self.log_kept("a batch was never closed")

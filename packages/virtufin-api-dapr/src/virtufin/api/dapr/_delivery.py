@@ -17,7 +17,7 @@ from virtufin.api.client.errors import (
     UnavailableError,
     VirtufinError,
 )
-from virtufin.api.dapr._limits import Limits
+from virtufin.api.dapr._batch_settings import BatchSettings
 from virtufin.api.dapr._outcomes import FailedEvent
 from virtufin.api.dapr._queue import TopicQueue
 from virtufin.api.dapr._receipt import Receipt
@@ -59,18 +59,18 @@ class Delivery:
         sender: Sender,
         room: Room,
         reports: Reports,
-        limits: Limits,
+        settings: BatchSettings,
     ) -> None:
         self._transport = transport
         self._sender = sender
         self._room = room
         self._reports = reports
-        self._max_in_flight = limits.max_in_flight
+        self._max_in_flight = settings.max_in_flight
         self._queue: TopicQueue[Pending] = TopicQueue(
-            max_events=1 if limits.keep_order else limits.max_events,
-            max_bytes=limits.max_bytes,
-            linger=limits.linger,
-            one_at_a_time=limits.keep_order,
+            max_events=1 if settings.keep_order else settings.max_events,
+            max_bytes=settings.max_bytes,
+            linger=settings.linger,
+            one_at_a_time=settings.keep_order,
             due=self.dispatch,
         )
         self._open: dict[int, Pending] = {}
@@ -177,15 +177,13 @@ class Delivery:
 
     def _ended(self, batch: Sequence[Pending], task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        for event in batch:
-            if event.index in self._open:
-                if task.cancelled():
-                    error: VirtufinError = ClientClosedError(
-                        "the publisher was closed before the sidecar had accepted the event",
-                        topic=event.topic,
-                    )
-                else:
-                    error = InternalError(f"could not be sent: {task.exception()!r}")
+        if task.cancelled():
+            # Whoever cancels tasks is about to end the loop.
+            self.abandon(ClientClosedError("sending was cancelled"))
+            return
+        if task.exception() is not None:
+            error = InternalError(f"could not be sent: {task.exception()!r}")
+            for event in batch:
                 self._give_up(event, error)
         self._queue.sent(batch[0].topic)
         self.dispatch()
@@ -203,9 +201,9 @@ class Delivery:
         self._forget(event)
 
     def _give_up(self, event: Pending, error: VirtufinError) -> None:
-        self._settle_failed(event, error)
-        self._reports.keep(_failed(event, event.receipt.error or error), event.size)
-        self._forget(event)
+        if self._forget(event):
+            self._settle_failed(event, error)
+            self._reports.keep(_failed(event, event.receipt.error or error), event.size)
 
     def _settle_failed(self, event: Pending, error: VirtufinError) -> None:
         if not event.receipt.done:

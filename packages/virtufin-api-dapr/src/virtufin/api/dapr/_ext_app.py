@@ -21,12 +21,12 @@ from virtufin.api.client._shown import shown
 from virtufin.api.client.errors import InvalidInputError, UnsupportedError
 from virtufin.api.dapr import _messages
 from virtufin.api.dapr._acknowledgement import Outcome
+from virtufin.api.dapr._app_settings import AppSettings
 from virtufin.api.dapr._attachment import Attachment
 from virtufin.api.dapr._core import Core
 from virtufin.api.dapr._registrations import Registrations, Topic
 from virtufin.api.dapr._requests import BindingRequest, InvocationRequest
 from virtufin.api.dapr._servicer import WRONG_TOKEN, holds, texts
-from virtufin.api.dapr._settings import AppSettings
 from virtufin.api.dapr._work import DrainedError
 
 _METADATA = "_metadata_"

@@ -16,12 +16,11 @@ from virtufin.api.client._settings import CLOSE_WAIT
 from virtufin.api.client.results import StatusResult
 from virtufin.api.dapr import _sidecar
 from virtufin.api.dapr._batch import Batch
+from virtufin.api.dapr._batch_settings import BatchSettings, OnFailed
 from virtufin.api.dapr._batching import BatchPublisher
 from virtufin.api.dapr._encoding import encoded, encoded_each
-from virtufin.api.dapr._limits import Limits
 from virtufin.api.dapr._outcomes import PublishManyResult, publish_failed
 from virtufin.api.dapr._parallel import in_parallel
-from virtufin.api.dapr._reports import OnFailed
 from virtufin.api.dapr._sender import IN_FLIGHT, MAX_BYTES, MAX_EVENTS, Chunks, Outgoing, Sender
 
 
@@ -252,7 +251,7 @@ class DaprPublisher:
             ...         for number in range(100_000):
             ...             await batch.publish_async("ticks", {"number": number})
         """
-        limits = Limits(
+        settings = BatchSettings(
             max_events=max_events,
             max_bytes=max_bytes,
             linger=linger,
@@ -260,10 +259,11 @@ class DaprPublisher:
             max_pending_bytes=max_pending_bytes,
             max_in_flight=max_in_flight,
             keep_order=keep_order,
+            on_failed=on_failed,
             timeout=self._timeout if isinstance(timeout, NotGiven) else timeout_or_none(timeout),
         )
-        batch = Batch(self._transport, self._sender, limits, on_failed, self._batches)
-        return BatchPublisher(batch, self._transport, self._source, limits.timeout)
+        batch = Batch(self._transport, self._sender, settings, self._batches)
+        return BatchPublisher(batch, self._transport, self._source, settings.timeout)
 
     async def close(self) -> None:
         """Closes open batches, which sends what they hold, then the connection.

@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Awaitable, Callable
 
-from virtufin.api.client._shown import shown
-from virtufin.api.client.errors import InvalidInputError
+from virtufin.api.dapr._batch_settings import OnFailed
 from virtufin.api.dapr._outcomes import FailedEvent
 
 logger = logging.getLogger("virtufin.api.dapr.publisher")
-
-OnFailed = Callable[[FailedEvent], "Awaitable[object] | object"]
-"""A function, plain or async, that is told of each event that failed."""
 
 
 class Reports:
     """Tells `on_failed` of each failure; without it, keeps them until they are taken."""
 
     def __init__(self, on_failed: OnFailed | None) -> None:
-        if on_failed is not None and not callable(on_failed):
-            raise InvalidInputError(f"on_failed must be a function, not {shown(on_failed)}")
         self._on_failed = on_failed
         self._kept: list[FailedEvent] = []
         self._kept_bytes = 0

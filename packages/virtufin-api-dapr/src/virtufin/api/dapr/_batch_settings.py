@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from virtufin.api.client._checks import positive, timeout_or_none, whole
+from virtufin.api.client._checks import positive, whole
 from virtufin.api.client._shown import shown
 from virtufin.api.client.errors import InvalidInputError
+from virtufin.api.dapr._outcomes import FailedEvent
+
+OnFailed = Callable[[FailedEvent], "Awaitable[object] | object"]
+"""A function, plain or async, that is told of each event that failed."""
 
 _MOST_EVENTS = 1000
 _MOST_BYTES = 2**31 - 1
@@ -16,7 +21,7 @@ _LONGEST_LINGER = 3600.0
 
 
 @dataclass(frozen=True)
-class Limits:
+class BatchSettings:
     """The settings of a batch; see `DaprPublisher.batching`."""
 
     max_events: int
@@ -26,6 +31,7 @@ class Limits:
     max_pending_bytes: int
     max_in_flight: int
     keep_order: bool
+    on_failed: OnFailed | None
     timeout: float | None
 
     def __post_init__(self) -> None:
@@ -38,4 +44,5 @@ class Limits:
             positive("linger", self.linger, _LONGEST_LINGER)
         if not isinstance(self.keep_order, bool):
             raise InvalidInputError(f"keep_order must be a bool, not {shown(self.keep_order)}")
-        timeout_or_none(self.timeout)
+        if self.on_failed is not None and not callable(self.on_failed):
+            raise InvalidInputError(f"on_failed must be a function, not {shown(self.on_failed)}")
