@@ -6,7 +6,7 @@ from virtufin.api.client import ApiClient
 async def main():
     async with ApiClient() as client:
         for command in ("open", "close"):
-            reply = await client.publish_with_result_async(
+            reply = await client.pubsub.publish_with_result_async(
                 topic="commands", data=command, reply_topic="answers", timeout=10.0
             )
             print(f"Answer: {reply.data_as_json()}")
