@@ -57,11 +57,12 @@ class Room:
             if self._left(place):
                 self.release(size)
             raise
-        if self._left(place):
-            return True
+        given = self._left(place)
         if self._closed:
+            if given:
+                self.release(size)
             raise ClientClosedError(CLOSED)
-        return False
+        return given
 
     def release(self, size: int) -> None:
         """Gives the room of one event back, to those who wait."""
@@ -73,9 +74,7 @@ class Room:
         """Sends everybody away who waits, and whoever comes."""
         self._closed = True
         while self._waiting:
-            waiter, _ = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_result(False)
+            self._waiting.popleft()[0].set_result(False)
 
     def _left(self, place: tuple[asyncio.Future[bool], int]) -> bool:
         """Ends a wait; whether room was given."""
