@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import time
-from contextlib import contextmanager
+from contextlib import asynccontextmanager
 
 
 class Longest:
@@ -20,8 +20,8 @@ class Longest:
             self.callback = repr(handle)
 
 
-@contextmanager
-def measured():
+@asynccontextmanager
+async def measured():
     """Measures every callback that this thread's loop runs meanwhile, by the thread's CPU time."""
     longest = Longest()
     run = asyncio.Handle._run
@@ -39,7 +39,10 @@ def measured():
     gc.freeze()
     asyncio.Handle._run = timed
     try:
+        # Callbacks are measured as a whole: the one that begins and the one that ends here, too.
+        await asyncio.sleep(0)
         yield longest
+        await asyncio.sleep(0)
     finally:
         gc.unfreeze()
         asyncio.Handle._run = run
