@@ -204,7 +204,7 @@ def heavy(session: nox.Session) -> None:
 @nox.session
 def dapr(session: nox.Session) -> None:
     """Everything that needs a real sidecar and Redis, which are got where they are missing."""
-    install(session, "test")
+    install(session, "test", "dapr-extension")
     env = real_parts(session, required=True)
     session.run("pytest", *REAL_TESTS, *session.posargs, env=env)
 

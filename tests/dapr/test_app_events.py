@@ -377,6 +377,20 @@ def bulk_request(**entries):
     return request
 
 
+async def test_the_metadata_of_an_entry_is_no_part_of_its_event(app, serving):
+    seen = []
+
+    @app.subscribe("orders", bulk=True)
+    async def handler(event):
+        seen.append(event.extensions)
+
+    request = bulk_request(a=None)
+    request.entries[0].metadata["pubsubName"] = "pubsub"
+    async with serving(app) as caller:
+        assert await caller.bulk(request) == {"a": "SUCCESS"}
+    assert seen == [{}]
+
+
 @pytest.fixture
 def outcomes(app):
     @app.subscribe("orders", path="/orders", declared=True)
@@ -425,8 +439,8 @@ async def test_a_bulk_delivery_of_raw_payloads(app, own):
     assert sorted(seen) == [("1", raw, b"\x00\x01"), ("2", raw, b"\x02"), ("e", "t", b"x")]
 
 
-async def test_binary_data_that_the_sidecar_left_out_is_not_taken_for_empty(app, own, caplog):
-    @app.subscribe("orders")
+async def test_binary_data_that_the_sidecar_left_out_is_not_taken_for_empty(app, serving, caplog):
+    @app.subscribe("orders", bulk=True)
     async def handler(event):
         pass
 
@@ -434,7 +448,7 @@ async def test_binary_data_that_the_sidecar_left_out_is_not_taken_for_empty(app,
     request.entries[0].cloud_event.data_content_type = "application/octet-stream"
     for entry in request.entries:
         entry.cloud_event.data = b""
-    async with own(app) as caller:
+    async with serving(app) as caller:
         assert await caller.bulk(request) == {"a": "DROP", "b": "SUCCESS"}
     assert "subscribe without bulk=" in caplog.text
 

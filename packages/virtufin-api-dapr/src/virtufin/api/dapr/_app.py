@@ -245,9 +245,9 @@ class DaprApp(Decorators):
         logger.info("ending; running handlers have %.1f s", grace)
         try:
             await run.core.drain(grace)
+        finally:
             # Answers that were given still have to leave.
             await run.server.stop(LATE)
-        finally:
             self._run = None
             run.over.set()
         logger.info("ended")

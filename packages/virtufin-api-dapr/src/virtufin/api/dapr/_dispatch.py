@@ -98,7 +98,7 @@ class Dispatch:
         """
         unavailable = grpc.StatusCode.UNAVAILABLE
         if self._work.draining:
-            raise RefusedError(unavailable, _ENDING)
+            raise RefusedError(unavailable, str(DrainedError()))
         check = self.registrations.health_check
         if check is None:
             return
@@ -157,8 +157,8 @@ class Dispatch:
 
         try:
             return await self._work.run(answer)
-        except DrainedError:
-            raise RefusedError(grpc.StatusCode.UNAVAILABLE, _ENDING) from None
+        except DrainedError as ending:
+            raise RefusedError(grpc.StatusCode.UNAVAILABLE, str(ending)) from None
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller is told
             await self._failed(what, error)
             refusal = refused(error)
@@ -173,9 +173,6 @@ class Dispatch:
             except Exception:
                 logger.exception("on_error failed on %s", shown(error))
         return Outcome.RETRY
-
-
-_ENDING = "the app is ending"
 
 
 def payload(value: object) -> tuple[bytes, str]:

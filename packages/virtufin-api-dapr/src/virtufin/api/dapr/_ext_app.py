@@ -31,6 +31,7 @@ from virtufin.api.dapr._work import DrainedError
 
 _METADATA = "_metadata_"
 """What the App puts before the keys of a call's metadata among an event's extensions."""
+_ATTRIBUTE = re.compile(r"[a-z0-9]+")
 _CALLBACK = "dapr.proto.runtime.v1.AppCallback"
 _BULK = "OnBulkTopicEvent"
 
@@ -82,7 +83,7 @@ class _Registering:
         before = len(offered)
         for priority, route in enumerate(topic.routes):
             path = topic.path(route)
-            on_event = self._on_event(topic.pubsub_name, topic.name, path)
+            on_event = self._on_event(topic, path)
             rule = None
             if path:
                 # The App names a route after the function, and only one with a rule.
@@ -160,13 +161,14 @@ class _Registering:
             lambda handlers, server: server.add_generic_rpc_handlers(handlers), (generic,)
         )
 
-    def _on_event(self, pubsub_name: str, topic: str, path: str) -> Any:
+    def _on_event(self, topic: Topic, path: str) -> Any:
         response = self._extension.TopicEventResponse
+        bulk = topic.bulk is not None
 
         def on_event(told: Any) -> Any:
-            request, metadata = _topic_event(told, pubsub_name, topic, path)
+            request, metadata = _topic_event(told, topic, path)
             self._check(metadata)
-            outcome = self._outcome(lambda: _messages.one(self._dispatch, request))
+            outcome = self._outcome(lambda: _messages.one(self._dispatch, request, bulk=bulk))
             return response(outcome.name.lower())
 
         # What the App goes by from 1.19 on; it warns of handlers without.
@@ -242,9 +244,11 @@ def _offered(ext_app: Any) -> Any:
     return offered
 
 
-def _topic_event(told: Any, pubsub_name: str, topic: str, path: str) -> tuple[Any, dict[str, str]]:
+def _topic_event(told: Any, topic: Topic, path: str) -> tuple[Any, dict[str, str]]:
     """The message that the App made its event from, and the metadata of the call."""
-    request = appcallback_v1.TopicEventRequest(topic=topic, pubsub_name=pubsub_name, path=path)
+    request = appcallback_v1.TopicEventRequest(
+        topic=topic.name, pubsub_name=topic.pubsub_name, path=path
+    )
     if hasattr(told, "raw_data"):
         request.id = told.id()
         request.source = told.source()
@@ -261,11 +265,12 @@ def _topic_event(told: Any, pubsub_name: str, topic: str, path: str) -> tuple[An
     request.spec_version = told.CloudEventVersion()
     request.data_content_type = told.ContentType() or ""
     request.data = told.Data() or b""
-    request.topic = told.Subject() or topic
+    request.topic = told.Subject() or topic.name
     metadata = {}
     for name, value in told.Extensions().items():
         if name.startswith(_METADATA):
             metadata[name[len(_METADATA) :]] = str(value)
-        else:
+        elif _ATTRIBUTE.fullmatch(name):
+            # Others come from the metadata of an entry, which the App mixes in.
             request.extensions.update({name: value})
     return request, metadata

@@ -21,9 +21,11 @@ _RAW: dict[str, Any] = {"source": "Dapr", "type": "com.dapr.event.sent", "spec_v
 _BINARY = "application/octet-stream"
 
 
-async def one(dispatch: Dispatch, request: Any) -> Outcome:
-    """Handles a `TopicEventRequest`."""
+async def one(dispatch: Dispatch, request: Any, *, bulk: bool = False) -> Outcome:
+    """Handles a `TopicEventRequest`; `bulk` where it may have been an entry of several."""
     try:
+        if bulk:
+            _check_binary(request)
         event = _envelope.from_topic_event(request)
     except (ValueError, TypeError) as error:
         return _unreadable(request.id, request.topic, error)
@@ -58,8 +60,7 @@ def _event_of(request: Any, item: Any) -> PubsubEvent:
         )
         return _envelope.from_topic_event(raw)
     told = item.cloud_event
-    if not told.data and _envelope.is_binary(told.data_content_type):
-        raise ValueError("daprd leaves binary data out of bulk deliveries; subscribe without bulk=")
+    _check_binary(told)
     single = appcallback_v1.TopicEventRequest(
         id=told.id,
         source=told.source,
@@ -71,6 +72,11 @@ def _event_of(request: Any, item: Any) -> PubsubEvent:
         extensions=told.extensions,
     )
     return _envelope.from_topic_event(single)
+
+
+def _check_binary(told: Any) -> None:
+    if not told.data and _envelope.is_binary(told.data_content_type):
+        raise ValueError("daprd leaves binary data out of bulk deliveries; subscribe without bulk=")
 
 
 def _unreadable(identifier: str, topic: str, error: Exception) -> Outcome:

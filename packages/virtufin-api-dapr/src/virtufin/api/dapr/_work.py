@@ -19,6 +19,9 @@ Result = TypeVar("Result")
 class DrainedError(Exception):
     """The work was not begun, or not finished, because the app is ending."""
 
+    def __init__(self) -> None:
+        super().__init__("the app is ending")
+
 
 class CutError(Exception):
     """The work let out a cancellation that nobody had asked for."""
