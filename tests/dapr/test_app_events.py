@@ -179,6 +179,16 @@ async def test_data_returned_for_an_event_that_is_no_request_goes_nowhere(app, s
     assert sidecar.requests == []
 
 
+async def test_a_request_may_be_acknowledged_without_a_reply(app, sidecar, serving):
+    @app.subscribe("orders")
+    async def handler(event):
+        return None
+
+    async with serving(app) as caller:
+        assert status_of(await caller.send(request_event())) == "SUCCESS"
+    assert sidecar.requests == []
+
+
 async def test_a_dropped_request_is_told_to_who_asked(app, sidecar, serving):
     @app.subscribe("orders")
     async def handler(event):
@@ -285,6 +295,8 @@ async def test_a_rule_chooses_the_handler_by_its_path(app, serving):
         rules = {rule.match: rule.path for rule in wanted.routes.rules}
         assert list(rules) == ['event.type == "a"', 'event.type == "b"']
         paths = [rules['event.type == "a"'], "/b", wanted.routes.default]
+        # daprd takes a default without a path, beside rules, for none.
+        assert all(paths)
         assert len(set(paths)) == 3
         for path in paths:
             assert await caller.event(path=path) == "SUCCESS"
@@ -542,7 +554,7 @@ async def test_a_call_that_is_given_up_while_it_waits_leaves_its_place(own):
 # The token
 
 
-async def test_messages_without_the_token_are_refused(serving):
+async def test_deliveries_without_the_token_are_refused(serving):
     app = DaprApp(port=0, api_token="t0ken")
 
     @app.subscribe("orders")

@@ -1,6 +1,8 @@
 """How an app begins and ends."""
 
 import asyncio
+import os
+import signal
 import socket
 import threading
 
@@ -92,6 +94,12 @@ async def test_a_taken_port_is_an_error_that_says_so():
     assert not app.running
     async with app:
         assert app.port == port
+
+
+async def test_two_apps_do_not_share_a_port(app):
+    async with app:
+        with pytest.raises(OSError, match="is another app running there"):
+            await DaprApp(port=app.port).start()
 
 
 @pytest.mark.parametrize("register", ["subscribe", "method", "binding"])
@@ -295,6 +303,15 @@ async def test_serving_ends_when_the_app_is_stopped(app):
     await until(lambda: app.running)
     await app.stop()
     await serving
+
+
+async def test_serving_gives_signals_back(app):
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    serving = asyncio.ensure_future(app.serve())
+    await until(lambda: app.running)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await serving
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
 
 
 async def test_serving_in_another_thread_leaves_signals_alone(app):
