@@ -97,6 +97,9 @@ class Attachment:
         try:
             self._wait(future)
             return future.result()
+        except concurrent.futures.CancelledError:
+            # The loop ended before the answer was there.
+            raise DrainedError from None
         finally:
             with self._lock:
                 self._calls.discard(future)
