@@ -241,9 +241,10 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def benchmarks(session: nox.Session) -> None:
-    """What the client costs over bare stubs, as ratios of paired runs; nothing fails by them."""
+    """Costs as ratios of paired runs, of the client and of publishing; nothing fails by them."""
     install(session)
-    session.run("python", "benchmarks/run.py", *session.posargs)
+    session.run("python", "benchmarks/run.py")
+    session.run("python", "benchmarks/publishing.py", env=real_parts(session, required=False))
 
 
 @nox.session(venv_backend="none")

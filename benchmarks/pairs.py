@@ -21,7 +21,7 @@ def emulator():
             process.terminate()
 
 
-async def compare(what, unit, base, ours, rounds=10):
+async def compare(what, unit, base, ours, rounds=10, labels=("grpc.aio", "client")):
     """Runs both in turn; prints the medians and the ratio of each pair's times."""
     await base()
     await ours()
@@ -36,6 +36,6 @@ async def compare(what, unit, base, ours, rounds=10):
     times = [statistics.median(pair[side] for pair in pairs) * 1e6 for side in (0, 1)]
     ratio = statistics.median(pair[1] / pair[0] for pair in pairs)
     print(
-        f"{what:32} grpc.aio {times[0]:7.1f} us   client {times[1]:7.1f} us a {unit}"
+        f"{what:32} {labels[0]} {times[0]:7.1f} us   {labels[1]} {times[1]:7.1f} us a {unit}"
         f"   ratio {ratio:.2f}"
     )

@@ -51,6 +51,7 @@ async def test_a_backend_named_by_app_id_is_called_through_the_sidecar(gateway, 
     assert (await client.config.get_service("other"))["dapr_app_id"].startswith("backend-")
 
 
+@pytest.mark.heavy
 async def test_it_is_found_again_when_its_sidecar_was_killed(gateway, backend, connect):
     client = connect(gateway)
     await asyncio.to_thread(backend.restart)
@@ -63,6 +64,7 @@ async def test_it_is_found_again_when_its_sidecar_was_killed(gateway, backend, c
             assert asyncio.get_running_loop().time() < end
 
 
+@pytest.mark.heavy
 async def test_an_app_that_is_nowhere_is_unavailable(gateway, connect):
     with pytest.raises(errors.VirtufinError, match="nobody"):
         await connect(gateway).gateway.nobody.ListServices(timeout=10 * UNIT)

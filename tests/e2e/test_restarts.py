@@ -8,6 +8,8 @@ from tests.timing import UNIT
 from virtufin.api.client import errors
 from virtufin.api.dapr import DaprPublisher
 
+pytestmark = pytest.mark.heavy
+
 
 async def test_a_subscription_outlives_the_sidecar_of_its_gateway(
     replicas, publishing_sidecar, connect, topic
