@@ -49,16 +49,64 @@ else:
 """,
     "virtufin-api-dapr": """
 import asyncio
-from virtufin.api.client import DaprPublisher, VirtufinError
+import importlib.util
+import grpc.aio
+from dapr.proto import api_service_v1
+from google.protobuf.empty_pb2 import Empty
+from virtufin.api.client import DaprPublisher
+from virtufin.api.dapr import DaprApp
+
+assert importlib.util.find_spec("virtufin.api.emulator") is None, "it needs no emulator"
+
+class Sidecar(api_service_v1.DaprServicer):
+    published = []
+
+    async def PublishEvent(self, request, context):
+        self.published.append((request.pubsub_name, request.topic, request.data))
+        return Empty()
 
 async def main():
-    async with DaprPublisher(address="127.0.0.1:1") as publisher:
-        try:
-            await publisher.publish_async("topic", {"key": "value"}, timeout=1)
-        except VirtufinError as error:
-            print(type(error).__name__)
-        else:
-            raise SystemExit("nobody listens there")
+    server = grpc.aio.server()
+    api_service_v1.add_DaprServicer_to_server(Sidecar(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with DaprPublisher(address=f"127.0.0.1:{port}") as publisher:
+        await publisher.publish_async("topic", {"key": "value"})
+    [(pubsub_name, topic, data)] = Sidecar.published
+    assert (pubsub_name, topic) == ("pubsub", "topic")
+    assert b'"data":{"key":"value"}' in data
+    await server.stop(None)
+    async with DaprApp(port=0) as app:
+        assert app.running
+
+asyncio.run(main())
+""",
+    "virtufin-api-dapr[grpc]": """
+from dapr.ext.grpc import App
+from virtufin.api.dapr import DaprApp
+
+app = DaprApp()
+
+@app.subscribe("prices")
+async def on_price(event): ...
+
+with app.attach(App()) as attachment:
+    assert not attachment.closed
+""",
+    "virtufin-api-emulator[dapr]": """
+import asyncio
+from virtufin.api.client import ApiClient, DaprPublisher
+from virtufin.api.emulator import Emulator
+
+async def main():
+    async with Emulator(dapr_port=0) as gateway:
+        async with (
+            ApiClient(host=gateway.host, grpc_port=gateway.port) as client,
+            DaprPublisher(address=gateway.dapr_address) as publisher,
+            await client.pubsub.subscribe_async("prices") as subscription,
+        ):
+            await publisher.publish_async("prices", 1)
+            assert (await subscription.__anext__()).data_as_json() == 1
 
 asyncio.run(main())
 """,
@@ -75,6 +123,12 @@ async def main():
             assert (await client.get_state_async("workmanager", "k"))["value"] == "v"
 
 asyncio.run(main())
+try:
+    Emulator(dapr_port=0)
+except ImportError as error:
+    assert "virtufin-api-emulator[dapr]" in str(error), error
+else:
+    raise SystemExit("the plugin is not installed")
 """,
 }
 
