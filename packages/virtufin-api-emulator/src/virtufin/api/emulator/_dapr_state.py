@@ -5,7 +5,7 @@ The key of a service is `service:key`, whatever prefix the component adds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import grpc
@@ -86,10 +86,7 @@ class DaprState:
         """See `Backend.query`; RefusedError where the store has no query API."""
         prefix = f"{service}:"
         found: list[Entry] = []
-        metadata: Mapping[str, str] = {}
-        request = api_v1.QueryStateRequest(
-            store_name=self._store, query=query or "{}", metadata=metadata
-        )
+        request = api_v1.QueryStateRequest(store_name=self._store, query=query)
         reply = await self._link.call("QueryStateAlpha1", request)
         for item in reply.results:
             _check(item.key, item.error)
