@@ -41,8 +41,14 @@ REAL_TESTS = ["tests/e2e", "tests/emulator/test_real_parts.py", "tests/emulator/
 """What runs on a real sidecar and Redis."""
 REAL_ONLY = "*/emulator/_dapr_*,*/emulator/_program.py,*/emulator/_guard.py,*/emulator/sidecar.py"
 """Modules that only those tests cover."""
-DAPR_SHAPES = {"1.16": "ext-grpc", "1.17": "ext-grpc", "1.18": "ext-grpc", "1.19": "grpc"}
-"""The extra that brings `dapr.ext.grpc` to each dapr; up to 1.18 in a distribution of its own."""
+DAPR_SHAPES = [
+    ("3.10", "1.16", "ext-grpc"),
+    ("3.12", "1.17", "ext-grpc"),
+    ("3.13", "1.18", "ext-grpc"),
+    ("3.11", "1.19", "grpc"),
+]
+"""A Python and a minor version of dapr, with the extra that brings it `dapr.ext.grpc`: up to 1.18
+that is a distribution of its own. Each Python has one, as `others` leaves these tests out."""
 COVERED = {"virtufin-api": 95, "virtufin-api-dapr": 95, "virtufin-api-emulator": 95}
 """Branch coverage in per cent below which the checks fail."""
 
@@ -139,18 +145,26 @@ def coverage(session: nox.Session) -> None:
         session.run("coverage", "report", include, *omit, f"--fail-under={floor}", env=env)
 
 
+def run_tests(session: nox.Session, *arguments: str) -> None:
+    """The quick tests, with a real sidecar and Redis where they are there."""
+    install(session, "test", "dapr-extension")
+    parts = real_parts(session, required=False)
+    session.run("pytest", "-m", "not heavy", *arguments, *session.posargs, env=parts)
+
+
 @nox.session(python=SUPPORTED)
 def tests(session: nox.Session) -> None:
     """The tests on each supported Python."""
-    install(session, "test", "dapr-extension")
-    parts = real_parts(session, required=False)
-    session.run("pytest", "-m", "not heavy", *session.posargs, env=parts)
+    run_tests(session)
 
 
 @nox.session(python=[version for version in SUPPORTED if version != HERE])
 def others(session: nox.Session) -> None:
-    """The tests on each supported Python but this one, on which `coverage` runs them."""
-    tests(session)
+    """The tests on each supported Python but this one, on which `coverage` runs them.
+
+    Without those of the Dapr plugin, which `dapr_shapes` runs on all.
+    """
+    run_tests(session, "--ignore=tests/dapr")
 
 
 @nox.session
@@ -183,10 +197,9 @@ def lowest(session: nox.Session, folder: str) -> None:
 
 
 @nox.session
-@nox.parametrize("dapr", list(DAPR_SHAPES))
-def dapr_shapes(session: nox.Session, dapr: str) -> None:
+@nox.parametrize("python,dapr,extra", DAPR_SHAPES)
+def dapr_shapes(session: nox.Session, dapr: str, extra: str) -> None:
     """The tests of the Dapr plugin with `dapr.ext.grpc` as each minor version of dapr has it."""
-    extra = DAPR_SHAPES[dapr]
     wanted = [f"dapr=={dapr}.*", *([f"dapr-ext-grpc=={dapr}.*"] if extra == "ext-grpc" else [])]
     ours = [item for name in NEEDED["dapr"][:2] for item in ("-e", f"packages/{name}")]
     ours += ["-e", f"packages/virtufin-api-dapr[{extra}]"]
