@@ -314,6 +314,41 @@ async def test_serving_gives_signals_back(app):
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
 
 
+async def test_one_signal_ends_every_app_of_the_process():
+    apps = [DaprApp(port=0) for _ in range(2)]
+    serving = [asyncio.ensure_future(app.serve()) for app in apps]
+    await until(lambda: all(app.port for app in apps))
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.wait_for(asyncio.gather(*serving), 10 * UNIT)
+
+
+async def test_an_app_that_ends_first_leaves_the_signals_to_the_other():
+    before = signal.getsignal(signal.SIGTERM)
+    apps = [DaprApp(port=0) for _ in range(2)]
+    serving = []
+    for app in apps:
+        serving.append(asyncio.ensure_future(app.serve()))
+        await until(lambda app=app: app.port)
+    await apps[0].stop()
+    await serving[0]
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.wait_for(serving[1], 10 * UNIT)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+async def test_a_signal_handler_that_came_meanwhile_stays(app):
+    before = signal.getsignal(signal.SIGTERM)
+    serving = asyncio.ensure_future(app.serve())
+    await until(lambda: app.port)
+    try:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        await app.stop()
+        await serving
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 async def test_serving_in_another_thread_leaves_signals_alone(app):
     loop = asyncio.new_event_loop()
 
