@@ -96,6 +96,21 @@ async def test_a_taken_port_is_an_error_that_says_so():
         assert app.port == port
 
 
+@pytest.mark.parametrize("turns", range(1, 5))
+async def test_a_start_that_is_cancelled_leaves_no_server_behind(turns):
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        port = reserved.getsockname()[1]
+    app = DaprApp(port=port)
+    starting = asyncio.ensure_future(app.start())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    starting.cancel()
+    await asyncio.wait((starting,))
+    await app.stop()
+    async with DaprApp(port=port):
+        pass  # The port is free again.
+
+
 async def test_two_apps_do_not_share_a_port(app):
     async with app:
         with pytest.raises(OSError, match="is another app running there"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 from collections.abc import Sequence
 
@@ -46,7 +47,15 @@ class Server:
                 f"cannot listen on {self._host} port {self._port}: is another app running there, "
                 "or is it no address of this machine? (port=, APP_PORT, host=)",
             )
-        await self._server.start()
+        starting = asyncio.ensure_future(self._server.start())
+        try:
+            # Beside it, as grpc breaks where its start is cancelled, and goes on listening.
+            await asyncio.wait((starting,))
+        except asyncio.CancelledError:
+            await asyncio.wait((starting,))
+            await self._server.stop(None)
+            raise
+        starting.result()
         return port
 
     async def stop(self, grace: float) -> None:
