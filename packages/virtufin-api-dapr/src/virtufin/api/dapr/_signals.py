@@ -54,9 +54,10 @@ class _Shared:
 
     def give_back(self) -> None:
         """Restores the handler before where nobody is left, unless there is another by now."""
-        if not self.calls and signal.getsignal(self._number) is self:
+        number, before = self._number, self._before
+        if not self.calls and signal.getsignal(number) is self:
             # None: it was not set from Python.
-            signal.signal(self._number, signal.SIG_DFL if self._before is None else self._before)
+            signal.signal(number, signal.SIG_DFL if before is None else before)
 
 
 def _shared(number: signal.Signals) -> _Shared:
