@@ -108,6 +108,22 @@ def test_the_end_cuts_off_what_takes_too_long(app, ext_app, stub):
 
 
 @needs_extension
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()], ids=repr)
+def test_a_handler_that_wants_the_process_to_end_does_not_end_the_loop(app, ext_app, stub, error):
+    seen = []
+
+    @app.subscribe("orders")
+    async def handler(event):
+        seen.append(event.data_as_json())
+        if len(seen) == 1:
+            raise error
+
+    with app.attach(ext_app):
+        ext_app._server.start()
+        assert status_of(stub.OnTopicEvent(topic_event(data=1))) == "RETRY"
+        assert status_of(stub.OnTopicEvent(topic_event(data=1))) == "SUCCESS"
+
+
 async def test_in_its_own_loop_the_end_is_awaited(app):
     async with attached(app) as caller:
         with pytest.raises(FailedPreconditionError, match="aclose"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import logging
 import threading
 from collections.abc import Callable, Coroutine
 from types import TracebackType
@@ -13,6 +14,8 @@ from virtufin.api.client.errors import FailedPreconditionError
 from virtufin.api.dapr._app_settings import AppSettings
 from virtufin.api.dapr._core import Core
 from virtufin.api.dapr._work import LATE, DrainedError
+
+logger = logging.getLogger("virtufin.api.dapr.app")
 
 _LOOK = 1.0
 """Seconds after which a waiting thread looks whether the loop is still there."""
@@ -39,11 +42,10 @@ class Attachment:
         self._thread: threading.Thread | None = None
         if loop is None:
             loop = asyncio.new_event_loop()
-            self._thread = threading.Thread(
-                target=_run, args=(loop,), name="virtufin-dapr-app", daemon=True
-            )
-            self._thread.start()
+            self._thread = threading.Thread(target=self._run, name="virtufin-dapr-app", daemon=True)
         self._loop = loop
+        if self._thread is not None:
+            self._thread.start()
 
     @property
     def closed(self) -> bool:
@@ -141,6 +143,26 @@ class Attachment:
         if thread is not None:
             self._loop.call_soon_threadsafe(self._loop.stop)
             thread.join()
+            self._loop.close()
+
+    def _run(self) -> None:
+        loop = self._loop
+        asyncio.set_event_loop(loop)
+        try:
+            while not self._closed:
+                try:
+                    loop.run_forever()
+                except (KeyboardInterrupt, SystemExit):
+                    # asyncio lets these two out of the loop. The process is not this thread's.
+                    logger.exception("what a handler raised does not end an attached app")
+            left = asyncio.all_tasks(loop)
+            for task in left:
+                task.cancel()
+            if left:
+                loop.run_until_complete(asyncio.wait(left, timeout=LATE))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        finally:
+            asyncio.set_event_loop(None)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
@@ -148,18 +170,3 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
-
-
-def _run(loop: asyncio.AbstractEventLoop) -> None:
-    asyncio.set_event_loop(loop)
-    try:
-        loop.run_forever()
-        left = asyncio.all_tasks(loop)
-        for task in left:
-            task.cancel()
-        if left:
-            loop.run_until_complete(asyncio.wait(left, timeout=LATE))
-        loop.run_until_complete(loop.shutdown_asyncgens())
-    finally:
-        asyncio.set_event_loop(None)
-        loop.close()

@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from virtufin.api.client._shown import shown
+
 logger = logging.getLogger("virtufin.api.dapr.app")
 
 LATE = 1.0
@@ -24,10 +26,15 @@ class DrainedError(Exception):
 
 
 class CutError(Exception):
-    """The work let out a cancellation that nobody had asked for."""
+    """The work ended by what is no `Exception`: a cancellation, unless `cause` is something else.
 
-    def __init__(self) -> None:
-        super().__init__("the handler let out a cancellation that nobody had asked for")
+    Such a thing must not go on to the server, which would then never answer.
+    """
+
+    def __init__(self, cause: BaseException | None = None) -> None:
+        what = "a cancellation that nobody had asked for" if cause is None else shown(cause)
+        super().__init__(f"the handler let out {what}")
+        self.__cause__ = cause
 
 
 class Work:
@@ -52,7 +59,7 @@ class Work:
 
         Raises:
             DrainedError: The app is ending.
-            CutError: The work let a cancellation out.
+            CutError: The work let out what is no `Exception`, such as a cancellation.
         """
         await self._place()
         loop = asyncio.get_running_loop()
@@ -125,10 +132,12 @@ class Work:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         answer = self._running.pop(task)
         self._leave()
-        error = CutError() if task.cancelled() else task.exception()
+        error = None if task.cancelled() else task.exception()
         if answer.done():
             return
-        if error is None:
+        if task.cancelled():
+            answer.set_exception(CutError())
+        elif error is None:
             answer.set_result(task.result())
         else:
-            answer.set_exception(error)
+            answer.set_exception(error if isinstance(error, Exception) else CutError(error))
