@@ -9,6 +9,7 @@ import pytest
 from dapr.proto import appcallback_v1
 
 from tests.dapr.delivering import ALPHA, request_event, status_of, topic_event
+from tests.timing import UNIT
 from virtufin.api.client import NotFoundError, PubsubEvent
 from virtufin.api.dapr import DaprApp, Drop
 
@@ -74,6 +75,34 @@ async def test_drop_drops(app, serving, caplog):
     assert "event '1' of topic 'orders' was dropped by its handler: no use" in caplog.text
 
 
+class Unready(Drop):
+    def __init__(self, what):
+        self.what = what
+
+
+@pytest.mark.parametrize(
+    ("drop", "reason"), [(Drop(7), "7"), (Drop(KeyError("a")), "'a'"), (Unready("b"), "")], ids=str
+)
+async def test_every_drop_drops_and_is_told(app, sidecar, serving, drop, reason):
+    @app.subscribe("orders")
+    async def handler(event):
+        raise drop
+
+    async with serving(app) as caller:
+        assert status_of(await caller.send(request_event())) == "DROP"
+    assert [reply["data"]["message"] for reply in sidecar.events] == [reason]
+
+
+async def test_a_cause_of_a_drop_may_be_anything(app, sidecar, serving):
+    @app.subscribe("orders")
+    async def handler(event):
+        raise Drop("gone") from NotFoundError(7)
+
+    async with serving(app) as caller:
+        assert status_of(await caller.send(request_event())) == "DROP"
+    assert [reply["data"]["message"] for reply in sidecar.events] == ["7"]
+
+
 async def test_a_plain_function_is_a_handler_too(app, serving):
     seen = []
 
@@ -95,6 +124,44 @@ async def test_a_cancellation_that_a_handler_lets_out_asks_for_another_delivery(
 
     async with serving(app) as caller:
         assert await caller.event() == "RETRY"
+
+
+class Unusual(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("error", [Unusual("odd"), GeneratorExit()], ids=repr)
+async def test_what_is_no_exception_asks_for_another_delivery_and_is_reported(serving, error):
+    told = []
+    app = DaprApp(port=0, on_error=told.append)
+
+    @app.subscribe("orders", bulk=True)
+    async def handler(event):
+        if event.data_as_json() == "bad":
+            raise error
+
+    async with serving(app) as caller:
+        answer = await asyncio.wait_for(caller.bulk(bulk_request(a="bad", b="")), 10 * UNIT)
+    assert answer == {"a": "RETRY", "b": "SUCCESS"}
+    [cut] = told
+    assert repr(error) in str(cut)
+
+
+async def test_an_on_error_that_is_cancelled_changes_nothing(serving, caplog):
+    async def on_error(error):
+        future = asyncio.get_running_loop().create_future()
+        future.cancel()
+        await future
+
+    app = DaprApp(port=0, on_error=on_error)
+
+    @app.subscribe("orders")
+    async def handler(event):
+        raise asyncio.CancelledError
+
+    async with serving(app) as caller:
+        assert await asyncio.wait_for(caller.event(), 10 * UNIT) == "RETRY"
+    assert "on_error failed" in caplog.text
 
 
 async def test_a_handler_gets_the_event_as_it_was_published(app, serving):

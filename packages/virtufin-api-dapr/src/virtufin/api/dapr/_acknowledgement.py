@@ -22,7 +22,7 @@ class Drop(Exception):  # noqa: N818 - the outcome's name in Dapr
     of the `VirtufinError` this was raised from.
 
     Args:
-        reason: Why; logged, and told to who asked.
+        reason: Why; logged, and told to who asked. What is no text counts as its text.
 
     Example:
         >>> from virtufin.api.dapr import DaprApp, Drop
@@ -33,6 +33,8 @@ class Drop(Exception):  # noqa: N818 - the outcome's name in Dapr
         ...         raise Drop("an order needs a quantity above zero")
     """
 
+    reason: str = ""
+
     def __init__(self, reason: str = "") -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason = str(reason)

@@ -78,7 +78,10 @@ async def tell(
 ) -> None:
     """Replies to a request that it failed; `redact` takes secrets out of the error's text."""
     status = status_of(error)
-    text = error.message if isinstance(error, VirtufinError) else f"{type(error).__name__}: {error}"
+    if isinstance(error, VirtufinError):
+        text = str(error.message)
+    else:
+        text = f"{type(error).__name__}: {error}"
     data = {"status": status, "message": redact(text)}
     await reply(event, data, type=FAILED, extensions={STATUS: status})
 
