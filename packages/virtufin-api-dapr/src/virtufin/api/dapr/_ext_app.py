@@ -26,7 +26,7 @@ from virtufin.api.dapr._attachment import Attachment
 from virtufin.api.dapr._core import Core
 from virtufin.api.dapr._registrations import Registrations, Topic
 from virtufin.api.dapr._requests import BindingRequest, InvocationRequest
-from virtufin.api.dapr._servicer import WRONG_TOKEN, holds, texts
+from virtufin.api.dapr._servicer import WRONG_TOKEN, holds, texts, without_token
 from virtufin.api.dapr._work import DrainedError
 
 _METADATA = "_metadata_"
@@ -106,7 +106,7 @@ class _Registering:
             self._check(metadata)
             invocation = InvocationRequest(
                 request.proto.value,
-                metadata=metadata,
+                metadata=without_token(metadata),
                 method=name,
                 content_type=request.content_type or "",
             )

@@ -73,7 +73,7 @@ class Servicer:
             self._dispatch.invoke(
                 InvocationRequest(
                     request.data.value,
-                    metadata=texts(context.invocation_metadata()),
+                    metadata=without_token(texts(context.invocation_metadata())),
                     method=request.method,
                     content_type=request.content_type,
                     verb=verb_of(request),
@@ -142,6 +142,11 @@ def holds(token: str, metadata: Mapping[str, str]) -> bool:
 def texts(metadata: Any) -> dict[str, str]:
     """The metadata of a call that is text."""
     return {key: value for key, value in metadata or () if isinstance(value, str)}
+
+
+def without_token(metadata: Mapping[str, str]) -> dict[str, str]:
+    """What handlers may see, and log, of a call's metadata."""
+    return {key: value for key, value in metadata.items() if key != TOKEN_KEY}
 
 
 def verb_of(request: Any) -> str:
