@@ -6,6 +6,7 @@ import json
 import grpc
 import pytest
 
+from tests.timing import UNIT
 from virtufin.api import client
 from virtufin.api.dapr import DaprApp
 
@@ -113,6 +114,63 @@ async def test_a_failure_of_a_method_says_what_it_was(app, serving):
     async with serving(app) as caller:
         with pytest.raises(grpc.aio.AioRpcError, match="KeyError: 'ABC'"):
             await caller.invoke("quote")
+
+
+class Nameless(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "details"),
+    [
+        (client.NotFoundError(7), "NOT_FOUND", "7"),
+        (client.NotFoundError("y" * 100_000), "NOT_FOUND", "yyy"),
+        (client.NotFoundError("\N{DUCK}" * 100_000), "NOT_FOUND", "\N{DUCK}"),
+        (ValueError("a\ud800b"), "INTERNAL", "ValueError: a?b"),
+        (Nameless(), "INTERNAL", "Nameless"),
+        (GeneratorExit(), "INTERNAL", "GeneratorExit"),
+    ],
+    ids=["number", "long", "long and wide", "no unicode", "no text", "no exception"],
+)
+async def test_every_failure_of_a_method_keeps_its_meaning(app, own, error, code, details):
+    @app.method("quote")
+    async def quote(request):
+        raise error
+
+    async with own(app) as caller:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await asyncio.wait_for(caller.invoke("quote"), 10 * UNIT)
+    assert caught.value.code().name == code
+    assert details in caught.value.details()
+
+
+async def test_a_token_at_the_cut_of_a_long_text_does_not_show_in_part(own):
+    app = DaprApp(port=0, api_token="secret-token")
+
+    @app.method("quote")
+    async def quote(request):
+        raise ValueError("y" * 1180 + "secret-token")
+
+    async with own(app, token="secret-token") as caller:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await caller.invoke("quote")
+    assert "sec" not in caught.value.details()
+
+
+async def test_a_method_does_not_see_the_token(serving):
+    app = DaprApp(port=0, api_token="secret-token")
+    seen = []
+
+    @app.method("quote")
+    async def quote(request):
+        seen.append(repr(request))
+
+    async with serving(app, token="secret-token") as caller:
+        await caller.invoke("quote")
+    [request] = seen
+    assert "tenant" in request
+    assert "secret-token" not in request
 
 
 @pytest.mark.parametrize("data", [b"{", b"\xff"])

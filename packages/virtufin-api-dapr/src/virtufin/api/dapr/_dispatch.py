@@ -5,6 +5,7 @@ Nothing here knows a server, so that each kind of server gives the same results.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 from collections.abc import Callable
@@ -13,12 +14,13 @@ from typing import Any
 import grpc
 
 from virtufin.api.client._data import BINARY, JSON, TEXT, to_json
+from virtufin.api.client._responder import task_is_cancelled
 from virtufin.api.client._shown import shown
 from virtufin.api.client.errors import InvalidInputError, InvalidRequestError, VirtufinError
 from virtufin.api.client.events import PubsubEvent
 from virtufin.api.dapr._acknowledgement import Drop, Outcome
 from virtufin.api.dapr._nearest import nearest
-from virtufin.api.dapr._refusals import RefusedError, refused
+from virtufin.api.dapr._refusals import RefusedError, described, refused
 from virtufin.api.dapr._registrations import Function, Registrations, Route
 from virtufin.api.dapr._replies import Replies, is_request
 from virtufin.api.dapr._requests import BindingRequest, InvocationRequest
@@ -106,9 +108,7 @@ class Dispatch:
             healthy = await _called(check)
         except Exception as error:  # noqa: BLE001 - whatever it is, the app is not healthy
             await self._failed("health check", error)
-            raise RefusedError(
-                unavailable, self._redact(f"{type(error).__name__}: {error}")
-            ) from None
+            raise RefusedError(unavailable, self._redact(described(error))) from None
         if healthy is False:
             raise RefusedError(unavailable, "the app says that it is not healthy")
 
@@ -161,8 +161,7 @@ class Dispatch:
             raise RefusedError(grpc.StatusCode.UNAVAILABLE, str(ending)) from None
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller is told
             await self._failed(what, error)
-            refusal = refused(error)
-            raise RefusedError(refusal.code, self._redact(refusal.details)) from None
+            raise refused(error, self._redact) from None
 
     async def _failed(self, what: str, error: Exception) -> Outcome:
         """Reports a failure; returns what it means for an event."""
@@ -170,7 +169,9 @@ class Dispatch:
         if self._on_error is not None:
             try:
                 await _called(self._on_error, error)
-            except Exception:
+            except (Exception, asyncio.CancelledError) as failure:
+                if isinstance(failure, asyncio.CancelledError) and task_is_cancelled():
+                    raise
                 logger.exception("on_error failed on %s", shown(error))
         return Outcome.RETRY
 
