@@ -27,18 +27,26 @@ def message_event():
     return event
 
 
+def handed_on(members, *, bulk=False):
+    """The data that daprd 1.18 takes out of an event (`GRPCEnvelopeFromSubscriptionMessage`)."""
+    media_type = members.get("datacontenttype", "").lower().partition(";")[0]
+    data, encoded = members.get("data"), members.get("data_base64")
+    if encoded is not None and not bulk:
+        return base64.b64decode(encoded)
+    if data is None:
+        return b""
+    if media_type.startswith("text/") or media_type == "application/xml":
+        return data.encode()
+    if media_type in ("application/json", "application/cloudevents+json"):
+        return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
+    return b""
+
+
 def as_delivered(event, **more):
     """What daprd hands on of an event, with all that it adds."""
     members = parsed(event)
-    data = members.pop("data", b"")
-    if "data_base64" in members:
-        data = base64.b64decode(members.pop("data_base64"))
-    elif isinstance(data, str):
-        data = data.encode()
-    elif data is None:
-        data = b""
-    elif not isinstance(data, bytes):
-        data = event.text_data.encode()
+    data = handed_on(members)
+    members.pop("data", None), members.pop("data_base64", None)
     request = appcallback_v1.TopicEventRequest(
         id=members.pop("id"),
         source=members.pop("source"),
@@ -118,9 +126,79 @@ def test_text_that_is_not_the_json_it_claims_to_be_is_refused(text):
         _envelope.to_json(to_cloudevent(text, content_type="application/json"))
 
 
+def test_json_text_that_is_nested_too_deeply_is_refused():
+    event = to_cloudevent("[" * 100_000 + "]" * 100_000, content_type="application/json")
+    with pytest.raises(errors.InvalidInputError, match="too deeply"):
+        _envelope.to_json(event)
+
+
+@pytest.mark.parametrize("name", ["id", "source", "type", "specversion", "data", "data_base64"])
+def test_an_attribute_that_would_take_the_place_of_something_else_is_refused(name):
+    event = to_cloudevent({"a": 1})
+    event.attributes[name].ce_string = "other"
+    with pytest.raises(errors.InvalidInputError, match=f"'{name}'"):
+        _envelope.to_json(event)
+
+
+@pytest.mark.parametrize("fields", [{"seconds": 10**15}, {"nanos": -5}], ids=str)
+def test_a_point_in_time_that_is_none_is_refused(fields):
+    event = to_cloudevent("x")
+    event.attributes["time"].ce_timestamp.CopyFrom(
+        type(event.attributes["time"].ce_timestamp)(**fields)
+    )
+    with pytest.raises(errors.InvalidInputError, match="'time' cannot be sent"):
+        _envelope.to_json(event)
+
+
 def test_a_media_type_that_ends_in_json_is_json():
     event = to_cloudevent("[1]", content_type="application/vnd.x+json; charset=utf-8")
-    assert parsed(event)["data"] == [1]
+    assert _envelope.from_topic_event(as_delivered(event)).data_as_json() == [1]
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "application/json",
+        "APPLICATION/JSON; charset=utf-8",
+        "application/cloudevents+json",
+        "application/problem+json",
+        "application/x-ndjson",
+        "application/xml",
+        "application/problem+xml",
+        "application/yaml",
+        "image/svg+xml",
+        "text/csv",
+        "x",
+        "",
+        None,
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("data", ['{"a":1}', b'{"a":1}', b"\xff\x00"], ids=str)
+def test_no_data_is_lost_whatever_its_media_type(content_type, data):
+    event = to_cloudevent(data)
+    if content_type is None:
+        del event.attributes["datacontenttype"]
+    else:
+        event.attributes["datacontenttype"].ce_string = content_type
+    delivered = _envelope.from_topic_event(as_delivered(event))
+    assert delivered.data == (data.encode() if isinstance(data, str) else data)
+    assert delivered.content_type
+
+
+@pytest.mark.parametrize(
+    ("content_type", "data"),
+    [
+        ("application/json", '{"a":1}'),
+        ("text/csv", '{"a":1}'),
+        ("text/csv", b'{"a":1}'),
+        ("application/xml", b'{"a":1}'),
+    ],
+    ids=str,
+)
+def test_text_is_not_lost_in_bulk_deliveries(content_type, data):
+    members = parsed(to_cloudevent(data, content_type=content_type))
+    assert handed_on(members, bulk=True) == b'{"a":1}'
 
 
 def test_a_protobuf_payload_names_its_type():
@@ -175,6 +253,14 @@ def test_attributes_that_fit_no_type_are_text():
     event = _envelope.from_topic_event(request)
     assert event.timestamp == "yesterday"
     assert event.extensions == {"ratio": "2.5", "big": "1099511627776", "list": "[1.0]"}
+
+
+@pytest.mark.parametrize(("time", "text"), [(5, "5"), (True, "true"), ({"a": "b"}, '{"a": "b"}')])
+def test_a_time_that_is_no_text_does_not_cost_the_event(time, text):
+    request = as_delivered(to_cloudevent("x"))
+    request.extensions.update({"time": time})
+    event = _envelope.from_topic_event(request)
+    assert (event.timestamp, event.data_as_text()) == (text, "x")
 
 
 def test_text_that_is_no_unicode_is_bytes():

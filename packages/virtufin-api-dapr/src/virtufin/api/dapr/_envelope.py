@@ -18,6 +18,7 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Value
 
 from virtufin.api.client._attributes import set_time
+from virtufin.api.client._data import BINARY, TEXT
 from virtufin.api.client.errors import InvalidInputError, InvalidReplyError
 from virtufin.api.client.events import PubsubEvent
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
@@ -28,16 +29,24 @@ _INT32 = range(-(2**31), 2**31)
 # Added by the sidecar on the way, see "Publishing & subscribing messages with Cloudevents" in the
 # Dapr docs; the topic is told beside the event.
 _SIDECAR_S_OWN = frozenset({"topic", "pubsubname", "traceid"})
+_HANDED_ON_AS_JSON = frozenset({"application/json", CONTENT_TYPE})
+# Members that are no attributes, or are no attributes of the message.
+_RESERVED = frozenset({"id", "source", "type", "specversion", "data", "data_base64"})
 _OFTEN_EMPTY = frozenset({"traceparent", "tracestate"})
 
 
 def to_json(event: CloudEvent) -> bytes:
     """The event in the structured mode of the CloudEvents JSON format.
 
-    JSON data goes in as it is, number for number; binary data as base64.
+    As a sidecar hands it on whole (seen with Dapr 1.18): it loses text and JSON as `data` of an
+    event without a media type, or with another one than these: `text/*`, `application/xml`,
+    `application/json`, `application/cloudevents+json`; and in bulk deliveries all that is base64.
+    So text and JSON of these go in as they are, JSON number for number; all else is base64, JSON
+    in bytes too, which stays as it is to the byte. Data without a media type gets one.
 
     Raises:
-        InvalidInputError: The event says that its data is JSON, and it is not.
+        InvalidInputError: The event says that its data is JSON, and it is not; or it has an
+            attribute that this format cannot hold.
     """
     members: dict[str, Any] = {
         "specversion": event.spec_version or "1.0",
@@ -46,21 +55,17 @@ def to_json(event: CloudEvent) -> bytes:
         "type": event.type,
     }
     for name, value in event.attributes.items():
-        members[name] = _attribute(value)
-    kind = event.WhichOneof("data")
-    if kind == "binary_data":
-        members["data_base64"] = base64.b64encode(event.binary_data).decode()
-    elif kind == "proto_data":
-        members.setdefault("datacontenttype", _PROTOBUF)
-        members.setdefault("dataschema", event.proto_data.type_url)
-        members["data_base64"] = base64.b64encode(event.proto_data.value).decode()
-    elif kind == "text_data" and not _is_json(members.get("datacontenttype")):
-        members["data"] = event.text_data
+        if name in _RESERVED:
+            raise InvalidInputError(f"an attribute cannot have the name {name!r} (CloudEvents 1.0)")
+        try:
+            members[name] = _attribute(value)
+        except (ValueError, OverflowError) as error:
+            raise InvalidInputError(f"attribute {name!r} cannot be sent: {error}") from None
+    json_text = _add_data(members, event)
     text = json.dumps(members, ensure_ascii=False, separators=(",", ":"))
-    if kind == "text_data" and "data" not in members:
-        _check(event.text_data)
+    if json_text is not None:
         # Spliced, not parsed and written again: that would change long numbers.
-        text = f'{text[:-1]},"data":{event.text_data}}}'
+        text = f'{text[:-1]},"data":{json_text}}}'
     return text.encode()
 
 
@@ -117,9 +122,36 @@ def from_topic_event(request: Any) -> PubsubEvent:
     return PubsubEvent(request.topic, event)
 
 
-def is_binary(content_type: str) -> bool:
-    """Whether data of a media type is handed on as bytes; no media type says nothing."""
-    return bool(content_type) and not (_is_json(content_type) or _is_text(content_type))
+def is_left_out_of_bulk(content_type: str) -> bool:
+    """Whether a sidecar leaves all data of a media type out of bulk deliveries."""
+    as_json = _media_type(content_type) in _HANDED_ON_AS_JSON
+    return bool(content_type) and not (as_json or _is_handed_on_as_text(content_type))
+
+
+def _add_data(members: dict[str, Any], event: CloudEvent) -> str | None:
+    """Adds the data and its media type, except data that is JSON, which is returned as its text."""
+    kind = event.WhichOneof("data")
+    if kind is None:
+        return None
+    if kind == "proto_data":
+        members.setdefault("datacontenttype", _PROTOBUF)
+        members.setdefault("dataschema", event.proto_data.type_url)
+        members["data_base64"] = base64.b64encode(event.proto_data.value).decode()
+        return None
+    is_text = kind == "text_data"
+    content_type = str(members.get("datacontenttype") or (TEXT if is_text else BINARY))
+    members["datacontenttype"] = content_type
+    data = event.text_data.encode() if is_text else event.binary_data
+    if is_text and _is_json(content_type):
+        _check(event.text_data)
+    if _is_handed_on_as_text(content_type):
+        with suppress(UnicodeDecodeError):
+            members["data"] = data.decode()
+            return None
+    if is_text and _media_type(content_type) in _HANDED_ON_AS_JSON:
+        return event.text_data
+    members["data_base64"] = base64.b64encode(data).decode()
+    return None
 
 
 def _set_attributes(event: CloudEvent, members: Iterable[tuple[str, object]]) -> None:
@@ -127,9 +159,9 @@ def _set_attributes(event: CloudEvent, members: Iterable[tuple[str, object]]) ->
         if name in _SIDECAR_S_OWN or value is None or (name in _OFTEN_EMPTY and not value):
             continue
         attribute = event.attributes[name]
-        if name == "time":
+        if name == "time" and isinstance(value, str):
             with suppress(InvalidInputError):
-                set_time(attribute, _text(value))
+                set_time(attribute, value)
                 continue
         if isinstance(value, float) and value.is_integer():
             value = int(value)
@@ -176,8 +208,17 @@ def _content_type(event: CloudEvent) -> str:
     return attributes["datacontenttype"].ce_string if "datacontenttype" in attributes else ""
 
 
+def _is_handed_on_as_text(content_type: str) -> bool:
+    media_type = _media_type(content_type)
+    return media_type.startswith("text/") or media_type == "application/xml"
+
+
+def _media_type(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
+
+
 def _is_text(content_type: str) -> bool:
-    media_type = content_type.partition(";")[0].strip().lower()
+    media_type = _media_type(content_type)
     return media_type.startswith("text/") or media_type.endswith(("/xml", "+xml"))
 
 
@@ -191,7 +232,7 @@ def _attribute(value: CloudEvent.CloudEventAttributeValue) -> bool | int | str:
 
 
 def _is_json(content_type: object) -> bool:
-    media_type = str(content_type).partition(";")[0].strip().lower()
+    media_type = _media_type(str(content_type))
     return media_type.endswith(("/json", "+json"))
 
 
@@ -203,3 +244,5 @@ def _check(text: str) -> None:
         json.loads(text, parse_constant=refuse)
     except ValueError as error:
         raise InvalidInputError(f"the event's data is to be JSON and is not: {error}") from None
+    except RecursionError:
+        raise InvalidInputError("the event's data is JSON that is nested too deeply") from None

@@ -25,7 +25,7 @@ async def one(dispatch: Dispatch, request: Any, *, bulk: bool = False) -> Outcom
     """Handles a `TopicEventRequest`; `bulk` where it may have been an entry of several."""
     try:
         if bulk:
-            _check_binary(request)
+            _check_left_out(request)
         event = _envelope.from_topic_event(request)
     except (ValueError, TypeError) as error:
         return _unreadable(request.id, request.topic, error)
@@ -60,7 +60,7 @@ def _event_of(request: Any, item: Any) -> PubsubEvent:
         )
         return _envelope.from_topic_event(raw)
     told = item.cloud_event
-    _check_binary(told)
+    _check_left_out(told)
     single = appcallback_v1.TopicEventRequest(
         id=told.id,
         source=told.source,
@@ -74,9 +74,12 @@ def _event_of(request: Any, item: Any) -> PubsubEvent:
     return _envelope.from_topic_event(single)
 
 
-def _check_binary(told: Any) -> None:
-    if not told.data and _envelope.is_binary(told.data_content_type):
-        raise ValueError("daprd leaves binary data out of bulk deliveries; subscribe without bulk=")
+def _check_left_out(told: Any) -> None:
+    if not told.data and _envelope.is_left_out_of_bulk(told.data_content_type):
+        raise ValueError(
+            f"daprd leaves data of type {told.data_content_type!r} out of bulk deliveries; "
+            "subscribe without bulk="
+        )
 
 
 def _unreadable(identifier: str, topic: str, error: Exception) -> Outcome:
