@@ -393,6 +393,21 @@ async def test_what_on_failed_raises_is_logged_with_the_event(sidecar, publisher
     assert record.exc_info[0] is ZeroDivisionError
 
 
+async def test_an_on_failed_that_is_cancelled_costs_no_other_event(sidecar, publisher, caplog):
+    sidecar.refuse = refusing(1)
+
+    async def broken(failed):
+        future = asyncio.get_running_loop().create_future()
+        future.cancel()
+        await future
+
+    async with publisher.batching(on_failed=broken, max_events=5, max_in_flight=1) as batch:
+        await publish_all(batch, range(20))
+    assert (batch.stats.published, batch.stats.failed) == (19, 1)
+    [record] = [record for record in caplog.records if record.name == LOG]
+    assert "on_failed failed" in record.getMessage()
+
+
 @pytest.mark.parametrize("use", ["publish", "flush", "close", "close the publisher"])
 async def test_on_failed_cannot_wait_for_the_batch_that_waits_for_it(
     sidecar, publisher, caplog, use

@@ -116,8 +116,8 @@ class Delivery:
             task.add_done_callback(partial(self._ended, batch))
 
     def runs_here(self) -> bool:
-        """Whether the running task is one that delivers."""
-        return asyncio.current_task() in self._tasks
+        """Whether the running task is one that delivers, or tells of a failure."""
+        return asyncio.current_task() in self._tasks or self._reports.runs_here()
 
     async def drained(self, timeout: float | None) -> bool:
         """Sends what is there now at once; whether all of it was settled within the time."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
+from collections.abc import Awaitable
 
 from virtufin.api.dapr._batch_settings import OnFailed
 from virtufin.api.dapr._outcomes import FailedEvent
@@ -18,6 +20,7 @@ class Reports:
         self._on_failed = on_failed
         self._kept: list[FailedEvent] = []
         self._kept_bytes = 0
+        self._telling: set[asyncio.Future[object]] = set()
 
     async def tell(self, failed: FailedEvent, size: int) -> None:
         """Reports one failure, of an event of `size` bytes."""
@@ -27,7 +30,7 @@ class Reports:
         try:
             result = self._on_failed(failed)
             if inspect.isawaitable(result):
-                await result
+                await self._awaited(result)
         except Exception:
             # The failure itself goes along, as nobody may have taken note of it.
             logger.exception(
@@ -36,6 +39,28 @@ class Reports:
                 failed.topic,
                 failed.error,
             )
+
+    def runs_here(self) -> bool:
+        """Whether the running task is one of `on_failed`."""
+        return asyncio.current_task() in self._telling
+
+    async def _awaited(self, result: Awaitable[object]) -> None:
+        """Waits beside it, which tells a cancellation that it lets out from one of this task."""
+        telling = asyncio.ensure_future(result)
+        self._telling.add(telling)
+        try:
+            await asyncio.wait((telling,))
+        except asyncio.CancelledError:
+            telling.cancel()
+            await asyncio.wait((telling,))
+            raise
+        finally:
+            self._telling.discard(telling)
+            error = None if telling.cancelled() or not telling.done() else telling.exception()
+        if telling.cancelled():
+            raise RuntimeError("it let out a cancellation that nobody had asked for")
+        if error is not None:
+            raise error
 
     def keep(self, failed: FailedEvent, size: int) -> None:
         """Keeps one failure for `take`."""
