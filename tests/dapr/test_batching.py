@@ -781,6 +781,19 @@ def test_another_loop_says_so():
         asyncio.run(batch.publish_async("t", "x"))
 
 
+async def test_a_receipt_awaited_in_another_loop_says_so(sidecar, publisher):
+    async with publisher.batching(linger=100 * UNIT) as batch:
+        receipt = await batch.publish_async("t", "x")
+
+        async def wait():
+            await receipt
+
+        with pytest.raises(errors.WrongLoopError):
+            await asyncio.to_thread(asyncio.run, wait())
+        await batch.flush()
+        assert await receipt
+
+
 async def test_many_short_lived_topics_leave_nothing_behind(sidecar, publisher):
     async with publisher.batching(linger=0) as batch:
         for number in range(500):

@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Generator
 
 from virtufin.api.client._failures import fresh
-from virtufin.api.client.errors import VirtufinError
+from virtufin.api.client.errors import VirtufinError, WrongLoopError
 from virtufin.api.client.results import StatusResult
 
 
 class Receipt:
     """Tells, when awaited, that the sidecar has accepted an event; raises where it has not.
 
-    May be awaited by nobody, or by many, now or later.
+    May be awaited by nobody, or by many, now or later, in the event loop of the batch.
 
     Example:
         >>> from virtufin.api.dapr import DaprPublisher
@@ -23,9 +23,10 @@ class Receipt:
         ...         await receipt
     """
 
-    __slots__ = ("_done", "_error", "_told")
+    __slots__ = ("_done", "_error", "_loop", "_told")
 
     def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self._done = False
         self._error: VirtufinError | None = None
         self._told: asyncio.Future[None] | None = None
@@ -51,8 +52,10 @@ class Receipt:
 
     async def _outcome(self) -> StatusResult:
         if not self._done:
+            if self._loop is not asyncio.get_running_loop():
+                raise WrongLoopError("await a receipt in the event loop of its batch")
             if self._told is None:
-                self._told = asyncio.get_running_loop().create_future()
+                self._told = self._loop.create_future()
             # Not the future itself: cancelling one who waits would cancel it for all.
             await asyncio.wait((self._told,))
         if self._error is not None:
