@@ -53,6 +53,8 @@ def address_from_environment() -> str:
     if endpoint := os.environ.get("DAPR_GRPC_ENDPOINT"):
         return endpoint
     host = os.environ.get("DAPR_RUNTIME_HOST") or HOST
+    if ":" in host and not host.startswith("["):
+        host = f"[{host}]"
     return f"{host}:{os.environ.get('DAPR_GRPC_PORT') or GRPC_PORT}"
 
 
@@ -78,7 +80,7 @@ def endpoint(address: str | None, api_token: str | NotGiven | None) -> Endpoint:
     if isinstance(api_token, NotGiven):
         api_token = os.environ.get("DAPR_API_TOKEN") or None
     token = None if api_token is None else checked_api_key(api_token, "api_token")
-    return Endpoint(found.endpoint, found.tls, token)
+    return Endpoint(_target(found), found.tls, token)
 
 
 def transport(
@@ -106,6 +108,13 @@ def transport(
         source=source,
     )
     return Transport(settings)
+
+
+def _target(found: Any) -> str:
+    if ":" in found.hostname and not found.hostname.startswith("[") and found.scheme == "dns":
+        # Dapr's parser gives only IPv6 addresses with eight groups their brackets back.
+        return f"dns:[{found.hostname}]:{found.port}"
+    return str(found.endpoint)
 
 
 def _parsed(address: str) -> Any:
