@@ -69,6 +69,11 @@ async def asynchronous_generator(event):
     yield
 
 
+class Generating:
+    async def __call__(self, event):
+        yield
+
+
 class Handler:
     """No handler, but its objects may be."""
 
@@ -84,6 +89,7 @@ class Handler:
         (generator, "is a generator"),
         (asynchronous_generator, "is a generator"),
         (functools.partial(generator), "is a generator"),
+        (Generating(), "is a generator"),
     ],
     ids=str,
 )
@@ -159,8 +165,10 @@ def test_a_topic_is_declared_for_all_its_handlers_or_none(app):
         app.subscribe("orders", match="true", path="/a")(handler)
 
 
-@pytest.mark.parametrize("arguments", [{"max_events": 0}, {"max_await": 0}], ids=str)
-def test_bulk_delivery_needs_positive_numbers(arguments):
+@pytest.mark.parametrize(
+    "arguments", [{"max_events": 0}, {"max_await": 0}, {"max_await": 1e7}], ids=str
+)
+def test_bulk_delivery_needs_positive_numbers_that_dapr_can_hold(arguments):
     with pytest.raises(InvalidInputError):
         BulkDelivery(**arguments)
 

@@ -203,6 +203,11 @@ def test_something_else_is_no_app(app, ext_app):
         app.attach(object())
 
 
+def test_something_else_is_no_loop(app, ext_app):
+    with pytest.raises(InvalidInputError, match="must be an event loop"):
+        app.attach(ext_app, loop="loop")
+
+
 def test_an_app_that_is_not_known_here_is_refused(app, ext_app):
     ext_app._servicer._registered_topics = None
     with pytest.raises(UnsupportedError, match=r"1\.16 to 1\.19"):

@@ -108,6 +108,22 @@ async def test_without_a_token_none_is_sent(sidecar, publisher):
     assert "dapr-api-token" not in sidecar.metadata[0]
 
 
+@pytest.mark.parametrize(
+    ("variables", "peer"),
+    [
+        ({"DAPR_GRPC_ENDPOINT": "[::1]:5"}, "dns:[::1]:5"),
+        ({"DAPR_GRPC_ENDPOINT": "dns:[2001:db8::1]:5"}, "dns:[2001:db8::1]:5"),
+        ({"DAPR_GRPC_ENDPOINT": "[1:2:3:4:5:6:7:8]:5"}, "dns:[1:2:3:4:5:6:7:8]:5"),
+        ({"DAPR_RUNTIME_HOST": "::1", "DAPR_GRPC_PORT": "5"}, "dns:[::1]:5"),
+    ],
+    ids=str,
+)
+def test_an_address_may_be_ipv6(monkeypatch, variables, peer):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert repr(DaprPublisher()) == f"<DaprPublisher 'pubsub' at {peer}>"
+
+
 def test_the_constructor_needs_neither_a_loop_nor_a_sidecar(monkeypatch):
     monkeypatch.setattr(socket, "socket", None)
     assert DaprPublisher().pubsub_name == "pubsub"
@@ -140,8 +156,10 @@ def test_bad_settings_are_refused_at_once(arguments):
         ("t", float("nan")),
         ("t", object()),
         ("t", "data", {"Bad-Name": "x"}),
+        ("t", CloudEvent(id="1", source="s", type="t"), 5),
+        ("t", CloudEvent(id="1", source="s", type="t"), {5: "x"}),
     ],
-    ids=str,
+    ids=repr,
 )
 async def test_bad_input_is_refused_before_anything_is_sent(sidecar, publisher, arguments):
     with pytest.raises(errors.InvalidInputError) as caught:

@@ -186,7 +186,7 @@ class DaprApp(Decorators):
 
         Raises:
             ImportError: `dapr.ext.grpc` is not installed, or twice.
-            InvalidInputError: `ext_app` is none, or a handler cannot be registered there.
+            InvalidInputError: `ext_app` or `loop` is none, or a handler cannot be registered there.
             FailedPreconditionError: The app is running, or attached already.
         """
         self._check_idle()

@@ -47,6 +47,8 @@ def attach(
     extension = imported()
     if not isinstance(ext_app, extension.App):
         raise InvalidInputError(f"ext_app must be a dapr.ext.grpc.App, not {shown(ext_app)}")
+    if loop is not None and not isinstance(loop, asyncio.AbstractEventLoop):
+        raise InvalidInputError(f"loop must be an event loop, not {shown(loop)}")
     offered = _offered(ext_app)
     attachment = Attachment(core, settings, loop)
     try:

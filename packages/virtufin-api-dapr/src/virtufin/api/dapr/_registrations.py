@@ -15,6 +15,8 @@ from virtufin.api.client.errors import InvalidInputError
 
 Function = Callable[..., Any]
 
+_LONGEST_AWAIT = (2**31 - 1) / 1000  # Milliseconds in 32 bits.
+
 
 @dataclass(frozen=True)
 class BulkDelivery:
@@ -31,7 +33,7 @@ class BulkDelivery:
 
     def __post_init__(self) -> None:
         whole("max_events", self.max_events, 1, 2**31 - 1)
-        positive("max_await", self.max_await)
+        positive("max_await", self.max_await, _LONGEST_AWAIT)
 
 
 @dataclass(frozen=True)
@@ -182,8 +184,9 @@ def checked_function(handler: object, what: str = "handler") -> Function:
         raise InvalidInputError(f"{what} is the class {handler.__name__}; give a function")
     if not callable(handler):
         raise InvalidInputError(f"{what} must be a function, not {shown(handler)}")
-    if inspect.isasyncgenfunction(handler) or inspect.isgeneratorfunction(handler):
-        raise InvalidInputError(f"{what} is a generator: it must not yield, or it never runs")
+    for called in (handler, type(handler).__call__):
+        if inspect.isasyncgenfunction(called) or inspect.isgeneratorfunction(called):
+            raise InvalidInputError(f"{what} is a generator: it must not yield, or it never runs")
     return handler
 
 

@@ -237,14 +237,15 @@ def to_cloudevent(
         for name, value in given.items()
         if value is not None
     }
+    for what, mapping in (("metadata", metadata), ("extensions", extensions)):
+        if mapping is not None and not isinstance(mapping, Mapping):
+            raise InvalidInputError(f"{what} must be a mapping, not {shown(mapping)}")
     if isinstance(data, Message):
         return _ready(data, [*keywords, *(metadata or ()), *(extensions or ())])
     context, others = _from_metadata(metadata)
     for name, value in keywords.items():
         into: dict[str, Any] = context if name in CONTEXT else others
         _merge(into, name, value)
-    if extensions is not None and not isinstance(extensions, Mapping):
-        raise InvalidInputError(f"extensions must be a mapping, not {shown(extensions)}")
     for name, extension in (extensions or {}).items():
         _merge(others, checked_name(name, "extensions"), extension)
     return _assembled(data, context, others, default_source)
@@ -257,16 +258,15 @@ _KEYWORDS = {
 }
 
 
-def _ready(data: Message, extras: list[str]) -> CloudEvent:
+def _ready(data: Message, extras: list[object]) -> CloudEvent:
     if data.DESCRIPTOR.full_name != CloudEvent.DESCRIPTOR.full_name:
         raise InvalidInputError(
             f"data is a {data.DESCRIPTOR.full_name} message; publish data.SerializeToString(), "
             "or a CloudEvent that holds it"
         )
     if extras:
-        raise InvalidInputError(
-            f"a ready CloudEvent goes out untouched; set {', '.join(sorted(extras))} in it instead"
-        )
+        names = ", ".join(sorted(map(str, extras)))
+        raise InvalidInputError(f"a ready CloudEvent goes out untouched; set {names} in it instead")
     if isinstance(data, CloudEvent):
         return data
     return CloudEvent.FromString(data.SerializeToString())
@@ -275,8 +275,6 @@ def _ready(data: Message, extras: list[str]) -> CloudEvent:
 def _from_metadata(metadata: Mapping[str, str] | None) -> tuple[dict[str, str], dict[str, Any]]:
     context: dict[str, str] = {}
     others: dict[str, Any] = {}
-    if metadata is not None and not isinstance(metadata, Mapping):
-        raise InvalidInputError(f"metadata must be a mapping, not {shown(metadata)}")
     for key, value in (metadata or {}).items():
         text = checked_text(value, f"metadata {key!r}")
         name = key[3:] if isinstance(key, str) and key.startswith("ce-") else key
