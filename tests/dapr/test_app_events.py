@@ -8,7 +8,7 @@ import grpc
 import pytest
 from dapr.proto import appcallback_v1
 
-from tests.dapr.delivering import ALPHA, request_event, status_of, topic_event
+from tests.dapr.delivering import ALPHA, CALLBACK, request_event, status_of, topic_event
 from tests.timing import UNIT
 from virtufin.api.client import NotFoundError, PubsubEvent
 from virtufin.api.dapr import DaprApp, Drop
@@ -549,6 +549,21 @@ async def test_what_cannot_be_read_is_dropped(app, own, caplog):
         assert await caller.bulk(request) == {"1": "DROP"}
     [message] = [record.message for record in caplog.records if record.levelno == logging.ERROR]
     assert "cannot be read, it is dropped" in message
+
+
+async def test_an_event_that_protobuf_cannot_read_is_dropped(app, own, caplog):
+    @app.subscribe("orders")
+    async def handler(event):
+        pass
+
+    # Its tenth field, the extensions, of a length that goes beyond the end.
+    async with own(app) as caller:
+        call = caller.channel.unary_unary(
+            f"{CALLBACK}/OnTopicEvent",
+            response_deserializer=appcallback_v1.TopicEventResponse.FromString,
+        )
+        assert status_of(await call(b"\x52\xff")) == "DROP"
+    assert "cannot be read, it is dropped" in caplog.text
 
 
 # How many at a time, and calls that are given up

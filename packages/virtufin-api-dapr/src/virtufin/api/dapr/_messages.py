@@ -28,7 +28,7 @@ async def one(dispatch: Dispatch, request: Any, *, bulk: bool = False) -> Outcom
             _check_left_out(request)
         event = _envelope.from_topic_event(request)
     except (ValueError, TypeError) as error:
-        return _unreadable(request.id, request.topic, error)
+        return unreadable(request.id, request.topic, error)
     return await dispatch.event(request.pubsub_name, request.path, event)
 
 
@@ -37,7 +37,7 @@ async def entry(dispatch: Dispatch, request: Any, item: Any) -> Outcome:
     try:
         event = _event_of(request, item)
     except (ValueError, TypeError) as error:
-        return _unreadable(item.entry_id, request.topic, error)
+        return unreadable(item.entry_id, request.topic, error)
     return await dispatch.event(request.pubsub_name, request.path, event)
 
 
@@ -82,7 +82,7 @@ def _check_left_out(told: Any) -> None:
         )
 
 
-def _unreadable(identifier: str, topic: str, error: Exception) -> Outcome:
+def unreadable(identifier: str, topic: str, error: Exception) -> Outcome:
     """Dropped, as it would come again the same; the dead-letter topic keeps it."""
     what = error.message if isinstance(error, InvalidReplyError) else str(error)
     logger.error("event %r of topic %r cannot be read, it is dropped: %s", identifier, topic, what)

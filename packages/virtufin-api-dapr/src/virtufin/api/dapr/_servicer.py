@@ -14,6 +14,7 @@ from typing import Any
 import grpc
 from dapr.proto import appcallback_v1, common_v1
 from google.protobuf.empty_pb2 import Empty
+from google.protobuf.message import DecodeError
 
 from virtufin.api.dapr import _messages
 from virtufin.api.dapr._dispatch import Dispatch
@@ -48,8 +49,10 @@ class Servicer:
         )
         callback = {
             "OnInvoke": _handler(self._guarded(self.on_invoke), common_v1.InvokeRequest),
-            "OnTopicEvent": _handler(
-                self._guarded(self.on_topic_event), appcallback_v1.TopicEventRequest
+            "OnTopicEvent": grpc.unary_unary_rpc_method_handler(
+                self._guarded(self.on_topic_event),
+                request_deserializer=_event_or_bytes,
+                response_serializer=appcallback_v1.TopicEventResponse.SerializeToString,
             ),
             "OnBulkTopicEvent": bulk,
             "OnBindingEvent": _handler(
@@ -87,7 +90,12 @@ class Servicer:
 
     async def on_topic_event(self, request: Any, context: Any) -> Any:
         """One event."""
-        outcome = await _messages.one(self._dispatch, request)
+        if isinstance(request, bytes):
+            outcome = _messages.unreadable(
+                "", "", DecodeError("protobuf cannot, it may be nested too deeply")
+            )
+        else:
+            outcome = await _messages.one(self._dispatch, request)
         answer = appcallback_v1.TopicEventResponse()
         answer.status = outcome.value  # type: ignore[assignment]
         return answer
@@ -160,6 +168,17 @@ async def _or_abort(context: Any, answer: Awaitable[Any]) -> Any:
         return await answer
     except RefusedError as refusal:
         await context.abort(refusal.code, refusal.details)
+
+
+def _event_or_bytes(data: bytes) -> Any:
+    """The event, or what it was where protobuf cannot read it; else it would come for ever.
+
+    A sidecar passes extensions on that are nested more deeply than protobuf takes.
+    """
+    try:
+        return appcallback_v1.TopicEventRequest.FromString(data)
+    except DecodeError:
+        return data
 
 
 def _handler(behaviour: Behaviour, request: Any) -> Any:
