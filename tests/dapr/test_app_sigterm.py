@@ -36,11 +36,11 @@ async def test_a_signal_ends_the_process_with_every_event_answered(number):
     async with process() as (app, caller):
         first = asyncio.Event()
 
-        async def deliver(seconds):
+        async def deliver(seconds, **fields):
             """Delivers one event after the other, as a sidecar does, until nobody is there."""
             with contextlib.suppress(grpc.aio.AioRpcError):
                 while True:
-                    call = caller.send(topic_event(data=seconds))
+                    call = caller.send(topic_event(data=seconds, **fields))
                     try:
                         answers[status_of(await call)] += 1
                     except grpc.aio.AioRpcError as error:
@@ -48,9 +48,12 @@ async def test_a_signal_ends_the_process_with_every_event_answered(number):
                         raise
                     first.set()
 
-        # Some end soon, some within the grace time, some never; more than the app takes at once.
-        waits = [0.01] * 20 + [GRACE / 2] * 5 + [100 * GRACE] * 5
-        deliveries = [asyncio.ensure_future(deliver(seconds)) for seconds in waits]
+        # Some never end, some soon, some within the grace time; more than the app takes at once.
+        deliveries = [asyncio.ensure_future(deliver(100 * GRACE, id="told")) for _ in range(5)]
+        for _ in range(5):
+            assert await app.stdout.readline() == b"began\n"
+        waits = [0.01] * 20 + [GRACE / 2] * 5
+        deliveries += [asyncio.ensure_future(deliver(seconds)) for seconds in waits]
         await first.wait()
         began = asyncio.get_running_loop().time()
         app.send_signal(number)
@@ -59,7 +62,7 @@ async def test_a_signal_ends_the_process_with_every_event_answered(number):
         assert await app.wait() == 0
         await asyncio.gather(*deliveries)
     # The last call of each found nobody any more, or was under way when the server ended.
-    assert answers.pop("UNAVAILABLE") + answers.pop("CANCELLED", 0) == len(waits)
+    assert answers.pop("UNAVAILABLE") + answers.pop("CANCELLED", 0) == len(deliveries)
     assert set(answers) == {"SUCCESS", "RETRY"}
     assert answers["RETRY"] >= 5
     assert took < 10 * GRACE, "it ended long after the grace time"
