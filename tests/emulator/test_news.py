@@ -18,7 +18,9 @@ def event(seconds=0.0, number=None):
 
 @pytest.fixture
 def news():
-    return News(started=STARTED, now=0.0, keep_history=False)
+    news = News(started=STARTED, keep_history=False)
+    news.begin(0.0)
+    return news
 
 
 def test_an_event_from_before_the_start_is_history(news):
@@ -53,7 +55,9 @@ def test_an_event_without_a_time_is_news(news):
 
 
 def test_history_is_news_on_request():
-    assert News(started=STARTED, now=0.0, keep_history=True).admits(event(-1), now=0.0)
+    news = News(started=STARTED, keep_history=True)
+    news.begin(0.0)
+    assert news.admits(event(-1), now=0.0)
 
 
 def test_a_repeat_is_no_news(news):
@@ -62,6 +66,13 @@ def test_a_repeat_is_no_news(news):
     other = event(1, number=1)
     other.source = "urn:other"
     assert news.admits(other, now=0.0)
+
+
+def test_events_without_an_id_are_no_repeats(news):
+    for _ in range(2):
+        nameless = event(1)
+        nameless.id = ""
+        assert news.admits(nameless, now=0.0)
 
 
 def test_a_repeat_of_history_is_none_either(news):

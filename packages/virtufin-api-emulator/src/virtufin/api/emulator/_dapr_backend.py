@@ -9,10 +9,9 @@ from datetime import datetime, timezone
 from dapr.proto import api_v1
 
 from virtufin.api.client.errors import InvalidInputError
-from virtufin.api.client.events import PubsubEvent
 from virtufin.api.dapr import _envelope
 from virtufin.api.emulator._backend import Backend, Entry
-from virtufin.api.emulator._broker import Broker, Event, Subscription
+from virtufin.api.emulator._broker import Broker, Subscription
 from virtufin.api.emulator._dapr_link import Link
 from virtufin.api.emulator._dapr_settings import DaprSettings
 from virtufin.api.emulator._dapr_state import DaprState
@@ -22,6 +21,7 @@ from virtufin.api.emulator._refusal import invalid
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
 _CONFIRMATION = 5.0
+"""Seconds that a sidecar may take to confirm all topics of a subscription."""
 
 
 class DaprBackend(Backend):
@@ -87,24 +87,31 @@ class DaprBackend(Backend):
         wanted = list(dict.fromkeys(topics))
         if not wanted:
             raise invalid("topics must not be empty: Dapr has no subscription to all topics")
-        if not self._ending:
-            for topic in [self._topic(name) for name in wanted]:
-                await topic.live(_CONFIRMATION)
-        return self._broker.subscribe(wanted)
+        # Before its topics are live, so that it gets what they bring from their first event on.
+        subscription = self._broker.subscribe(wanted)
+        try:
+            await self._live(subscription, wanted)
+        except BaseException:
+            subscription.close()
+            raise
+        return subscription
+
+    async def _live(self, subscription: Subscription, topics: Iterable[str]) -> None:
+        if self._ending:
+            return
+        clock = asyncio.get_running_loop().time
+        end = clock() + _CONFIRMATION
+        for topic in [self._topic(name) for name in topics]:
+            await topic.live(subscription, max(end - clock(), 0.0))
 
     def _topic(self, name: str) -> Topic:
         topic = self._topics.get(name)
         if topic is None or topic.failed:
-            news = News(
-                started=self._started,
-                now=asyncio.get_running_loop().time(),
-                keep_history=self._settings.keep_history,
+            topic = self._topics[name] = Topic(
+                self.link,
+                self._settings.pubsub_name,
+                name,
+                news=News(started=self._started, keep_history=self._settings.keep_history),
+                publish=self._broker.publish,
             )
-
-            def deliver(event: PubsubEvent) -> None:
-                if news.admits(event.cloudevent, asyncio.get_running_loop().time()):
-                    self._broker.publish(Event(name, event.cloudevent.SerializeToString()))
-
-            topic = Topic(self.link, self._settings.pubsub_name, name, deliver)
-            self._topics[name] = topic
         return topic

@@ -13,33 +13,48 @@ from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 REMEMBERED = 10_000
 """Events of a topic among which repeats are found, by source and id (CloudEvents 1.0)."""
 CATCHING_UP = 10.0
-"""Seconds after the first subscription to a topic in which old events are taken for history."""
+"""Seconds from the first subscription to a topic, once live, in which old events are history."""
 
 
 class News:
     """Judges the events of one topic."""
 
-    def __init__(self, *, started: datetime, now: float, keep_history: bool) -> None:
-        """Begins to catch up.
+    def __init__(self, *, started: datetime, keep_history: bool) -> None:
+        """Takes nothing for history yet.
 
         Args:
             started: When the gateway was started; what is older is history.
-            now: Seconds on the clock that `admits` is given.
             keep_history: Whether history counts as news.
         """
         self._started = started
-        self._catching_up_until = None if keep_history else now + CATCHING_UP
+        self._keep_history = keep_history
+        self._catching_up_until: float | None = None
         self._seen: dict[tuple[str, str], None] = {}
+
+    def begin(self, now: float) -> None:
+        """Begins to catch up, as events can come from now on.
+
+        Args:
+            now: Seconds on the clock that `admits` is given.
+        """
+        if not self._keep_history:
+            self._catching_up_until = now + CATCHING_UP
 
     def admits(self, event: CloudEvent, now: float) -> bool:
         """Whether subscribers are to get it; said once of each event."""
+        return not self._is_repeat(event) and not self._is_history(event, now)
+
+    def _is_repeat(self, event: CloudEvent) -> bool:
+        if not event.id:
+            # Not one id that two events share, but none.
+            return False
         identity = (event.source, event.id)
         if identity in self._seen:
-            return False
+            return True
         self._seen[identity] = None
         if len(self._seen) > REMEMBERED:
             del self._seen[next(iter(self._seen))]
-        return not self._is_history(event, now)
+        return False
 
     def _is_history(self, event: CloudEvent, now: float) -> bool:
         if self._catching_up_until is None:

@@ -1,0 +1,207 @@
+"""Topics of a gateway on a sidecar that misbehaves in ways a real one seldom does on demand."""
+
+import asyncio
+from datetime import datetime, timedelta, timezone
+
+import grpc
+import grpc.aio
+import pytest
+
+from tests.timing import UNIT, until
+from virtufin.api.emulator import DaprSettings, _dapr_backend, _dapr_topic
+from virtufin.api.protos import pubsub_pb2
+
+proto = pytest.importorskip("dapr.proto", reason="the Dapr plugin is not installed")
+
+
+class Streams(proto.api_service_v1.DaprServicer):
+    """The subscribing part of a sidecar: does on the next stream what a test has put in.
+
+    While `open` is not set, it confirms nothing.
+    """
+
+    def __init__(self):
+        self.scripts = []
+        self.opened = []
+        self.acknowledged = []
+        self.open = asyncio.Event()
+        self.open.set()
+
+    async def SubscribeTopicEventsAlpha1(self, requests, context):
+        clock = asyncio.get_running_loop().time
+        first = await anext(requests)
+        self.opened.append((first.initial_request.topic, clock()))
+        await self.open.wait()
+        yield proto.api_v1.SubscribeTopicEventsResponseAlpha1(initial_response={})
+        script = self.scripts.pop(0) if self.scripts else hold
+        async for event in script(context):
+            yield proto.api_v1.SubscribeTopicEventsResponseAlpha1(event_message=event)
+            if event.id == "unacknowledged":
+                continue
+            self.acknowledged.append((await anext(requests)).event_processed.id)
+
+
+async def hold(context):
+    await asyncio.Event().wait()
+    yield
+
+
+def event(number, *, time=None, **attributes):
+    request = proto.appcallback_v1.TopicEventRequest(
+        id=str(number), source="urn:s", type="t", spec_version="1.0", topic="t"
+    )
+    if time is not None:
+        request.extensions["time"] = time
+    for name, value in attributes.items():
+        request.extensions[name] = value
+    return request
+
+
+@pytest.fixture
+async def streams():
+    servicer = Streams()
+    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    proto.api_service_v1.add_DaprServicer_to_server(servicer, server)
+    servicer.port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    yield servicer
+    await server.stop(None)
+
+
+@pytest.fixture
+def start_on(streams, start):
+    """Starts a gateway on the sidecar: `await start_on(keep_history=True)`."""
+    address = f"127.0.0.1:{streams.port}"
+    return lambda **settings: start(dapr=DaprSettings(address=address, **settings))
+
+
+@pytest.fixture
+async def gateway(start_on):
+    return await start_on()
+
+
+async def ids(stream, count):
+    return [(await asyncio.wait_for(stream.read(), 10 * UNIT)).cloudevent.id for _ in range(count)]
+
+
+async def test_an_event_that_cannot_be_read_is_dropped_and_the_next_is_not(
+    streams, subscribe, caplog
+):
+    async def script(context):
+        yield event(1, time=5)
+        yield event(2)
+        await asyncio.Event().wait()
+
+    streams.scripts = [script]
+    stream = await subscribe("t")
+    assert await ids(stream, 1) == ["2"]
+    assert "event '1' cannot be read" in caplog.text
+    await until(lambda: streams.acknowledged == ["1", "2"])
+
+
+async def test_a_stream_that_ends_before_its_events_are_acknowledged_is_opened_again(
+    streams, subscribe
+):
+    async def break_off(context):
+        for _ in range(20):
+            yield event("unacknowledged")
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "the sidecar ends")
+
+    async def go_on(context):
+        yield event("last")
+        await asyncio.Event().wait()
+
+    streams.scripts = [break_off] * 3 + [go_on]
+    stream = await subscribe("t")
+    assert await ids(stream, 2) == ["unacknowledged", "last"]
+
+
+async def test_a_stream_that_was_stable_is_opened_again_soon(streams, subscribe, monkeypatch):
+    monkeypatch.setattr(_dapr_topic, "_BACKOFF", (0.01 * UNIT, 600 * UNIT, 600.0, 0.0))
+    monkeypatch.setattr(_dapr_topic, "_STABLE", 0.05 * UNIT)
+
+    async def end_later(context):
+        await asyncio.sleep(0.1 * UNIT)
+        return
+        yield
+
+    streams.scripts = [end_later] * 4
+    await subscribe("t")
+    await until(lambda: len(streams.opened) == 5, "the fifth stream")
+
+
+async def test_one_that_was_not_waits_longer_each_time(streams, subscribe, monkeypatch):
+    monkeypatch.setattr(_dapr_topic, "_BACKOFF", (0.01 * UNIT, 600 * UNIT, 10.0, 0.0))
+
+    async def end(context):
+        return
+        yield
+
+    streams.scripts = [end] * 3
+    await subscribe("t")
+    await until(lambda: len(streams.opened) == 4, "the fourth stream")
+    moments = [moment for _, moment in streams.opened]
+    assert moments[3] - moments[2] > 0.9 * UNIT
+
+
+async def test_what_comes_with_the_confirmation_reaches_who_waited_for_it(
+    start_on, streams, connect
+):
+    gateway = await start_on(keep_history=True)
+
+    async def script(context):
+        for number in range(5):
+            yield event(number)
+        await asyncio.Event().wait()
+
+    streams.scripts = [script]
+    stream = subscription(connect(gateway.target), "t")
+    assert await ids(stream, 5) == ["0", "1", "2", "3", "4"]
+
+
+async def test_history_is_none_however_long_the_sidecar_takes(
+    gateway, streams, connect, monkeypatch
+):
+    monkeypatch.setattr("virtufin.api.emulator._news.CATCHING_UP", 0.5 * UNIT)
+    monkeypatch.setattr(_dapr_backend, "_CONFIRMATION", 0.1 * UNIT)
+    now = datetime.now(timezone.utc)
+    go = asyncio.Event()
+
+    async def script(context):
+        await go.wait()
+        yield event("old", time=(now - timedelta(hours=1)).isoformat())
+        yield event("new", time=(now + timedelta(hours=1)).isoformat())
+        await asyncio.Event().wait()
+
+    streams.scripts = [script]
+    streams.open.clear()
+    channel = connect(gateway.target)
+    assert await subscription(channel, "t").code() is grpc.StatusCode.UNAVAILABLE
+    await asyncio.sleep(UNIT)
+    monkeypatch.setattr(_dapr_backend, "_CONFIRMATION", 10 * UNIT)
+    stream = subscription(channel, "t")
+    streams.open.set()
+    await stream.initial_metadata()
+    go.set()
+    assert await ids(stream, 1) == ["new"]
+
+
+async def test_a_subscription_that_waits_for_the_sidecar_ends_at_once_with_the_gateway(
+    gateway, streams, connect
+):
+    streams.open.clear()
+    stream = subscription(connect(gateway.target), "t")
+    await until(lambda: streams.opened, "the stream")
+    stopping = asyncio.create_task(gateway.stop(grace=600 * UNIT))
+    assert await asyncio.wait_for(stream.code(), 10 * UNIT) is grpc.StatusCode.UNAVAILABLE
+    assert await stream.details() == "the gateway is shutting down"
+    await stopping
+
+
+def subscription(channel, *topics):
+    call = channel.unary_stream(
+        "/virtufin.Pubsub/Subscribe",
+        request_serializer=pubsub_pb2.SubscribeRequest.SerializeToString,
+        response_deserializer=pubsub_pb2.SubscribeResponse.FromString,
+    )
+    return call(pubsub_pb2.SubscribeRequest(topics=topics))
