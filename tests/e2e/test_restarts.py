@@ -2,7 +2,9 @@
 
 import asyncio
 
+import grpc.aio
 import pytest
+from dapr.proto import api_service_v1, api_v1
 
 from tests.timing import UNIT
 from virtufin.api.client import errors
@@ -60,6 +62,40 @@ async def test_a_subscription_outlives_redis(replicas, real_redis, connect, topi
     await asyncio.to_thread(real_redis.start)
     await until_answered(lambda: client.pubsub.publish_async(topic, "after"))
     assert await text_of_next(subscription) == "after"
+
+
+async def test_what_a_gateway_took_and_never_acknowledged_comes_again(
+    start_sidecar, publishing_sidecar, topic
+):
+    sidecar = await asyncio.to_thread(start_sidecar, "abandoned")
+    initial = api_v1.SubscribeTopicEventsRequestAlpha1()
+    initial.initial_request.pubsub_name, initial.initial_request.topic = "pubsub", topic
+    async with (
+        grpc.aio.insecure_channel(sidecar.address) as channel,
+        DaprPublisher(address=publishing_sidecar.address) as publisher,
+    ):
+        stub = api_service_v1.DaprStub(channel)
+
+        async def take(count):
+            stream = stub.SubscribeTopicEventsAlpha1()
+            await stream.write(initial)
+            assert (await stream.read()).HasField("initial_response")
+            taken = {(await stream.read()).event_message.id for _ in range(count)}
+            stream.cancel()
+            return taken
+
+        # As many as the component hands on at a time.
+        await publisher.publish_many_async(topic, range(10))
+        taken = await asyncio.wait_for(take(10), 20 * UNIT)
+        assert await asyncio.wait_for(take(10), 20 * UNIT) == taken
+
+
+async def test_a_gateway_can_have_many_topics(replicas, connect, topic):
+    client = connect(replicas[0])
+    for number in range(60):
+        subscription = await client.pubsub.subscribe_async(f"{topic}.{number}")
+        await client.pubsub.publish_async(f"{topic}.{number}", "x")
+        assert await text_of_next(subscription) == "x"
 
 
 async def text_of_next(subscription):

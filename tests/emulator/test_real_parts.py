@@ -1,11 +1,13 @@
 """A real daprd and a real Redis for tests, and programs that end with whoever started them."""
 
+import gc
 import os
 import select
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import textwrap
 
 import pytest
@@ -80,7 +82,7 @@ def test_a_program_ends_when_the_process_that_started_it_is_killed():
 
 def test_a_program_that_ends_at_once_tells_what_it_wrote():
     running = Program([PYTHON, "-c", "raise SystemExit('no such component')"])
-    with pytest.raises(RuntimeError, match="ended: no such component"):
+    with pytest.raises(RuntimeError, match=r"ended: no such component\n$"):
         running.wait_until(lambda: False, 10 * UNIT)
 
 
@@ -91,7 +93,7 @@ def test_a_program_that_does_not_get_ready_is_ended(program):
 
 
 def test_a_program_that_cannot_be_started_says_so(tmp_path):
-    with pytest.raises(RuntimeError, match="could not be started"):
+    with pytest.raises(RuntimeError, match=r"could not be started: .*/nothing: No such file"):
         Program([str(tmp_path / "nothing")])
 
 
@@ -146,6 +148,48 @@ def test_a_sidecar_starts_and_ends_with_its_block(real_parts, real_redis):
         assert not is_alive(pid)
         pid = dapr.pid
     assert not is_alive(pid)
+
+
+def test_a_sidecar_demands_the_token_of_the_environment(real_parts, monkeypatch):
+    monkeypatch.setenv("DAPR_API_TOKEN", "s3cr3t")
+    pubsub = real_parts.component("pubsub", "pubsub.in-memory")
+    with real_parts.Sidecar("guarded", [pubsub]) as dapr:
+        assert dapr.running
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"app_id": 5},
+        {"app_id": ""},
+        {"resources": "{}"},
+        {"resources": [5]},
+        {"app_port": "http"},
+        {"arguments": "--log-level"},
+        {"environment": {"NUMBER": 5}},
+    ],
+    ids=str,
+)
+def test_a_wrong_argument_of_a_sidecar_leaves_nothing_behind(wrong, monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises((TypeError, ValueError), match=next(iter(wrong)).rstrip("s")):
+        sidecar.Sidecar(**{"app_id": "one", "program": PYTHON, **wrong})
+    gc.collect()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("resource", ["[]", "5", '{"kind": "Component"}', "kind: Component"])
+def test_a_resource_that_is_no_component_is_left_to_daprd(resource):
+    dapr = sidecar.Sidecar("one", [resource], program=PYTHON)
+    assert [file.read_text() for file in dapr.folder.iterdir()] == [resource]
+    dapr.close()
+
+
+def test_redis_delivers_again_after_a_whole_number_of_milliseconds():
+    redis = sidecar.Redis(program=PYTHON)
+    with pytest.raises(ValueError, match="milliseconds"):
+        sidecar.redis_components(redis, pubsub_metadata={"processingTimeout": "1s"})
+    redis.close()
 
 
 @pytest.mark.usefixtures("real_parts")

@@ -6,6 +6,7 @@ child's output goes to stderr. Its exit code is the child's.
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -18,9 +19,12 @@ def main() -> int:
     """Runs the program of the command line; returns its exit code."""
     # Ctrl-C at the terminal is for whoever started this, who then closes stdin.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    child = subprocess.Popen(
-        sys.argv[1:], stdin=subprocess.DEVNULL, stdout=sys.stderr, start_new_session=True
-    )
+    try:
+        child = subprocess.Popen(
+            sys.argv[1:], stdin=subprocess.DEVNULL, stdout=sys.stderr, start_new_session=True
+        )
+    except OSError as error:
+        sys.exit(f"{sys.argv[1]}: {error.strerror}")
     sys.stdout.write(f"{child.pid}\n")
     sys.stdout.flush()
     threading.Thread(target=_end_with_stdin, args=(child,), daemon=True).start()
@@ -28,7 +32,9 @@ def main() -> int:
 
 
 def _end_with_stdin(child: subprocess.Popen[bytes]) -> None:
-    sys.stdin.buffer.read()
+    # Not `sys.stdin`: an end of the interpreter while that is being read is a crash.
+    while os.read(0, 1):
+        pass
     # A frozen child would not see the signal.
     child.send_signal(signal.SIGCONT)
     child.terminate()

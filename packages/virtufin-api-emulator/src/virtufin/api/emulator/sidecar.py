@@ -28,8 +28,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from virtufin.api.emulator._checks import several, text, whole
 from virtufin.api.emulator._ports import ReservedPort
 from virtufin.api.emulator._program import MissingProgramError, Program, find
+from virtufin.api.emulator._resources import component_names, redelivery
 
 __all__ = [
     "MissingProgramError",
@@ -107,14 +109,17 @@ def redis_components(
 ) -> list[str]:
     """A pub/sub component and a state store on one Redis, as the tests of this project use them.
 
-    What an app has not acknowledged after a second is delivered again, what it asks for again
-    (RETRY) likewise, without end; state is shared by all app-ids (`keyPrefix: name`).
+    What an app has not acknowledged after a second, or asks for again (RETRY), is delivered again,
+    without end; there may be hundreds of topics (`poolSize`); all app-ids share the state.
 
     Args:
         redis: Where.
         pubsub_name: Name of the pub/sub component.
         store_name: Name of the state store.
         pubsub_metadata: Further settings of the pub/sub component, or other values of these.
+
+    Raises:
+        ValueError: `processingTimeout` is not a whole number of milliseconds.
     """
     connection = {"redisHost": redis.address, "redisPassword": ""}
     pubsub = {
@@ -122,31 +127,16 @@ def redis_components(
         # In milliseconds: Dapr 1.18 overlooks this interval where it is written as "1s".
         "processingTimeout": "1000",
         "redeliverInterval": "500",
+        # A topic takes a connection; past ten per CPU, unless told, not even publishing works.
+        "poolSize": "1000",
         **(pubsub_metadata or {}),
     }
     store = {**connection, "keyPrefix": "name"}
     return [
         component(pubsub_name, "pubsub.redis", pubsub),
         component(store_name, "state.redis", store),
-        _redelivery(pubsub_name),
+        redelivery(pubsub_name, pubsub["processingTimeout"]),
     ]
-
-
-def _redelivery(pubsub_name: str) -> str:
-    """A policy by which daprd itself delivers an event again, until the app takes it.
-
-    Without one the Redis component of Dapr 1.18 acknowledges an event that the app asks for again,
-    so that it is lost.
-    """
-    retry = {"policy": "constant", "duration": "200ms", "maxRetries": -1}
-    targets = {"components": {pubsub_name: {"inbound": {"retry": "redelivery"}}}}
-    document = {
-        "apiVersion": "dapr.io/v1alpha1",
-        "kind": "Resiliency",
-        "metadata": {"name": f"{pubsub_name}-redelivery"},
-        "spec": {"policies": {"retries": {"redelivery": retry}}, "targets": targets},
-    }
-    return json.dumps(document, indent=2)
 
 
 class _Part(ABC):
@@ -305,9 +295,7 @@ class Redis(_Part):
 
 
 class Sidecar(_Part):
-    """A Dapr sidecar, `daprd`, on free ports of 127.0.0.1.
-
-    From async code: `await asyncio.to_thread(dapr.restart)`.
+    """A Dapr sidecar, `daprd`, on free ports of 127.0.0.1; from async code as `Redis` is.
 
     Args:
         app_id: The app-id: who subscribes under the same one shares the events of a topic.
@@ -319,6 +307,7 @@ class Sidecar(_Part):
 
     Raises:
         MissingProgramError: There is no `daprd` on this machine.
+        TypeError, ValueError: An argument cannot be one.
     """
 
     def __init__(
@@ -331,15 +320,17 @@ class Sidecar(_Part):
         environment: Mapping[str, str] | None = None,
         program: str | None = None,
     ) -> None:
-        super().__init__(program or find_daprd(), ports=4)
-        self.app_id = app_id
-        self._app_port = app_port
-        self._more = list(arguments)
+        self.app_id = text(app_id, "app_id")
+        self._app_port = None if app_port is None else whole(app_port, "app_port", 1, 65535)
+        self._more = [text(one, "each argument") for one in several(arguments, "arguments")]
         self._variables = dict(environment or {})
-        self._components: set[str] = set()
-        for number, text in enumerate(resources):
-            (self.folder / f"{number:02}.yaml").write_text(text)
-            self._components |= _components(text, app_id)
+        for name, value in self._variables.items():
+            text(value, f"{name} of environment", empty=True)
+        files = [text(one, "each resource") for one in several(resources, "resources")]
+        self._components = {name for file in files for name in component_names(file, app_id)}
+        super().__init__(program or find_daprd(), ports=4)
+        for number, file in enumerate(files):
+            (self.folder / f"{number:02}.yaml").write_text(file, encoding="utf-8")
 
     @property
     def grpc_port(self) -> int:
@@ -397,7 +388,7 @@ class Sidecar(_Part):
     def _get(self, path: str) -> bytes | None:
         """What it answers; None where it does not, or says no."""
         connection = http.client.HTTPConnection(_HOST, self.http_port, timeout=_PROBE_TIMEOUT)
-        token = self._variables.get("DAPR_API_TOKEN")
+        token = self._environment().get("DAPR_API_TOKEN")
         try:
             connection.request("GET", path, headers={"dapr-api-token": token} if token else {})
             answer = connection.getresponse()
@@ -406,13 +397,3 @@ class Sidecar(_Part):
             return None
         finally:
             connection.close()
-
-
-def _components(text: str, app_id: str) -> set[str]:
-    """Names of the components that a resource file in JSON has for an app; files in YAML pass."""
-    with suppress(ValueError):
-        document = json.loads(text)
-        scopes = document.get("scopes")
-        if document.get("kind") == "Component" and (not scopes or app_id in scopes):
-            return {document["metadata"]["name"]}
-    return set()
