@@ -51,6 +51,12 @@ async def test_a_backend_named_by_app_id_is_called_through_the_sidecar(gateway, 
     assert (await client.config.get_service("other"))["dapr_app_id"].startswith("backend-")
 
 
+@pytest.mark.parametrize("header", ["dapr-app-id", "dapr-callee-app-id"])
+async def test_a_caller_cannot_send_a_call_to_another_app(gateway, connect, header):
+    client = connect(gateway, metadata={header: "nobody"})
+    assert await client.gateway.other.ListServices()
+
+
 @pytest.mark.heavy
 async def test_it_is_found_again_when_its_sidecar_was_killed(gateway, backend, connect):
     client = connect(gateway)

@@ -200,6 +200,7 @@ class Probe:
         self.service = f"{file.package}.{file.service[0].name}"
         self.calls = 0
         self.metadata = {}
+        self.headers = []
         self.time_left = None
         self.failures = []
         self.answer = None
@@ -241,7 +242,8 @@ class Probe:
 
     async def _echo(self, request, context):
         self.calls += 1
-        self.metadata = dict(context.invocation_metadata())
+        self.headers = [tuple(pair) for pair in context.invocation_metadata()]
+        self.metadata = dict(self.headers)
         self.time_left = context.time_remaining()
         if self.failures:
             await context.abort(self.failures.pop(0), "as the test wants")

@@ -44,6 +44,7 @@ _STATUS = {
     grpc.StatusCode.DEADLINE_EXCEEDED: "UNAVAILABLE",
     grpc.StatusCode.UNIMPLEMENTED: "UNSUPPORTED",
 }
+_DAPR_S_OWN = "dapr-"
 _NO_ANSWER = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
@@ -147,6 +148,9 @@ class Invoker:
         deadline: float,
     ) -> tuple[BackendMethod | None, bytes]:
         left = deadline - asyncio.get_running_loop().time()
+        if service.dapr_app:
+            # Which app it is for, and the sidecar's token, are not the caller's to say.
+            metadata = [pair for pair in metadata if not pair[0].startswith(_DAPR_S_OWN)]
         if service.is_untyped:
             return None, await self._invoke(service, method_name, request, metadata, left)
         method = await self._catalog.method(service, method_name)
