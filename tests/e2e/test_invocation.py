@@ -72,8 +72,9 @@ async def test_it_is_found_again_when_its_sidecar_was_killed(gateway, backend, c
 
 @pytest.mark.heavy
 async def test_an_app_that_is_nowhere_is_unavailable(gateway, connect):
-    with pytest.raises(errors.VirtufinError, match="nobody"):
-        await connect(gateway).gateway.nobody.ListServices(timeout=10 * UNIT)
+    for call in ("nobody", "untyped"):
+        with pytest.raises(errors.UnavailableError, match="nobody"):
+            await connect(gateway).gateway.invoke_async(call, "ListServices", timeout=10 * UNIT)
 
 
 async def test_what_an_app_offers_is_not_known_without_reflection(gateway, connect):

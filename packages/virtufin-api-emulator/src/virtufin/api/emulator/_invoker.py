@@ -45,6 +45,8 @@ _STATUS = {
     grpc.StatusCode.UNIMPLEMENTED: "UNSUPPORTED",
 }
 _DAPR_S_OWN = "dapr-"
+# What a sidecar says, as INTERNAL or UNKNOWN, of an app it did not reach however often it tried.
+_NOT_REACHED = ("couldn't find service", "timeout waiting for address", "code = Unavailable")
 _NO_ANSWER = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
@@ -111,8 +113,11 @@ class Invoker:
                 circuit.failed(clock())
             else:
                 circuit.succeeded()
+            status = _STATUS.get(error.code, "UNKNOWN")
+            if service.dapr_app and any(words in error.details for words in _NOT_REACHED):
+                status = "UNAVAILABLE"
             raise InvocationError(
-                _STATUS.get(error.code, "UNKNOWN"),
+                status,
                 f"{service_name}/{method_name}: {error.code.name}: {error.details}",
             ) from error
         circuit.succeeded()
