@@ -1,5 +1,6 @@
 """The command `virtufin-emulator --backend dapr`, and what it needs of its sidecar."""
 
+import asyncio
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -9,8 +10,10 @@ import grpc.aio
 import pytest
 from dapr.proto import api_service_v1, api_v1
 
+from tests.timing import UNIT
 from virtufin.api.client import errors
 from virtufin.api.emulator import DaprSettings, EmulatorProcess
+from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
 COMMAND = [sys.executable, "-m", "virtufin.api.emulator", "--port", "0"]
 
@@ -92,3 +95,29 @@ async def test_an_event_above_the_sidecar_s_limit_is_refused(replicas, connect, 
     client = connect(replicas[0], max_message_bytes=16 * 1024 * 1024)
     with pytest.raises(errors.ResourceExhaustedError):
         await client.pubsub.publish_async(topic, "x" * 5_000_000)
+
+
+@pytest.mark.parametrize(
+    "media_type",
+    [
+        "",
+        "application/json; charset=utf-8",
+        "Application/JSON",
+        "application/vnd.x+json",
+        "application/xml; charset=utf-8",
+        "application/soap+xml",
+        "application/yaml",
+        "TEXT/Plain",
+        "text/csv; header=present",
+    ],
+)
+async def test_text_of_any_media_type_arrives(replicas, connect, topic, media_type):
+    client = connect(replicas[0])
+    event = CloudEvent(id="1", source="urn:s", type="t", spec_version="1.0", text_data="[1]")
+    if media_type:
+        event.attributes["datacontenttype"].ce_string = media_type
+    topic = "".join(letter if letter.isalnum() else "." for letter in topic)
+    async with await client.pubsub.subscribe_async(topic) as subscription:
+        await client.pubsub.publish_async(topic, event)
+        arrived = await asyncio.wait_for(subscription.__anext__(), 20 * UNIT)
+    assert arrived.data_as_text() == "[1]"
