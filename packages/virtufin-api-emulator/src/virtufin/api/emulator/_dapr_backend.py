@@ -56,7 +56,14 @@ class DaprBackend(Backend):
         await self.link.close()
 
     async def reset(self) -> None:
-        await self._state.reset()
+        if self.link.is_open:
+            await self._state.reset()
+            return
+        self.link.open()
+        try:
+            await self._state.reset()
+        finally:
+            await self.link.close()
 
     async def save(self, service: str, key: str, value: str, etag: str) -> None:
         await self._state.save(service, key, value, etag)

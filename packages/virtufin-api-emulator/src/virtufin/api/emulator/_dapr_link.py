@@ -55,6 +55,11 @@ class Link:
         token = self._endpoint.token
         return ((_sidecar.TOKEN_HEADER, token),) if token else ()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a channel."""
+        return self._channel is not None
+
     def open(self) -> None:
         """Makes the channel; does not wait for the sidecar."""
         self._channel = self.new_channel()

@@ -16,6 +16,8 @@ from virtufin.api.emulator._dapr_link import Link
 from virtufin.api.emulator._refusal import RefusedError
 
 _PARALLELISM = 10
+_AT_ONCE = 500
+"""Keys that one call of a reset deletes."""
 _ETAG_REFUSED = (grpc.StatusCode.ABORTED, grpc.StatusCode.INVALID_ARGUMENT)
 _FIRST_WRITE = common_v1.StateOptions(concurrency=common_v1.StateOptions.CONCURRENCY_FIRST_WRITE)
 
@@ -30,9 +32,12 @@ class DaprState:
 
     async def reset(self) -> None:
         """Deletes what was written through this gateway: a store cannot be listed."""
-        written, self._written = list(self._written), {}
-        for service, key in written:
-            await self._delete(service, key)
+        by_service: dict[str, list[str]] = {}
+        for service, key in self._written:
+            by_service.setdefault(service, []).append(key)
+        for service, keys in by_service.items():
+            for first in range(0, len(keys), _AT_ONCE):
+                await self.delete(service, keys[first : first + _AT_ONCE])
 
     async def save(self, service: str, key: str, value: str, etag: str) -> None:
         """See `Backend.save`."""

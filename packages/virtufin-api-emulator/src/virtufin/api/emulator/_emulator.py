@@ -21,6 +21,7 @@ from virtufin.api.emulator._dapr_settings import DaprSettings
 from virtufin.api.emulator._injector import Injector
 from virtufin.api.emulator._opaque import event_class
 from virtufin.api.emulator._policy import InvocationPolicy
+from virtufin.api.emulator._refusal import RefusedError
 from virtufin.api.emulator._registry import Registry
 from virtufin.api.emulator._relay import Relay
 from virtufin.api.emulator._samples.server import SampleServer
@@ -309,14 +310,21 @@ class Emulator:
         """Forgets state, registered keys, faults, and what the samples were told.
 
         Open streams stay open.
+
+        Raises:
+            ConnectionError: There is a Dapr sidecar, and it did not delete the state. What is left
+                of it is deleted by the next reset; everything else is done.
         """
         self._faults.clear()
         if self._relay is not None:
             self._relay.clear()
-        await self._backend.reset()
         self._servicers.reset()
         for sample in self._samples:
             sample.reset()
+        try:
+            await self._backend.reset()
+        except RefusedError as error:
+            raise ConnectionError(error.details) from error
 
     async def __aenter__(self) -> Emulator:
         await self.start()

@@ -119,6 +119,7 @@ class EmulatorProcess:
 
         Raises:
             ConnectionError: The process does not answer, as it has ended.
+            OSError: There is a Dapr sidecar, and it did not delete the state.
         """
         self.control.do("reset")
 
