@@ -53,6 +53,15 @@ def test_options_of_dapr_need_its_backend(option):
     assert f"{option[0]} needs --backend dapr" in done.stderr
 
 
+@pytest.mark.parametrize("option", ["--pubsub-name", "--state-store", "--dapr-address"])
+def test_an_option_of_dapr_must_not_be_empty(option):
+    done = subprocess.run(
+        [*COMMAND, "--backend", "dapr", option, ""], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "must not be empty" in done.stderr
+
+
 @pytest.fixture(scope="module")
 def guarded(start_sidecar):
     """A sidecar that demands a token."""

@@ -108,6 +108,22 @@ async def test_an_entry_that_is_no_event_fails_alone(stub, subscribe):
     assert (await stream.read()).cloudevent.text_data == "1"
 
 
+@pytest.mark.parametrize("names", [["a", "a"], ["a", ""]])
+async def test_entries_without_a_name_of_their_own_are_refused_together(
+    stub, subscribe, refused, names
+):
+    stream = await subscribe("t")
+    request = api_v1.BulkPublishRequest(pubsub_name="pubsub", topic="t")
+    for name in names:
+        request.entries.add(entry_id=name, event=b"lost", content_type="text/plain")
+    error = await refused(stub.BulkPublishEventAlpha1(request))
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    del request.entries[1:]
+    request.entries[0].event = b"found"
+    await stub.BulkPublishEventAlpha1(request)
+    assert (await stream.read()).cloudevent.text_data == "found"
+
+
 async def test_data_that_is_no_event_is_made_one(stub, subscribe):
     stream = await subscribe("t")
     request = api_v1.PublishEventRequest(

@@ -201,7 +201,8 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _dapr_settings(options: argparse.Namespace) -> DaprSettings | None:
-    given = {name: value for name in _DAPR_OPTIONS if (value := getattr(options, name))}
+    options_given = ((name, getattr(options, name)) for name in _DAPR_OPTIONS)
+    given = {name: value for name, value in options_given if value not in (None, False)}
     if options.backend == "dapr":
         return DaprSettings(**given)
     if given:

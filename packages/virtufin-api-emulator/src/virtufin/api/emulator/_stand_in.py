@@ -98,6 +98,9 @@ class _Servicer:
 
     async def bulk_publish_event_alpha1(self, request: Any, context: Any) -> Any:
         await self._admit("Dapr.BulkPublishEventAlpha1", request)
+        names = {entry.entry_id for entry in request.entries}
+        if "" in names or len(names) < len(request.entries):
+            raise invalid("entryId is duplicated or not present for entry")
         failed = []
         for entry in request.entries:
             try:
