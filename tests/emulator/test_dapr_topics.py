@@ -8,10 +8,12 @@ import grpc.aio
 import pytest
 
 from tests.timing import UNIT, until
-from virtufin.api.emulator import DaprSettings, _dapr_backend, _dapr_topic
+from virtufin.api.emulator import DaprSettings
 from virtufin.api.protos import pubsub_pb2
 
 proto = pytest.importorskip("dapr.proto", reason="the Dapr plugin is not installed")
+_dapr_backend = pytest.importorskip("virtufin.api.emulator._dapr_backend")
+_dapr_topic = pytest.importorskip("virtufin.api.emulator._dapr_topic")
 
 
 class Streams(proto.api_service_v1.DaprServicer):
@@ -88,7 +90,7 @@ async def test_an_event_that_cannot_be_read_is_dropped_and_the_next_is_not(
     streams, subscribe, caplog
 ):
     async def script(context):
-        yield event(1, time=5)
+        yield event(1, ratios=[float("nan")])
         yield event(2)
         await asyncio.Event().wait()
 
