@@ -23,6 +23,7 @@ from virtufin.api.client._reflection import (
 )
 from virtufin.api.emulator._descriptors import DescriptorSet
 from virtufin.api.emulator._policy import InvocationPolicy
+from virtufin.api.emulator._ports import CHANNEL_OPTIONS
 from virtufin.api.emulator._refusal import RefusedError
 from virtufin.api.emulator._registry import Registry
 from virtufin.api.emulator._services import Service
@@ -148,15 +149,8 @@ class Catalog:
         return grpc.aio.insecure_channel(
             target,
             options=(
-                ("grpc.use_local_subchannel_pool", 1),
-                ("grpc.enable_http_proxy", 0),
-                # Retries are the gateway's own; a backend that restarts is soon found again.
-                ("grpc.enable_retries", 0),
-                ("grpc.initial_reconnect_backoff_ms", 100),
-                ("grpc.min_reconnect_backoff_ms", 100),
-                ("grpc.max_reconnect_backoff_ms", 1000),
+                *CHANNEL_OPTIONS,
                 ("grpc.max_receive_message_length", self._max_message_bytes),
-                ("grpc.max_send_message_length", -1),
             ),
         )
 

@@ -12,6 +12,7 @@ from virtufin.api.client._channels import settle
 from virtufin.api.client._sentinel import NOT_GIVEN
 from virtufin.api.dapr import _sidecar
 from virtufin.api.emulator._dapr_settings import DaprSettings
+from virtufin.api.emulator._ports import CHANNEL_OPTIONS
 from virtufin.api.emulator._refusal import RefusedError
 
 # UNIMPLEMENTED would say that the gateway lacks the call, UNAUTHENTICATED that its key is wrong.
@@ -20,18 +21,8 @@ _OWN_STATUS = {
     grpc.StatusCode.UNAUTHENTICATED: grpc.StatusCode.FAILED_PRECONDITION,
     grpc.StatusCode.CANCELLED: grpc.StatusCode.UNAVAILABLE,
 }
-_OPTIONS = (
-    ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.enable_http_proxy", 0),
-    ("grpc.enable_retries", 0),
-    # A sidecar that restarts is soon found again.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1000),
-    # The sidecar knows its own limit and says so.
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.max_send_message_length", -1),
-)
+# The sidecar knows its own limit and says so.
+_OPTIONS = (*CHANNEL_OPTIONS, ("grpc.max_receive_message_length", -1))
 
 
 class Link:
