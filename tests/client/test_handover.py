@@ -9,6 +9,8 @@ import pytest
 from tests.client.conftest import UNIT, until
 from tests.client.scripted import WIRE
 from virtufin.api.client import SubscriptionSettings, SubscriptionState, UnauthenticatedError
+from virtufin.api.client._reader import Pump
+from virtufin.api.client._stream import EventStream
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
 QUICK = SubscriptionSettings(ready_wait=0.2 * UNIT, idle_limit=0.1 * UNIT)
@@ -211,6 +213,32 @@ async def test_closing_during_a_handover_leaves_nothing(gateway, connect):
         await asyncio.sleep(0.003 * turns * UNIT)
         await subscription.aclose()
     await until(lambda: gateway.faults.open_streams == 0, "the end of all streams")
+
+
+async def test_closing_while_the_old_stream_ends_lets_go_of_the_new_one(
+    gateway, connect, monkeypatch
+):
+    leaving, opened = asyncio.Event(), []
+    stop, open_stream = Pump.stop, EventStream._open
+
+    async def stop_at_last(pump):
+        if not leaving.is_set():
+            leaving.set()
+            await asyncio.Event().wait()
+        await stop(pump)
+
+    async def remembered(stream, *arguments):
+        opened.append(await open_stream(stream, *arguments))
+        return opened[-1]
+
+    monkeypatch.setattr(Pump, "stop", stop_at_last)
+    monkeypatch.setattr(EventStream, "_open", remembered)
+    settings = SubscriptionSettings(ready_wait=0.2 * UNIT, idle_limit=0.02 * UNIT)
+    subscription = await connect(gateway, subscription=settings).pubsub.subscribe_async("t")
+    await asyncio.wait_for(leaving.wait(), 10 * UNIT)
+    await subscription.aclose()
+    await until(lambda: gateway.faults.open_streams == 0, "the end of all streams")
+    assert len(opened) == 2
 
 
 async def test_through_many_handovers_every_event_comes_once_and_in_order(gateway, connect, seed):

@@ -171,13 +171,15 @@ class Reader:
             if not old.task.done():
                 await asyncio.wait((old.task,), timeout=self._ready_wait / 2)
                 alive = old.spoke_after(began) or self._is_paused()
-                taken = not alive and (confirmed or not old.task.done())
+                if not alive and (confirmed or not old.task.done()):
+                    await old.stop()
+                    taken = True
         finally:
+            # Also where this is cancelled while the old one ends.
             if not taken:
                 await stream.release()
         if not taken:
             return old
-        await old.stop()
         self._on_handover(confirmed)
         return self._pump(stream)
 
