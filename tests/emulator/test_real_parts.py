@@ -9,6 +9,8 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import time
+from contextlib import suppress
 
 import pytest
 
@@ -63,21 +65,48 @@ def test_a_program_that_ignores_being_told_to_end_is_killed(monkeypatch):
     assert not is_alive(running.pid)
 
 
-def test_a_program_ends_when_the_process_that_started_it_is_killed():
+def test_a_program_ends_with_the_process_that_started_it_and_so_does_its_folder(tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
     starter = textwrap.dedent(f"""
         import time
         from virtufin.api.emulator._program import Program
-        print(Program([{PYTHON!r}, "-c", "import time; time.sleep(600)"]).pid, flush=True)
+        command = [{PYTHON!r}, "-c", "import time; time.sleep(600)"]
+        program = Program(command, folder={str(folder)!r})
+        print(program.pid, program._guard.pid, flush=True)
         time.sleep(600)
     """)
     with subprocess.Popen([PYTHON, "-c", starter], stdout=subprocess.PIPE) as process:
-        pid = int(process.stdout.readline())
+        pids = [int(number) for number in process.stdout.readline().split()]
         process.send_signal(signal.SIGKILL)
         process.wait()
-        if is_alive(pid):
-            watch = os.pidfd_open(pid)
-            assert select.select([watch], [], [], 10 * UNIT)[0], "it still runs"
-            os.close(watch)
+        for pid in pids:
+            wait_for_the_end_of(pid)
+    assert not folder.exists()
+
+
+def wait_for_the_end_of(pid):
+    with suppress(ProcessLookupError):
+        watch = os.pidfd_open(pid)
+        assert select.select([watch], [], [], 10 * UNIT)[0], "it still runs"
+        os.close(watch)
+
+
+@pytest.mark.parametrize("running", [Program, EmulatorProcess])
+def test_a_process_that_was_forked_does_not_delay_the_end(running, monkeypatch, tmp_path):
+    monkeypatch.setattr(sys.modules[running.__module__], "_STOP_TIMEOUT", 40 * UNIT)
+    if running is Program:
+        one = Program([PYTHON, "-c", "import time; time.sleep(600)"], folder=str(tmp_path))
+    else:
+        one = EmulatorProcess()
+    holding = os.dup((one._guard if running is Program else one._process).stdin.fileno())
+    try:
+        began = time.monotonic()
+        one.stop()
+        assert time.monotonic() - began < 20 * UNIT
+    finally:
+        os.close(holding)
+    assert tmp_path.exists()
 
 
 def test_a_program_that_ends_at_once_tells_what_it_wrote():

@@ -1,12 +1,15 @@
-"""Runs a program as its child and ends it when its own stdin does, so that nothing is left behind.
+"""Runs a program as its child and ends it when told to, so that nothing is left behind.
 
-Started by its path: it imports nothing of this package. Says the child's process id on stdout; the
-child's output goes to stderr. Its exit code is the child's.
+Told by a byte on stdin, or by the end of stdin, which is that of whoever started this; then the
+program's folder is deleted too. Started by its path, with the folder and the command line: it
+imports nothing of this package. Says the child's process id on stdout; the child's output goes to
+stderr. Its exit code is the child's.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,22 +22,28 @@ def main() -> int:
     """Runs the program of the command line; returns its exit code."""
     # Ctrl-C at the terminal is for whoever started this, who then closes stdin.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    folder, *command = sys.argv[1:]
     try:
         child = subprocess.Popen(
-            sys.argv[1:], stdin=subprocess.DEVNULL, stdout=sys.stderr, start_new_session=True
+            command, stdin=subprocess.DEVNULL, stdout=sys.stderr, start_new_session=True
         )
     except OSError as error:
-        sys.exit(f"{sys.argv[1]}: {error.strerror}")
+        sys.exit(f"{command[0]}: {error.strerror}")
     sys.stdout.write(f"{child.pid}\n")
     sys.stdout.flush()
-    threading.Thread(target=_end_with_stdin, args=(child,), daemon=True).start()
-    return child.wait()
+    told = threading.Event()
+    ending = threading.Thread(target=_end_when_told, args=(child, told, folder), daemon=True)
+    ending.start()
+    code = child.wait()
+    if told.is_set():
+        ending.join()
+    return code
 
 
-def _end_with_stdin(child: subprocess.Popen[bytes]) -> None:
+def _end_when_told(child: subprocess.Popen[bytes], told: threading.Event, folder: str) -> None:
     # Not `sys.stdin`: an end of the interpreter while that is being read is a crash.
-    while os.read(0, 1):
-        pass
+    orphaned = not os.read(0, 1)
+    told.set()
     # A frozen child would not see the signal.
     child.send_signal(signal.SIGCONT)
     child.terminate()
@@ -42,6 +51,9 @@ def _end_with_stdin(child: subprocess.Popen[bytes]) -> None:
         child.wait(_GRACE)
     except subprocess.TimeoutExpired:
         child.kill()
+        child.wait()
+    if orphaned and folder:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -190,6 +190,8 @@ class EmulatorProcess:
         assert process.stdout is not None
         with suppress(BrokenPipeError):
             process.stdin.close()
+        # A process that was forked from this one may still hold the pipe open.
+        process.terminate()
         try:
             process.wait(_STOP_TIMEOUT)
         except subprocess.TimeoutExpired:

@@ -42,8 +42,19 @@ def find(name: str, variable: str, elsewhere: Path | None, advice: str) -> str:
 class Program:
     """A running program. Ended by `stop`, or when this process ends in whatever way."""
 
-    def __init__(self, command: Sequence[str], env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        env: Mapping[str, str] | None = None,
+        *,
+        folder: str = "",
+    ) -> None:
         """Starts it.
+
+        Args:
+            command: Its path and arguments.
+            env: Its environment; None for that of this process.
+            folder: Deleted when this process ends before the program does.
 
         Raises:
             RuntimeError: It could not be started; the text says why.
@@ -51,7 +62,7 @@ class Program:
         self._name = Path(command[0]).name
         self._output = tempfile.TemporaryFile()  # noqa: SIM115
         self._guard = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(_GUARD), *command],
+            [sys.executable, "-I", "-S", str(_GUARD), folder, *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._output,
@@ -115,6 +126,10 @@ class Program:
         guard = self._guard
         assert guard.stdin is not None
         assert guard.stdout is not None
+        with suppress(BrokenPipeError, ValueError):
+            # A process that was forked from this one may still hold the pipe open.
+            guard.stdin.write(b".")
+            guard.stdin.flush()
         with suppress(BrokenPipeError):
             guard.stdin.close()
         try:

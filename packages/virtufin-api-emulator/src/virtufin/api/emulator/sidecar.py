@@ -25,7 +25,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from virtufin.api.emulator._checks import several, text, whole
@@ -176,7 +175,8 @@ class _Part(ABC):
             RuntimeError: It did not start; the text has what it wrote.
         """
         if self._running is None:
-            program = Program([self._program, *self._arguments()], self._environment())
+            command = [self._program, *self._arguments()]
+            program = Program(command, self._environment(), folder=self._folder)
             program.wait_until(self._ready, _START_TIMEOUT)
             self._running = program
 
@@ -219,12 +219,7 @@ class _Part(ABC):
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _started(self) -> Program:
