@@ -12,7 +12,7 @@ import grpc.aio
 
 from virtufin.api.emulator._active import ActivePlan, FaultyStream, carries_topic
 from virtufin.api.emulator._broker import Subscription
-from virtufin.api.emulator._plans import ANY, CALL_ACTIONS, Plan, Spec, status_code
+from virtufin.api.emulator._plans import ANY, CALL_ACTIONS, Plan, Spec, short, status_code
 from virtufin.api.emulator._refusal import Continuation, Handler, RefusedError, refusing_handler
 from virtufin.api.emulator.faults import Faults
 
@@ -99,19 +99,13 @@ class Injector(Faults):
         if method == ANY:
             return self._methods
         name = method.removeprefix("/")
-        found = frozenset(known for known in self._known if name in (known, _short(known)))
+        found = frozenset(known for known in self._known if name in (known, short(known)))
         if found:
             return found
-        names = {*self._known, *(_short(known) for known in self._known)}
+        names = {*self._known, *(short(known) for known in self._known)}
         near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
         raise ValueError(f"the gateway has no method {method!r}{hint}")
-
-
-def _short(full_name: str) -> str:
-    """`virtufin.State/GetState` without the package."""
-    service, _, method = full_name.partition("/")
-    return f"{service.rpartition('.')[2]}/{method}"
 
 
 class FaultInterceptor(grpc.aio.ServerInterceptor):

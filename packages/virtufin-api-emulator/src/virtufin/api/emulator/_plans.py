@@ -25,6 +25,12 @@ _WITH_TOPIC = (
 )
 
 
+def short(full_name: str) -> str:
+    """`virtufin.State/GetState` without the package."""
+    service, _, method = full_name.partition("/")
+    return f"{service.rpartition('.')[2]}/{method}"
+
+
 def status_code(code: grpc.StatusCode | str) -> grpc.StatusCode:
     """A status by itself or by name.
 
@@ -74,8 +80,7 @@ class Spec:
             raise ValueError("OK is no failure")
         if self.topic is not None:
             text(self.topic, "topic")
-            name = self.method.removeprefix("/").rpartition("v1.")[2].removeprefix("virtufin.")
-            if name not in (ANY, *_WITH_TOPIC):
+            if self.method != ANY and short(self.method.removeprefix("/")) not in _WITH_TOPIC:
                 raise ValueError(
                     f"topic goes with {' and '.join(_WITH_TOPIC)}, not with {self.method!r}"
                 )
