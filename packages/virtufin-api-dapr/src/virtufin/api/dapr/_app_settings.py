@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from virtufin.api.client._arguments import name
-from virtufin.api.client._checks import checked_api_key, timeout_or_none, whole
+from virtufin.api.client._checks import timeout_or_none, whole
 from virtufin.api.client._resolve import resolve_source
 from virtufin.api.client._secrets import Secrets
 from virtufin.api.client._sentinel import NotGiven
@@ -16,6 +16,7 @@ from virtufin.api.client.errors import InvalidInputError
 from virtufin.api.dapr._dispatch import OnError
 from virtufin.api.dapr._publisher import DaprPublisher
 from virtufin.api.dapr._registrations import checked_function
+from virtufin.api.dapr._sidecar import resolved_token
 
 PORT = 3010
 """The default of `dapr.ext.grpc`."""
@@ -60,8 +61,8 @@ def resolve(
     Raises:
         InvalidInputError: Something cannot be used.
     """
-    app_token = _token(api_token, "APP_API_TOKEN", "api_token")
-    own_token = _token(sidecar_token, "DAPR_API_TOKEN", "sidecar_token")
+    app_token = resolved_token(api_token, "APP_API_TOKEN", "api_token")
+    own_token = resolved_token(sidecar_token, "DAPR_API_TOKEN", "sidecar_token")
     own_source = resolve_source(source)
 
     def publisher(component: str) -> DaprPublisher:
@@ -106,9 +107,3 @@ def _grace(grace: float) -> float:
     if seconds is None:
         raise InvalidInputError(f"grace must be a finite number of seconds, not {shown(grace)}")
     return seconds
-
-
-def _token(token: str | NotGiven | None, variable: str, what: str) -> str | None:
-    if isinstance(token, NotGiven):
-        token = os.environ.get(variable) or None
-    return None if token is None else checked_api_key(token, what)

@@ -14,7 +14,7 @@ from typing import Any
 import grpc
 
 from virtufin.api.client._data import BINARY, JSON, TEXT, to_json
-from virtufin.api.client._responder import task_is_cancelled
+from virtufin.api.client._responder import is_request, task_is_cancelled
 from virtufin.api.client._shown import shown
 from virtufin.api.client.errors import InvalidInputError, InvalidRequestError, VirtufinError
 from virtufin.api.client.events import PubsubEvent
@@ -22,7 +22,7 @@ from virtufin.api.dapr._acknowledgement import Drop, Outcome
 from virtufin.api.dapr._nearest import nearest
 from virtufin.api.dapr._refusals import RefusedError, described, refused
 from virtufin.api.dapr._registrations import Function, Registrations, Route
-from virtufin.api.dapr._replies import Replies, is_request
+from virtufin.api.dapr._replies import Replies
 from virtufin.api.dapr._requests import BindingRequest, InvocationRequest
 from virtufin.api.dapr._work import CutError, DrainedError, Work
 

@@ -56,8 +56,3 @@ class Replies:
         await publisher.publish_async(
             request.reply_topic, data, correlation_id=request.correlation_id, **attributes
         )
-
-
-def is_request(event: PubsubEvent) -> bool:
-    """Whether somebody waits for a reply."""
-    return bool(event.reply_topic and event.correlation_id)

@@ -77,10 +77,19 @@ def endpoint(address: str | None, api_token: str | NotGiven | None) -> Endpoint:
         InvalidInputError: The address cannot be one, or the token cannot travel in a header.
     """
     found = _parsed(address_from_environment() if address is None else address)
-    if isinstance(api_token, NotGiven):
-        api_token = os.environ.get("DAPR_API_TOKEN") or None
-    token = None if api_token is None else checked_api_key(api_token, "api_token")
+    token = resolved_token(api_token, "DAPR_API_TOKEN", "api_token")
     return Endpoint(_target(found), found.tls, token)
+
+
+def resolved_token(given: str | NotGiven | None, variable: str, what: str) -> str | None:
+    """The token that was given, else that of an environment variable; `what` names it in errors.
+
+    Raises:
+        InvalidInputError: It cannot travel in a header.
+    """
+    if isinstance(given, NotGiven):
+        given = os.environ.get(variable) or None
+    return None if given is None else checked_api_key(given, what)
 
 
 def transport(

@@ -41,7 +41,7 @@ class DaprState:
 
     async def save(self, service: str, key: str, value: str, etag: str) -> None:
         """See `Backend.save`."""
-        item = common_v1.StateItem(key=f"{service}:{key}", value=value.encode())
+        item = common_v1.StateItem(key=_key(service, key), value=value.encode())
         if etag:
             item.etag.value = etag
             item.options.CopyFrom(_FIRST_WRITE)
@@ -63,15 +63,15 @@ class DaprState:
             return [await self._get(service, wanted[0])]
         request = api_v1.GetBulkStateRequest(
             store_name=self._store,
-            keys=[f"{service}:{key}" for key in dict.fromkeys(wanted)],
+            keys=[_key(service, key) for key in dict.fromkeys(wanted)],
             parallelism=_PARALLELISM,
         )
         reply = await self._link.call("GetBulkState", request)
         found = {}
         for item in reply.items:
             _check(item.key, item.error)
-            key = item.key.removeprefix(f"{service}:")
-            found[key] = Entry(key, item.data.decode(errors="replace"), item.etag)
+            key = item.key.removeprefix(_key(service, ""))
+            found[key] = _entry(key, item)
         return [found.get(key) or Entry(key, "", "") for key in wanted]
 
     async def delete(self, service: str, keys: Iterable[str]) -> list[str]:
@@ -80,7 +80,7 @@ class DaprState:
         if len(wanted) == 1:
             await self._delete(service, wanted[0])
         elif wanted:
-            states = [common_v1.StateItem(key=f"{service}:{key}") for key in wanted]
+            states = [common_v1.StateItem(key=_key(service, key)) for key in wanted]
             request = api_v1.DeleteBulkStateRequest(store_name=self._store, states=states)
             await self._link.call("DeleteBulkState", request)
         for key in wanted:
@@ -89,24 +89,23 @@ class DaprState:
 
     async def query(self, service: str, query: str, limit: int) -> list[Entry]:
         """See `Backend.query`; RefusedError where the store has no query API."""
-        prefix = f"{service}:"
+        prefix = _key(service, "")
         found: list[Entry] = []
         request = api_v1.QueryStateRequest(store_name=self._store, query=query)
         reply = await self._link.call("QueryStateAlpha1", request)
         for item in reply.results:
             _check(item.key, item.error)
             if item.key.startswith(prefix):
-                key = item.key.removeprefix(prefix)
-                found.append(Entry(key, item.data.decode(errors="replace"), item.etag))
+                found.append(_entry(item.key.removeprefix(prefix), item))
         return found[:limit] if limit else found
 
     async def _get(self, service: str, key: str) -> Entry:
-        request = api_v1.GetStateRequest(store_name=self._store, key=f"{service}:{key}")
+        request = api_v1.GetStateRequest(store_name=self._store, key=_key(service, key))
         reply = await self._link.call("GetState", request)
-        return Entry(key, reply.data.decode(errors="replace"), reply.etag)
+        return _entry(key, reply)
 
     async def _delete(self, service: str, key: str) -> None:
-        request = api_v1.DeleteStateRequest(store_name=self._store, key=f"{service}:{key}")
+        request = api_v1.DeleteStateRequest(store_name=self._store, key=_key(service, key))
         await self._link.call("DeleteState", request)
 
     async def _explain(self, service: str, key: str, etag: str, error: RefusedError) -> None:
@@ -119,6 +118,14 @@ class DaprState:
             grpc.StatusCode.ABORTED,
             f"etag mismatch: {service}/{key} {held}, not {etag!r}; first write wins",
         ) from error
+
+
+def _key(service: str, key: str) -> str:
+    return f"{service}:{key}"
+
+
+def _entry(key: str, item: Any) -> Entry:
+    return Entry(key, item.data.decode(errors="replace"), item.etag)
 
 
 def _check(key: str, error: Any) -> None:

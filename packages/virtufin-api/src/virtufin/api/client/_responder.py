@@ -45,7 +45,7 @@ class Responder:
 
     async def on_event(self, event: PubsubEvent) -> None:
         """Handles one request; what the handler raises is told to the asker, and raised."""
-        asked = bool(event.reply_topic and event.correlation_id)
+        asked = is_request(event)
         try:
             result = self._handler(event)
             if inspect.isawaitable(result):
@@ -84,6 +84,11 @@ async def tell(
         text = f"{type(error).__name__}: {error}"
     data = {"status": status, "message": redact(text)}
     await reply(event, data, type=FAILED, extensions={STATUS: status})
+
+
+def is_request(event: PubsubEvent) -> bool:
+    """Whether somebody waits for a reply."""
+    return bool(event.reply_topic and event.correlation_id)
 
 
 def task_is_cancelled() -> bool:
