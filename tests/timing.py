@@ -7,10 +7,10 @@ UNIT = float(os.environ.get("VIRTUFIN_TEST_UNIT", "1.0"))
 """Seconds that every duration of the tests is a multiple of."""
 
 
-async def until(condition, what="the condition"):
-    """Waits until a condition holds, looking at every turn of the loop."""
+async def until(condition, what="the condition", *, within=10):
+    """Waits until a condition holds, for so many units at most, looking at every turn."""
     loop = asyncio.get_running_loop()
-    end = loop.time() + 10 * UNIT
+    end = loop.time() + within * UNIT
     while not condition():
         assert loop.time() < end, f"{what} did not come true"
         await asyncio.sleep(0.001)

@@ -35,12 +35,8 @@ def free_port():
         return reserved.getsockname()[1]
 
 
-async def wait_for(condition, what):
-    """As `until`, with time for several redeliveries."""
-    end = asyncio.get_running_loop().time() + 30 * UNIT
-    while not condition():
-        assert asyncio.get_running_loop().time() < end, f"{what} did not come true"
-        await asyncio.sleep(0.01)
+REDELIVERIES = 30
+"""Units that several redeliveries may take."""
 
 
 def registered(app, seen):
@@ -136,7 +132,9 @@ async def test_every_answer_has_its_effect(serving, real_parts, real_redis):
         await asyncio.to_thread(dapr.start)
         try:
             async with DaprPublisher(address=dapr.address) as publisher:
-                await wait_for(lambda: seen["clock"], "the first event of the binding")
+                await until(
+                    lambda: seen["clock"], "the first event of the binding", within=REDELIVERIES
+                )
                 publish = publisher.publish_async
                 await publish("twice", run)
                 await publish("dropped", run)
@@ -157,8 +155,8 @@ async def test_every_answer_has_its_effect(serving, real_parts, real_redis):
                     ("bulk-dead", "bad"),
                     ("answers", f"re: {run}"),
                 ):
-                    await wait_for(lambda key=expected: seen[key], expected)
-                await wait_for(lambda: seen["twice"] >= 3, "the redelivery")
+                    await until(lambda key=expected: seen[key], expected, within=REDELIVERIES)
+                await until(lambda: seen["twice"] >= 3, "the redelivery", within=REDELIVERIES)
             answer = await asyncio.to_thread(invoke, dapr)
             assert answer == {"method": "quote", "data": "ABC"}
         finally:
@@ -201,7 +199,11 @@ async def test_an_instance_that_ends_under_load_loses_nothing(
         first, first_sidecar = instances[0]
         async with DaprPublisher(address=instances[1][1].address) as publisher:
             await publisher.publish_many_async(topic, range(EVENTS))
-            await wait_for(lambda: len(lines(handled[0])) > 20, "the first instance at work")
+            await until(
+                lambda: len(lines(handled[0])) > 20,
+                "the first instance at work",
+                within=REDELIVERIES,
+            )
             began = asyncio.get_running_loop().time()
             first.send_signal(signal.SIGTERM)
             if sidecar_ends:
@@ -215,9 +217,10 @@ async def test_an_instance_that_ends_under_load_loses_nothing(
                 await asyncio.sleep(UNIT)
                 await asyncio.to_thread(first_sidecar.stop)
             wanted = {str(number) for number in range(EVENTS)}
-            await wait_for(
+            await until(
                 lambda: set(lines(handled[0]) + lines(handled[1])) == wanted,
                 "that every event was handled",
+                within=REDELIVERIES,
             )
     assert took < 10 * (10 * seconds)
 

@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from tests.e2e.patience import until_answered
 from tests.timing import UNIT
 from virtufin.api.client import errors
 from virtufin.api.emulator import DaprSettings, EmulatorProcess, InvocationPolicy, Service
@@ -61,13 +62,7 @@ async def test_a_caller_cannot_send_a_call_to_another_app(gateway, connect, head
 async def test_it_is_found_again_when_its_sidecar_was_killed(gateway, backend, connect):
     client = connect(gateway)
     await asyncio.to_thread(backend.restart)
-    end = asyncio.get_running_loop().time() + 20 * UNIT
-    while True:
-        try:
-            assert await client.gateway.other.ListServices()
-            return
-        except errors.VirtufinError:
-            assert asyncio.get_running_loop().time() < end
+    assert await until_answered(lambda: client.gateway.other.ListServices())
 
 
 @pytest.mark.heavy

@@ -6,6 +6,7 @@ import grpc.aio
 import pytest
 from dapr.proto import api_service_v1, api_v1
 
+from tests.e2e.patience import until_answered
 from tests.timing import UNIT
 from virtufin.api.client import errors
 from virtufin.api.dapr import DaprPublisher
@@ -101,15 +102,3 @@ async def test_a_gateway_can_have_many_topics(replicas, connect, topic):
 async def text_of_next(subscription):
     event = await asyncio.wait_for(subscription.__anext__(), 20 * UNIT)
     return event.data_as_text()
-
-
-async def until_answered(call):
-    """Repeats a call until it does not fail."""
-    loop = asyncio.get_running_loop()
-    end = loop.time() + 20 * UNIT
-    while True:
-        try:
-            return await call()
-        except errors.VirtufinError:
-            assert loop.time() < end, "it does not come back"
-            await asyncio.sleep(0.05 * UNIT)

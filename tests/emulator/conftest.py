@@ -110,6 +110,29 @@ def subscribe(stubs):
 
 
 @pytest.fixture
+async def serve_sidecar():
+    """Serves a part of Dapr's API until the test ends: `await serve_sidecar(servicer)`.
+
+    The servicer, which is returned, then knows its `address`.
+    """
+    from dapr.proto import api_service_v1  # not there in every environment of these tests
+
+    servers = []
+
+    async def serve(servicer):
+        server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+        servers.append(server)
+        api_service_v1.add_DaprServicer_to_server(servicer, server)
+        servicer.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+        await server.start()
+        return servicer
+
+    yield serve
+    for server in servers:
+        await server.stop(None)
+
+
+@pytest.fixture
 def invoke_json():
     """`await invoke_json(stubs, "orders", "Echo", "{}")` returns the gateway's response."""
 

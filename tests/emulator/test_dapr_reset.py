@@ -38,14 +38,8 @@ class Store(proto.api_service_v1.DaprServicer):
 
 
 @pytest.fixture
-async def store():
-    servicer = Store()
-    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-    proto.api_service_v1.add_DaprServicer_to_server(servicer, server)
-    servicer.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-    await server.start()
-    yield servicer
-    await server.stop(None)
+async def store(serve_sidecar):
+    return await serve_sidecar(Store())
 
 
 async def save(state, *keys):

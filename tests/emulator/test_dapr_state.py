@@ -36,19 +36,13 @@ class Store(proto.api_service_v1.DaprServicer):
 
 
 @pytest.fixture
-async def store():
-    servicer = Store()
-    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-    proto.api_service_v1.add_DaprServicer_to_server(servicer, server)
-    servicer.port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    yield servicer
-    await server.stop(None)
+async def store(serve_sidecar):
+    return await serve_sidecar(Store())
 
 
 @pytest.fixture
 async def state(store, start, stubs_of):
-    settings = DaprSettings(address=f"127.0.0.1:{store.port}", store_name="values")
+    settings = DaprSettings(address=store.address, store_name="values")
     return stubs_of(await start(dapr=settings)).state
 
 

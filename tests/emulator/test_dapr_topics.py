@@ -60,21 +60,14 @@ def event(number, *, time=None, **attributes):
 
 
 @pytest.fixture
-async def streams():
-    servicer = Streams()
-    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-    proto.api_service_v1.add_DaprServicer_to_server(servicer, server)
-    servicer.port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    yield servicer
-    await server.stop(None)
+async def streams(serve_sidecar):
+    return await serve_sidecar(Streams())
 
 
 @pytest.fixture
 def start_on(streams, start):
     """Starts a gateway on the sidecar: `await start_on(keep_history=True)`."""
-    address = f"127.0.0.1:{streams.port}"
-    return lambda **settings: start(dapr=DaprSettings(address=address, **settings))
+    return lambda **settings: start(dapr=DaprSettings(address=streams.address, **settings))
 
 
 @pytest.fixture
