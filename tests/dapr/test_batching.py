@@ -79,7 +79,7 @@ async def test_attributes_go_along(sidecar, publisher):
 
 
 async def test_each_topic_has_batches_of_its_own(sidecar, publisher):
-    async with publisher.batching() as batch:
+    async with publisher.batching(linger=3600) as batch:
         for number in range(100):
             await batch.publish_async(f"topic-{number % 3}", number)
     assert sorted(bulk.topic for bulk in sidecar.bulks) == ["topic-0", "topic-1", "topic-2"]

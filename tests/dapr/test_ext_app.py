@@ -124,6 +124,7 @@ def test_a_handler_that_wants_the_process_to_end_does_not_end_the_loop(app, ext_
         assert status_of(stub.OnTopicEvent(topic_event(data=1))) == "SUCCESS"
 
 
+@needs_extension
 async def test_in_its_own_loop_the_end_is_awaited(app):
     async with attached(app) as caller:
         with pytest.raises(FailedPreconditionError, match="aclose"):
