@@ -8,17 +8,21 @@ is where VIRTUFIN_REDIS_SERVER says, on PATH, or installed with apt.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import _go
 import _venv
 
-DAPR_MODULE = "github.com/dapr/dapr"
-DAPR_VERSION = "v1.18.2"  # 1.18.3 needs a module that the Go proxy does not serve.
+DAPRD = _go.Program(
+    module="github.com/dapr/dapr",
+    version="v1.18.2",  # 1.18.3 needs a module that the Go proxy does not serve.
+    package="./cmd/daprd",
+    tags="stablecomponents",
+)
 HOW = "scripts/real_parts gets it"
 
 
@@ -86,24 +90,16 @@ def _found(name: str, variable: str, *elsewhere: Path) -> Path | None:
 
 
 def _built_daprd() -> Path:
-    return _venv.cache_folder() / f"daprd-{DAPR_VERSION}" / "daprd"
+    return _venv.cache_folder() / f"daprd-{DAPRD.version}" / "daprd"
 
 
 def _build_daprd(target: Path) -> None:
     if shutil.which("go") is None:
         raise MissingPartError("daprd is built with Go: install it, or Dapr itself (`dapr init`)")
-    _say(f"building daprd {DAPR_VERSION}; takes minutes, the first time only")
-    download = ["go", "mod", "download", "-json", f"{DAPR_MODULE}@{DAPR_VERSION}"]
-    answer = subprocess.run(download, stdout=subprocess.PIPE, text=True, check=False)
-    folder = json.loads(answer.stdout or "{}").get("Dir")
-    if not folder:
-        raise MissingPartError(f"the Go proxy does not serve {DAPR_MODULE}: {answer.stdout}")
-    new = target.with_suffix(".new")
-    flags = ["-mod=readonly", "-tags", "stablecomponents", "-trimpath", "-ldflags", "-s -w"]
-    build = ["go", "build", *flags, "-o", str(new), "./cmd/daprd"]
-    if _run(build, folder):
-        raise MissingPartError("daprd could not be built: what Go says is above")
-    new.replace(target)
+    try:
+        _go.build(DAPRD, target)
+    except _go.BuildError as error:
+        raise MissingPartError(str(error)) from error
 
 
 def _run(command: list[str], folder: str | None = None) -> int:
