@@ -229,6 +229,20 @@ def packaging(session: nox.Session) -> None:
     session.run("pytest", "-m", "heavy", "tests/packaging", *session.posargs)
 
 
+@nox.session
+def bump_version(session: nox.Session) -> None:
+    """Sets the version everywhere and dates the changelog."""
+    install_only(session, "release")
+    session.run("python", "scripts/_bump.py", *session.posargs)
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """The steps of a release: verify, build, check, publish, smoke, or all."""
+    install_only(session, "release")
+    session.run("python", "scripts/_release.py", *(session.posargs or ["--help"]))
+
+
 @nox.session(tags=["quick"])
 def docs(session: nox.Session) -> None:
     """Builds the documentation strictly; with --serve shows it while you write."""
