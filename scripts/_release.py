@@ -33,7 +33,7 @@ variables:
 def verify(tag: str) -> None:
     problems = _verify.problems(tag)
     if problems:
-        raise _versions.ReleaseError("\n".join(f"\n- {problem}" for problem in problems))
+        raise _versions.ReleaseError("".join(f"\n- {problem}" for problem in problems))
     print(f"  {tag}: version, pins, changelog, tag and generated code agree; the clone is clean")
 
 
