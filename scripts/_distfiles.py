@@ -59,7 +59,10 @@ def check(folder: Path = FOLDER) -> list[Path]:
         odd = ", ".join(sorted(there ^ set(wanted)))
         raise _versions.ReleaseError(f"{folder} has not the files of {version} ({odd}): build anew")
     files = [folder / name for name in wanted]
-    _run(["twine", "check", "--strict", *map(str, files)], "what twine says is above")
+    command = ["twine", "--no-color", "check", "--strict", *map(str, files)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise _versions.ReleaseError(f"an index may refuse these files: {result.stdout.strip()}")
     return files
 
 

@@ -43,8 +43,8 @@ async def main():
         DaprPublisher(address=sidecar) as publisher,
         await client.pubsub.subscribe_async("hello") as subscription,
     ):
-        await publisher.publish_async("hello", "world")
-        assert (await subscription.__anext__()).data_as_json() == "world"
+        await publisher.publish_async("hello", {"to": "world"})
+        assert (await subscription.__anext__()).data_as_json() == {"to": "world"}
 
 asyncio.run(main())
 """,
