@@ -243,6 +243,22 @@ def release(session: nox.Session) -> None:
     session.run("python", "scripts/_release.py", *(session.posargs or ["--help"]))
 
 
+@nox.session
+def release_rehearsal(session: nox.Session) -> None:
+    """Releases the last commit to a Gitea of its own, and installs it back."""
+    install_only(session, "release")
+    session.run("python", "scripts/_rehearsal.py", interrupt_timeout=30)
+
+
+@nox.session
+def prereleases(session: nox.Session) -> None:
+    """The tests with the newest pre-releases of what we need; reports, and blocks nothing."""
+    ours = [item for name in DISTRIBUTIONS for item in ("-e", f"packages/{name}")]
+    more = ["--upgrade", "--prerelease", "allow", *ours]
+    install_only(session, "test", "dapr-extension", more=more, constraints=None)
+    session.run("pytest", "-m", "not heavy", *session.posargs)
+
+
 @nox.session(tags=["quick"])
 def docs(session: nox.Session) -> None:
     """Builds the documentation strictly; with --serve shows it while you write."""

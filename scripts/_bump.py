@@ -1,4 +1,4 @@
-"""Sets the version of all four distributions, their pins and the changelog's heading in one step."""
+"""Sets the version of all distributions, their pins and the changelog's heading in one step."""
 
 from __future__ import annotations
 

@@ -75,11 +75,11 @@ class Gitea:
     def __init__(self, folder: Path, port: int) -> None:
         self.folder = folder
         self.url = f"http://127.0.0.1:{port}"
-        self._program = program("gitea", GITEA)
+        self.program = program("gitea", GITEA)
 
     def command(self, *arguments: str) -> str:
         """Runs a command of Gitea's own; the last line of what it says."""
-        command = [str(self._program), "--config", str(self.folder / "app.ini"), *arguments]
+        command = [str(self.program), "--config", str(self.folder / "app.ini"), *arguments]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         if result.returncode:
             raise RuntimeError(f"gitea {' '.join(arguments[:3])}: {result.stdout}{result.stderr}")
@@ -142,7 +142,7 @@ def running(folder: Path) -> Iterator[Gitea]:
         (folder / "app.ini").write_text(config)
         gitea = Gitea(folder, port)
         gitea.command("migrate")
-        command = [str(gitea._program), "--config", str(folder / "app.ini"), "web"]
+        command = [str(gitea.program), "--config", str(folder / "app.ini"), "web"]
         with _process(command, folder / "gitea.log", dict(os.environ)) as process:
             _await_health(gitea, process)
             yield gitea

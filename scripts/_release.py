@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable
 
 import _distfiles
 import _registry
@@ -65,7 +66,7 @@ def main() -> int:
     )
     parser.add_argument("tag", nargs="?", default=f"v{_versions.current()}", metavar="TAG")
     arguments = parser.parse_args()
-    steps = {
+    steps: dict[str, Callable[[], object]] = {
         "verify": lambda: verify(arguments.tag),
         "build": _distfiles.build,
         "check": check,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import re
 import sys
 from pathlib import Path
@@ -54,7 +54,7 @@ def problems(root: Path = ROOT) -> list[str]:
     return [f"{problem}: run `scripts/bump_version {version}`" for problem in found]
 
 
-def bump(version: str, root: Path = ROOT, today: datetime.date | None = None) -> list[Path]:
+def bump(version: str, root: Path = ROOT, today: dt.date | None = None) -> list[Path]:
     """Writes a version wherever it stands, and dates its heading in the changelog.
 
     Returns:
@@ -72,7 +72,11 @@ def bump(version: str, root: Path = ROOT, today: datetime.date | None = None) ->
         raise ReleaseError(f"{version!r} is no version (PEP 440); such as 1.2.3") from None
     if Version(version) < Version(old):
         raise ReleaseError(f"{version} is lower than the present version, {old}")
-    texts = {root / "CHANGELOG.md": _dated(root, version, today or datetime.date.today())}
+    texts = {
+        root / "CHANGELOG.md": _dated(
+            root, version, today or dt.datetime.now(dt.timezone.utc).date()
+        )
+    }
     for name in DISTRIBUTIONS:
         path = root / "packages" / name / "pyproject.toml"
         text = re.sub(r'^(version = )"[^"]*"', rf'\g<1>"{version}"', path.read_text(), flags=re.M)
@@ -109,7 +113,7 @@ def _modules(root: Path, name: str) -> list[Path]:
     return [path for path in files if _said(path)]
 
 
-def _dated(root: Path, version: str, today: datetime.date) -> str:
+def _dated(root: Path, version: str, today: dt.date) -> str:
     text = (root / "CHANGELOG.md").read_text()
     if released(version, root) is None:
         return text
