@@ -103,7 +103,9 @@ def _uv_environment(login: Login) -> dict[str, str]:
 def _uv_project(folder: Path, login: Login, wanted: str) -> Path:
     folder.mkdir(parents=True)
     (folder / "pyproject.toml").write_text(_PROJECT.format(index=login.index))
-    add = ["uv", "add", "--quiet", "--python", sys.executable, "--no-cache", wanted]
+    # A source holds for what the project itself names, so it names the client's own need too.
+    both = [wanted, wanted.replace("virtufin-api", "virtufin-api-protos")]
+    add = ["uv", "add", "--quiet", "--python", sys.executable, "--no-cache", *both]
     run(add, folder, env=_uv_environment(login))
     return folder / ".venv/bin/python"
 

@@ -72,11 +72,8 @@ def bump(version: str, root: Path = ROOT, today: dt.date | None = None) -> list[
         raise ReleaseError(f"{version!r} is no version (PEP 440); such as 1.2.3") from None
     if Version(version) < Version(old):
         raise ReleaseError(f"{version} is lower than the present version, {old}")
-    texts = {
-        root / "CHANGELOG.md": _dated(
-            root, version, today or dt.datetime.now(dt.timezone.utc).date()
-        )
-    }
+    today = today or dt.datetime.now(dt.timezone.utc).date()
+    texts = {root / "CHANGELOG.md": _dated(root, version, today)}
     for name in DISTRIBUTIONS:
         path = root / "packages" / name / "pyproject.toml"
         text = re.sub(r'^(version = )"[^"]*"', rf'\g<1>"{version}"', path.read_text(), flags=re.M)
