@@ -5,20 +5,26 @@
 
 from __future__ import annotations
 
+import functools
+import json
+import os
 import shutil
+import subprocess
 import sys
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import nox
+from packaging.requirements import Requirement
+
+sys.path.insert(0, str(Path(__file__).parent / "scripts"))
+import _matrix
 
 nox.needs_version = ">=2026.10.20"
 nox.options.default_venv_backend = "uv"
 nox.options.error_on_missing_interpreters = True
 nox.options.tags = ["quick"]
 
-SUPPORTED = ["3.10", "3.11", "3.12", "3.13"]
-OLDEST = SUPPORTED[0]
-HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 DISTRIBUTIONS = [
     "virtufin-api-protos",
     "virtufin-api",
@@ -33,22 +39,15 @@ NEEDED = {
     "client": DISTRIBUTIONS[:2],
     "dapr": DISTRIBUTIONS[:3],
     "emulator": [*DISTRIBUTIONS[:2], "virtufin-api-emulator"],
+    "together": DISTRIBUTIONS,
 }
-"""The distributions that the tests in a folder exercise, dependencies first."""
+"""The distributions of a subject of the matrix, dependencies first."""
 # uv keeps what it unpacked from a wheel by name and version, and ours change without a new version.
 FRESH = [f"--refresh-package={name}" for name in DISTRIBUTIONS]
 REAL_TESTS = ["tests/e2e", "tests/emulator/test_real_parts.py", "tests/emulator/test_state.py"]
 """What runs on a real sidecar and Redis."""
 REAL_ONLY = "*/emulator/_dapr_*,*/emulator/_program.py,*/emulator/_guard.py,*/emulator/sidecar.py"
 """Modules that only those tests cover."""
-DAPR_SHAPES = [
-    ("3.10", "1.16", "ext-grpc"),
-    ("3.12", "1.17", "ext-grpc"),
-    ("3.13", "1.18", "ext-grpc"),
-    ("3.11", "1.19", "grpc"),
-]
-"""A Python and a minor version of dapr, with the extra that brings it `dapr.ext.grpc`: up to 1.18
-that is a distribution of its own. Each Python has one, as `others` leaves these tests out."""
 COVERED = {"virtufin-api": 95, "virtufin-api-dapr": 95, "virtufin-api-emulator": 95}
 """Branch coverage in per cent below which the checks fail."""
 
@@ -64,8 +63,8 @@ def install_only(
     *groups: str,
     more: list[str] | None = None,
     constraints: str | None = CONSTRAINTS,
-) -> None:
-    """Installs groups of pyproject.toml and `more`; prints the versions."""
+) -> dict[str, str]:
+    """Installs groups of pyproject.toml and `more`; prints the versions, and returns them."""
     command = [item for group in groups for item in ("--group", f"pyproject.toml:{group}")]
     if constraints:
         command += ["-c", constraints]
@@ -74,6 +73,7 @@ def install_only(
     found = [line for line in str(versions).splitlines() if "==" in line]
     session.log(f"Python {session.run('python', '-V', silent=True)}".strip() + " with")
     session.log(", ".join(found))
+    return dict(line.split("==") for line in found)
 
 
 @nox.session(tags=["quick"])
@@ -145,66 +145,113 @@ def coverage(session: nox.Session) -> None:
         session.run("coverage", "report", include, *omit, f"--fail-under={floor}", env=env)
 
 
-def run_tests(session: nox.Session, *arguments: str) -> None:
-    """The quick tests, with a real sidecar and Redis where they are there."""
-    install(session, "test", "dapr-extension")
-    parts = real_parts(session, required=False)
-    session.run("pytest", "-m", "not heavy", *arguments, *session.posargs, env=parts)
-
-
-@nox.session(python=SUPPORTED)
-def tests(session: nox.Session) -> None:
-    """The tests on each supported Python."""
-    run_tests(session)
-
-
-@nox.session(python=[version for version in SUPPORTED if version != HERE])
-def others(session: nox.Session) -> None:
-    """The tests on each supported Python but this one, on which `coverage` runs them.
-
-    Without those of the Dapr plugin, which `dapr_shapes` runs on all.
-    """
-    run_tests(session, "--ignore=tests/dapr")
-
-
 @nox.session
-def latest(session: nox.Session) -> None:
-    """The tests with the newest versions of everything; not in the pipeline, as it can change."""
-    install(session, "test", "dapr-extension", constraints=None)
-    session.run("pytest", "-m", "not heavy", *session.posargs)
-
-
-@nox.session(python=OLDEST)
-@nox.parametrize("folder", list(NEEDED))
-def lowest(session: nox.Session, folder: str) -> None:
-    """The tests of each distribution with the oldest versions that it declares."""
-    wheels = build_wheels(session)
-    constraints = str(wheels / "lowest.txt")
-    session.run(
-        "uv", "pip", "compile", "--quiet",
-        *(f"packages/{name}/pyproject.toml" for name in NEEDED[folder]),
-        "--python-version", OLDEST, "--resolution", "lowest-direct", "--only-binary", ":all:",
-        "--find-links", str(wheels), *FRESH, "--output-file", constraints,
-        external=True, silent=True,
-    )  # fmt: skip
-    wanted = [f"{name}[grpc]" if folder == "protos" else name for name in NEEDED[folder]]
-    if folder == "client":
+@nox.parametrize(
+    "python,row",
+    [
+        nox.param(row.python, row, id=row.name, tags=["change"] if row.each_change else [])
+        for row in _matrix.ROWS
+    ],
+)
+def matrix(session: nox.Session, row: _matrix.Row) -> None:
+    """The tests of a distribution as a wheel, on a Python, with versions of what it needs."""
+    wheels = build_wheels()
+    ours = NEEDED[row.subject]
+    wanted, constraints = [*ours], None
+    if row.versions == "lowest":
+        constraints = str(wheels / f"{row.name}.txt")
+        session.run(
+            "uv", "pip", "compile", "--quiet",
+            *(f"packages/{name}/pyproject.toml" for name in ours),
+            *(["--extra", "grpc"] if row.subject == "protos" else []),
+            "--python-version", row.python, "--resolution", "lowest-direct",
+            "--only-binary", ":all:", "--find-links", str(wheels), *FRESH,
+            "--output-file", constraints,
+            external=True, silent=True,
+        )  # fmt: skip
+    else:
+        wanted.append("--upgrade")
+    if row.subject == "protos":
+        wanted.append("virtufin-api-protos[grpc]")
+    if row.subject == "client":
         wanted.append("virtufin-api-emulator")  # what its tests run against
+    if row.subject == "emulator" and row.versions == "latest":
+        wanted.append("virtufin-api-emulator[dapr]")
+    if row.subject == "together":
+        wanted.append("virtufin-api-dapr[grpc]")
+    if row.pin:
+        name, version = row.pin
+        wanted.append(f"{name}=={version}.*")
+        if name == "dapr":
+            extra = _matrix.SHAPES[version]
+            wanted.append(f"virtufin-api-dapr[{extra}]")
+            if extra == "ext-grpc":
+                wanted.append(f"dapr-ext-grpc=={version}.*")  # its metadata allows mixtures
     more = [*FRESH, "--find-links", str(wheels), *wanted]
-    install_only(session, "test", more=more, constraints=constraints)
-    folders = [f"tests/{folder}", *(["tests/chaos"] if folder == "client" else [])]
-    session.run("pytest", "-m", "not heavy", *folders, *session.posargs)
+    got = install_only(session, "test", more=more, constraints=constraints)
+    for name, version in claimed(row).items():
+        if got[name] != version and not got[name].startswith(f"{version}."):
+            session.error(f"{row.name} must have {name} {version}, it has {got[name]}")
+    module = f"virtufin.api.{'protos' if row.subject == 'together' else row.subject}"
+    installed = f"import {module} as m; assert 'site-packages' in m.__file__, m.__file__"
+    session.run("python", "-c", installed, silent=True)
+    report = Path(session.virtualenv.location) / "report.xml"
+    folders = _matrix.FOLDERS[row.subject]
+    pytest = ["pytest", "-m", "not heavy", f"--junit-xml={report}", *folders]
+    session.run(*pytest, *session.posargs, env=real_parts(session, required=False))
+    if not session.posargs:
+        record(session, row, got, report)
 
 
-@nox.session
-@nox.parametrize("python,dapr,extra", DAPR_SHAPES)
-def dapr_shapes(session: nox.Session, dapr: str, extra: str) -> None:
-    """The tests of the Dapr plugin with `dapr.ext.grpc` as each minor version of dapr has it."""
-    wanted = [f"dapr=={dapr}.*", *([f"dapr-ext-grpc=={dapr}.*"] if extra == "ext-grpc" else [])]
-    ours = [item for name in NEEDED["dapr"][:2] for item in ("-e", f"packages/{name}")]
-    ours += ["-e", f"packages/virtufin-api-dapr[{extra}]"]
-    install_only(session, "test", more=[*ours, *wanted], constraints=None)
-    session.run("pytest", "-m", "not heavy", "tests/dapr", *session.posargs)
+def claimed(row: _matrix.Row) -> dict[str, str]:
+    """The versions that a row must have, by what the distributions declare."""
+    if row.pin:
+        return dict([row.pin])
+    if row.versions != "lowest":
+        return {}
+    floors: dict[str, str] = {}
+    for distribution in NEEDED[row.subject]:
+        project = nox.project.load_toml(f"packages/{distribution}/pyproject.toml")["project"]
+        extra = project["optional-dependencies"]["grpc"] if row.subject == "protos" else []
+        for requirement in map(Requirement, [*project["dependencies"], *extra]):
+            here = {"python_version": row.python}
+            if requirement.name not in ("protobuf", "grpcio", "dapr"):
+                continue  # the others follow these three
+            if requirement.marker is None or requirement.marker.evaluate(here):
+                [floor] = [s.version for s in requirement.specifier if s.operator == ">="]
+                floors[requirement.name] = floor  # that of a later one is higher
+    return floors
+
+
+def record(session: nox.Session, row: _matrix.Row, got: dict[str, str], report: Path) -> None:
+    """Keeps what a row has proven, for `matrix_table`."""
+    suite = ET.parse(report).getroot().find("testsuite")
+    assert suite is not None
+    python = str(session.run("python", "-V", silent=True)).split()[1]
+    skipped = int(suite.get("skipped", 0))
+    passed = int(suite.get("tests", 0)) - skipped
+    needs = {name: got[name] for name in _matrix.SHOWN if name in got}
+    proven = {"python": python, "versions": needs, "passed": passed, "skipped": skipped}
+    folder = Path(os.environ.get("VIRTUFIN_MATRIX_RECORDS") or ".nox/records")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{row.name}.json").write_text(json.dumps(proven, indent=1))
+
+
+@nox.session(venv_backend="none")
+def matrix_table(session: nox.Session) -> None:
+    """Writes what the last rows have proven into the documentation."""
+    session.run(sys.executable, "scripts/_matrix_table.py", *session.posargs)
+
+
+@functools.cache
+def build_wheels() -> Path:
+    """Wheels of all distributions in a fresh folder, once a run."""
+    folder = Path(".nox/wheels").absolute()
+    shutil.rmtree(folder, ignore_errors=True)
+    for name in DISTRIBUTIONS:
+        build = ["uv", "build", "--quiet", "--wheel", f"packages/{name}"]
+        subprocess.run([*build, "--out-dir", str(folder)], check=True)
+    return folder
 
 
 @nox.session
@@ -225,7 +272,7 @@ def dapr(session: nox.Session) -> None:
 @nox.session
 def packaging(session: nox.Session) -> None:
     """Builds the distributions and installs each alone into a bare environment."""
-    install(session, "test", "build")
+    install(session, "test", "build", "proofs")
     session.run("pytest", "-m", "heavy", "tests/packaging", *session.posargs)
 
 
@@ -257,6 +304,13 @@ def prereleases(session: nox.Session) -> None:
     more = ["--upgrade", "--prerelease", "allow", *ours]
     install_only(session, "test", "dapr-extension", more=more, constraints=None)
     session.run("pytest", "-m", "not heavy", *session.posargs)
+
+
+@nox.session
+def package_table(session: nox.Session) -> None:
+    """Measures what each distribution installs, and writes that into the documentation."""
+    install_only(session, "release")
+    session.run("python", "scripts/_package_table.py")
 
 
 @nox.session(tags=["quick"])
@@ -297,20 +351,9 @@ def lock(session: nox.Session) -> None:
     session.run(
         "uv", "pip", "compile", "--quiet", "requirements/constraints.in",
         *(f"--group=pyproject.toml:{group}" for group in groups),
-        "--universal", "--python-version", OLDEST, "--no-annotate", "--no-header",
+        "--universal", "--python-version", _matrix.PYTHONS[0], "--no-annotate", "--no-header",
         "--no-emit-index-url", "--no-emit-find-links",
         *(f"--no-emit-package={name}" for name in DISTRIBUTIONS),
         "--output-file", CONSTRAINTS, *session.posargs,
         external=True, silent=True,
     )  # fmt: skip
-
-
-def build_wheels(session: nox.Session) -> Path:
-    """Wheels of all distributions in a fresh folder."""
-    folder = Path(session.virtualenv.location) / "wheels"
-    shutil.rmtree(folder, ignore_errors=True)
-    for name in DISTRIBUTIONS:
-        source = f"packages/{name}"
-        command = ["uv", "build", "--quiet", "--wheel", source, "--out-dir", str(folder)]
-        session.run(*command, external=True)
-    return folder

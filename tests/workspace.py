@@ -1,5 +1,6 @@
 """Where the workspace's parts are, for the tests that read them."""
 
+import importlib
 import sys
 from pathlib import Path
 
@@ -32,3 +33,13 @@ def requirements(distribution):
     for extra in project.get("optional-dependencies", {}).values():
         lines += extra
     return [Requirement(line) for line in lines]
+
+
+def script(name):
+    """A module of scripts/."""
+    folder = str(ROOT / "scripts")
+    sys.path.insert(0, folder)
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(folder)

@@ -1,15 +1,13 @@
 """Each distribution, built and installed alone into a bare environment, does its work."""
 
 import os
-import shutil
-import subprocess
 import sys
 import tarfile
-import zipfile
 
 import pytest
 
-from tests.workspace import DISTRIBUTIONS, PACKAGES, ROOT
+from tests.packaging.conftest import environment, execute, run
+from tests.workspace import DISTRIBUTIONS, ROOT
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
 
@@ -133,52 +131,11 @@ else:
 }
 
 
-def run(*command, **options):
-    result = subprocess.run(command, capture_output=True, text=True, check=False, **options)
-    assert result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"
-    return result.stdout
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory):
-    """Wheels and sdists of all four."""
-    folder = tmp_path_factory.mktemp("dist")
-    sources = tmp_path_factory.mktemp("sources")
-    for name in DISTRIBUTIONS:
-        # A copy, so that nothing of the clone outside the distribution's folder can be used.
-        shutil.copytree(PACKAGES / name, sources / name)
-        run("uv", "build", str(sources / name), "--out-dir", str(folder))
-    return folder
-
-
-def environment(folder, *requirements):
-    """A bare virtual environment with these and what they need."""
-    run("uv", "venv", "--python", sys.executable, str(folder))
-    python = str(folder / "bin/python")
-    if requirements:
-        constraints = str(ROOT / "requirements/constraints.txt")
-        # uv keeps what it unpacked by name and version, and ours change without a new version.
-        fresh = [f"--refresh-package={name}" for name in DISTRIBUTIONS]
-        install = ("uv", "pip", "install", "--python", python, "-c", constraints, *fresh)
-        run(*install, *requirements)
-    return python
-
-
 def test_a_wheel_and_an_sdist_of_each(built):
     for name in DISTRIBUTIONS:
         stem = name.replace("-", "_") + "-*"
         assert len(list(built.glob(f"{stem}.whl"))) == 1
         assert len(list(built.glob(f"{stem}.tar.gz"))) == 1
-
-
-def test_no_wheel_puts_a_file_into_the_shared_namespace(built):
-    for wheel in built.glob("*.whl"):
-        names = zipfile.ZipFile(wheel).namelist()
-        assert any(name.endswith("/py.typed") for name in names)
-        assert any(name.endswith("licenses/LICENSE") for name in names)
-        outside = [n for n in names if not n.startswith("virtufin/api/") and ".dist-info/" not in n]
-        assert outside == []
-        assert [n for n in names if n.count("/") == 2 and n.startswith("virtufin/api/")] == []
 
 
 def test_the_sdists_have_what_a_wheel_needs(built):
@@ -191,9 +148,7 @@ def test_the_sdists_have_what_a_wheel_needs(built):
 @pytest.mark.parametrize("requirement", EXERCISES)
 def test_installed_alone(requirement, built, tmp_path):
     python = environment(tmp_path / "venv", "--find-links", str(built), requirement)
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUFIN"))}
-    warnings = ("-W", "error")
-    run(python, *warnings, "-c", EXERCISES[requirement], cwd=tmp_path, env=env)
+    execute(python, EXERCISES[requirement], tmp_path)
 
 
 def test_the_emulator_command_is_installed(built, tmp_path):

@@ -1,13 +1,21 @@
 """What the four distributions promise about each other and about what they need."""
 
-import ast
 import importlib
 
 import pytest
 from packaging.requirements import Requirement
 
-from tests.workspace import DISTRIBUTIONS, PACKAGES, ROOT, metadata, pyproject, requirements
+from tests.workspace import (
+    DISTRIBUTIONS,
+    PACKAGES,
+    ROOT,
+    metadata,
+    pyproject,
+    requirements,
+    script,
+)
 
+matrix = script("_matrix")
 VERSION = metadata("virtufin-api")["version"]
 LEAVES = {
     "virtufin-api": "client",
@@ -15,6 +23,21 @@ LEAVES = {
     "virtufin-api-emulator": "emulator",
     "virtufin-api-protos": "protos",
 }
+
+
+DIRECT = {
+    "virtufin-api-protos": {"protobuf"},
+    "virtufin-api": {"virtufin-api-protos", "grpcio", "grpcio-reflection"},
+    "virtufin-api-dapr": {"virtufin-api", "dapr", "grpcio", "protobuf"},
+    "virtufin-api-emulator": {
+        "virtufin-api",
+        "grpcio",
+        "grpcio-health-checking",
+        "grpcio-reflection",
+        "tomli",
+    },
+}
+"""What each may need itself: whoever installs it gets all of these."""
 
 
 def leaf(distribution):
@@ -28,13 +51,25 @@ def test_the_four_distributions_are_there():
 @pytest.mark.parametrize("distribution", DISTRIBUTIONS)
 class TestEach:
     def test_has_the_one_version(self, distribution):
-        assert metadata(distribution)["version"] == VERSION
         module = importlib.import_module(f"virtufin.api.{LEAVES[distribution]}")
-        assert module.__version__ == VERSION
+        for said in (metadata(distribution)["version"], module.__version__):
+            assert said == VERSION, (
+                f"{said} here, {VERSION} in virtufin-api: run `scripts/bump_version {VERSION}`"
+            )
 
     def test_pins_its_siblings_to_it(self, distribution):
-        siblings = [r for r in requirements(distribution) if r.name in DISTRIBUTIONS]
-        assert all(str(sibling.specifier) == f"=={VERSION}" for sibling in siblings)
+        for need in requirements(distribution):
+            if need.name in DISTRIBUTIONS:
+                assert str(need.specifier) == f"=={VERSION}", (
+                    f"`{need}` must be =={VERSION}: run `scripts/bump_version {VERSION}`"
+                )
+
+    def test_needs_only_what_is_agreed(self, distribution):
+        needs = {Requirement(line).name for line in metadata(distribution)["dependencies"]}
+        assert needs == DIRECT[distribution], (
+            "a dependency is there for everybody who installs this: is there another way? Where "
+            "there is none, add it to DIRECT and run `scripts/nox -s package_table`"
+        )
 
     def test_bounds_third_party_dependencies_on_both_sides(self, distribution):
         for requirement in requirements(distribution):
@@ -55,7 +90,11 @@ class TestEach:
     def test_puts_no_file_into_the_shared_namespace(self, distribution):
         source = PACKAGES / distribution / "src"
         for shared in (source, source / "virtufin", source / "virtufin/api"):
-            assert [path.name for path in shared.iterdir() if path.is_file()] == []
+            for path in shared.iterdir():
+                assert not path.is_file(), (
+                    f"remove {path.relative_to(ROOT)}: a file there makes the namespace this "
+                    "distribution's own, and hides the others where they are installed elsewhere"
+                )
         assert [p.name for p in (source / "virtufin/api").iterdir() if p.is_dir()] == [
             LEAVES[distribution]
         ]
@@ -77,16 +116,10 @@ class TestEach:
 
 
 def test_the_classifiers_name_what_the_checks_run():
-    noxfile = ast.parse((ROOT / "noxfile.py").read_text())
-    supported = next(
-        ast.literal_eval(node.value)
-        for node in noxfile.body
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "SUPPORTED"
-    )
     prefix = "Programming Language :: Python :: "
     classifiers = metadata("virtufin-api")["classifiers"]
     named = [line.removeprefix(prefix) for line in classifiers if line.startswith(prefix)]
-    assert named == supported
+    assert named == list(matrix.PYTHONS)
 
 
 def test_the_changelog_has_the_version():
