@@ -45,6 +45,7 @@ def all_ways(folder: Path, login: Login, wanted: str) -> Iterator[str]:
     ways: dict[str, Callable[[Path, Login, str], Path]] = {
         "pip, credentials in the address": _pip_address,
         "pip, credentials in a netrc file": _pip_netrc,
+        "pip, a requirements file with variables": _pip_file,
         "pip, a wheelhouse without any index": _wheelhouse,
         "uv, a named index that only our names come from": _uv_project,
         "uv pip, a named index": _uv_pip,
@@ -83,6 +84,18 @@ def _pip_netrc(folder: Path, login: Login, wanted: str) -> Path:
     env = {**plain_environment(), "NETRC": str(netrc)}
     addresses = ["--index-url", login.index, "--extra-index-url", PUBLIC]
     _pip(python, "install", wanted, *addresses, env=env)
+    return python
+
+
+def _pip_file(folder: Path, login: Login, wanted: str) -> Path:
+    python = _venv(folder)
+    parts = urllib.parse.urlsplit(login.index)
+    with_variables = f"${{PIP_USERNAME}}:${{PIP_PASSWORD}}@{parts.netloc}"
+    index = parts._replace(netloc=with_variables).geturl()
+    file = folder / "requirements.txt"
+    file.write_text(f"--index-url {index}\n--extra-index-url {PUBLIC}\n{wanted}\n")
+    env = {**plain_environment(), "PIP_USERNAME": login.user, "PIP_PASSWORD": login.token}
+    _pip(python, "install", "--requirement", str(file), env=env)
     return python
 
 

@@ -77,7 +77,7 @@ def bump(version: str, root: Path = ROOT, today: dt.date | None = None) -> list[
     for name in DISTRIBUTIONS:
         path = root / "packages" / name / "pyproject.toml"
         text = re.sub(r'^(version = )"[^"]*"', rf'\g<1>"{version}"', path.read_text(), flags=re.M)
-        texts[path] = re.sub(r'("virtufin-api[a-z-]*)==[^"]*"', rf'\g<1>=={version}"', text)
+        texts[path] = _PIN.sub(rf'\g<1>=={version}"', text)
         for module in _modules(root, name):
             texts[module] = _SAID.sub(f'__version__ = "{version}"', module.read_text())
     changed = [path for path, text in texts.items() if path.read_text() != text]
@@ -98,6 +98,7 @@ def released(version: str, root: Path = ROOT) -> str | None:
     )
 
 
+_PIN = re.compile(r'("virtufin-api[a-z-]*)[=<>!~][^"]*"')
 _SAID = re.compile(r'^__version__ = "([^"]*)"$', re.MULTILINE)
 
 
