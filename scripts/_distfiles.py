@@ -13,6 +13,8 @@ import _verify
 import _versions
 
 FOLDER = _versions.ROOT / "dist"
+BUILT = "built-from"
+"""The file beside them that says which commit they were built from."""
 
 
 def names(distribution: str, version: str) -> list[str]:
@@ -41,6 +43,7 @@ def build(folder: Path = FOLDER) -> list[Path]:
                     f"two builds of {path.name} differ: something in it depends on when or where "
                     "it is built; find it before anything is published"
                 )
+    (folder / BUILT).write_text(_verify.state())
     for path in files:
         print(f"  {path.name}  {path.stat().st_size // 1024 + 1} KiB  sha256 {digest(path)}")
     return files
@@ -54,10 +57,17 @@ def check(folder: Path = FOLDER) -> list[Path]:
     """
     version = _versions.current()
     wanted = [name for dist in _versions.DISTRIBUTIONS for name in names(dist, version)]
-    there = {path.name for path in folder.glob("*") if path.name != ".gitignore"}
+    there = {path.name for path in folder.glob("*")} - {BUILT, ".gitignore"}
     if there != set(wanted):
         odd = ", ".join(sorted(there ^ set(wanted)))
-        raise _versions.ReleaseError(f"{folder} has not the files of {version} ({odd}): build anew")
+        raise _versions.ReleaseError(
+            f"{folder} has not just the files of {version} ({odd}): `scripts/release build`"
+        )
+    if (folder / BUILT).read_text() != _verify.state():
+        raise _versions.ReleaseError(
+            f"{folder} was built from another commit, or from changes that were not committed: "
+            "`scripts/release build`"
+        )
     files = [folder / name for name in wanted]
     command = ["twine", "--no-color", "check", "--strict", *map(str, files)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)

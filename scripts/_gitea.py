@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pwd
 import socket
 import subprocess
 import time
@@ -137,7 +138,7 @@ def running(folder: Path) -> Iterator[Gitea]:
         place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         place.bind(("127.0.0.1", 0))
         port = place.getsockname()[1]
-        user, static = os.environ.get("USER") or "root", _go.source(GITEA)
+        user, static = pwd.getpwuid(os.getuid()).pw_name, _go.source(GITEA)
         config = _CONFIG.format(user=user, folder=folder, static=static, port=port)
         (folder / "app.ini").write_text(config)
         gitea = Gitea(folder, port)

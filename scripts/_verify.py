@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -31,6 +32,13 @@ def problems(tag: str, root: Path = _versions.ROOT) -> list[str]:
 def commit_time(root: Path = _versions.ROOT) -> str:
     """Seconds since 1970 of the last commit, which is the time in what is built from it."""
     return _git(root, "log", "-1", "--format=%ct")
+
+
+def state(root: Path = _versions.ROOT) -> str:
+    """The commit and what is not committed, in a word that changes with either."""
+    changes = _git(root, "diff", "HEAD") + _git(root, "status", "--porcelain")
+    commit = _git(root, "rev-parse", "HEAD")
+    return f"{commit} {hashlib.sha256(changes.encode()).hexdigest() if changes else 'clean'}"
 
 
 def _generated(root: Path) -> list[str]:

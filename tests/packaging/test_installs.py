@@ -5,30 +5,13 @@ import itertools
 import pytest
 
 from tests.packaging.conftest import environment, execute, install, run, wheel
+from tests.packaging.exercises import EXERCISES
 from tests.packaging.test_metadata import LEAVES
 from tests.workspace import DISTRIBUTIONS, PACKAGES
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
 
-WORK = """
-import asyncio
-from virtufin.api.client import ApiClient
-from virtufin.api.dapr import DaprPublisher
-from virtufin.api.emulator import Emulator
-from virtufin.api.protos import state_pb2
-
-async def main():
-    async with Emulator(dapr_port=0) as gateway:
-        async with (
-            ApiClient(host=gateway.host, grpc_port=gateway.port) as client,
-            DaprPublisher(address=gateway.dapr_address) as publisher,
-            await client.pubsub.subscribe_async("prices") as subscription,
-        ):
-            await publisher.publish_async("prices", 1)
-            assert (await subscription.__anext__()).data_as_json() == 1
-
-asyncio.run(main())
-"""
+WORK = EXERCISES["virtufin-api-emulator[dapr]"]  # which needs all four
 
 
 def sources(editable, built):
