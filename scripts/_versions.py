@@ -119,7 +119,8 @@ def _dated(root: Path, version: str, today: dt.date) -> str:
     heading = first and _UNRELEASED.fullmatch(first[0])
     if not (first and heading and heading[1] in ("Unreleased", version)):
         raise ReleaseError(
-            "CHANGELOG.md does not begin with what is new: write it under `## [Unreleased]` first"
+            f"CHANGELOG.md begins with `{first[0] if first else ''}`: write what is new in "
+            f"{version} under `## [Unreleased]` first, above it"
         )
     body = text[first.end() :].partition("\n## ")[0]
     if not re.search(r"^- ", body, re.MULTILINE):
