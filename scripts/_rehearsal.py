@@ -14,11 +14,10 @@ from pathlib import Path
 
 import _distfiles
 import _gitea
-import _go
 import _index
 import _installs
 import _versions
-from _shell import RehearsalError, Story, expect, plain_environment, run
+from _shell import Story, expect, plain_environment, run
 from packaging.version import Version
 
 OWNER = "virtufin"
@@ -276,5 +275,5 @@ def main() -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except (RehearsalError, _go.BuildError) as error:
+    except RuntimeError as error:
         sys.exit(f"scripts/nox -s release_rehearsal: {error}")
