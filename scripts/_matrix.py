@@ -13,7 +13,12 @@ FOLDERS = {
     "client": ("tests/client", "tests/chaos"),
     "dapr": ("tests/dapr",),
     "emulator": ("tests/emulator",),
-    "together": ("tests/docs",),
+    "together": (
+        "tests/docs",
+        "tests/packaging/test_create_client.py",
+        "tests/packaging/test_metadata.py",
+        "tests/release",
+    ),
 }
 """The tests of each subject."""
 SHAPES = {"1.16": "ext-grpc", "1.17": "ext-grpc", "1.18": "ext-grpc", "1.19": "grpc"}
