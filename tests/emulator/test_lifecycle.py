@@ -8,10 +8,23 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from virtufin.api.emulator import Emulator, Service
+from virtufin.api.emulator import Emulator, Service, _ports
 from virtufin.api.protos import gateway_pb2, pubsub_pb2, state_pb2
 
 LIST = gateway_pb2.ListServicesRequest()
+
+
+def _loopbacks():
+    """The loopback addresses that this machine has."""
+    hosts = []
+    for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        try:
+            with socket.socket(family) as probe:
+                probe.bind((host, 0))
+        except OSError:
+            continue
+        hosts.append(host)
+    return hosts
 
 
 async def test_it_listens_on_a_free_port_of_loopback(stubs_of):
@@ -115,6 +128,38 @@ async def test_other_hosts_can_be_listened_on(start, stubs_of, host):
     gateway = await start(host=host)
     assert gateway.host == host
     await stubs_of(gateway).gateway.ListServices(LIST)
+
+
+async def test_localhost_is_one_port_on_each_loopback_address(start):
+    gateway = await start(host="localhost")
+    for host in _loopbacks():
+        socket.create_connection((host, gateway.port)).close()
+
+
+async def test_a_port_taken_on_one_address_of_localhost_is_taken(start):
+    hosts = _loopbacks()
+    if len(hosts) < 2:
+        pytest.skip("this machine has no IPv6")
+    gateway = await start(host=hosts[1])
+    with pytest.raises(OSError, match="taken"):
+        await Emulator(host="localhost", port=gateway.port).start()
+
+
+async def test_a_free_port_is_free_on_every_address(start, monkeypatch):
+    tried = []
+
+    def probe(found, port):
+        # The system gives such a port once in hundreds of times.
+        tried.append(port)
+        if len(tried) < 3:
+            raise OSError(errno.EADDRINUSE, "taken on the second address")
+        return real(found, port)
+
+    real = _ports._probe
+    monkeypatch.setattr(_ports, "_probe", probe)
+    gateway = await start(host="localhost", services=[])
+    assert gateway.running
+    assert tried == [0, 0, 0]
 
 
 async def test_stop_ends_subscriptions_at_once_as_unavailable(gateway, stubs, refused, unit):

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import socket
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any
 
@@ -39,23 +40,28 @@ CHANNEL_OPTIONS = (
 """What every channel to something behind the gateway has."""
 
 _BACKLOG = 128
+_ATTEMPTS = 100
+_LOOPBACKS = ("127.0.0.1", "::1")
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 async def listen(server: grpc.aio.Server, host: str, port: int) -> int:
     """Binds the server to a port, a free one for 0, and returns which.
 
+    It is the same port on every address that the host has here.
+
     Raises:
         OSError: The port is taken, the host is not of this machine, ...
     """
-    await _check(host, port)
-    try:
-        bound = server.add_insecure_port(address(host, port))
-    except RuntimeError as error:
-        raise OSError(errno.EADDRNOTAVAIL, f"cannot listen on {address(host, port)}") from error
-    if not bound:
-        raise OSError(errno.EADDRNOTAVAIL, f"cannot listen on {address(host, port)}")
-    return bound
+    hosts, port = await _free(host, port)
+    for numeric in hosts:
+        try:
+            bound = server.add_insecure_port(address(numeric, port))
+        except RuntimeError as error:
+            raise OSError(errno.EADDRNOTAVAIL, f"cannot listen on {address(host, port)}") from error
+        if not bound:
+            raise OSError(errno.EADDRNOTAVAIL, f"cannot listen on {address(host, port)}")
+    return port
 
 
 def address(host: str, port: int) -> str:
@@ -101,10 +107,8 @@ class ReservedPort:
         Raises:
             OSError: The port is taken, the host is not of this machine, ...
         """
-        await _check(host, port)
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        family, _, _, _, where = found[0]
+        hosts, port = await _free(host, port)
+        family, where = (await _resolved(hosts[0], port))[0]
         return cls(where, family)
 
     @property
@@ -146,29 +150,57 @@ class ReservedPort:
         return sock
 
 
-async def _check(host: str, port: int) -> None:
-    # gRPC itself only says that it failed, and writes its own lines to stderr.
-    loop = asyncio.get_running_loop()
-    try:
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except socket.gaierror as error:
-        raise OSError(errno.EADDRNOTAVAIL, f"cannot listen on {host!r}: {error.strerror}") from None
-    except UnicodeError as error:
-        raise OSError(errno.EADDRNOTAVAIL, f"cannot listen on {host!r}: no host name") from error
-    free, failure = False, None
-    for family, kind, protocol, _, where in found:
+async def _free(host: str, port: int) -> tuple[list[str], int]:
+    """The addresses that the host has here, and the port; for 0 one that is free on all of them.
+
+    gRPC itself only says that it failed, writes its own lines to stderr, and is content with one
+    address where another server has the port on the others.
+    """
+    found = await _resolved(host, port)
+    for _ in range(1 if port else _ATTEMPTS):
         try:
-            with socket.socket(family, kind, protocol) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind(where)
-                free = True
+            return _probe(found, port)
         except OSError as error:
             failure = error
-            if error.errno == errno.EADDRINUSE:
+            if error.errno != errno.EADDRINUSE:
                 break
-    if failure is None or (free and failure.errno != errno.EADDRINUSE):
-        return
     text = os.strerror(failure.errno or errno.EADDRNOTAVAIL)
     if failure.errno == errno.EADDRINUSE:
         text = "the port is taken; choose another, or 0 for a free one"
     raise OSError(failure.errno, f"cannot listen on {address(host, port)}: {text}")
+
+
+async def _resolved(host: str, port: int) -> list[tuple[int, Any]]:
+    loop = asyncio.get_running_loop()
+    # A client may take either for `localhost` (RFC 6761), whatever the system knows it by.
+    names = _LOOPBACKS if host == "localhost" else (host,)
+    try:
+        answers = [await loop.getaddrinfo(name, port, type=socket.SOCK_STREAM) for name in names]
+    except socket.gaierror as error:
+        raise OSError(errno.EADDRNOTAVAIL, f"cannot listen on {host!r}: {error.strerror}") from None
+    except UnicodeError as error:
+        raise OSError(errno.EADDRNOTAVAIL, f"cannot listen on {host!r}: no host name") from error
+    found = {where: family for answer in answers for family, _, _, _, where in answer}
+    return [(family, where) for where, family in found.items()]
+
+
+def _probe(found: list[tuple[int, Any]], port: int) -> tuple[list[str], int]:
+    hosts: list[str] = []
+    failure: OSError | None = None
+    with ExitStack() as probes:
+        for family, (host, _, *rest) in found:
+            try:
+                probe = probes.enter_context(socket.socket(family, socket.SOCK_STREAM))
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((host, port, *rest))
+            except OSError as error:
+                # An address of a family that this machine does not have is left out.
+                if error.errno == errno.EADDRINUSE:
+                    raise
+                failure = error
+            else:
+                port = port or probe.getsockname()[1]
+                hosts.append(host)
+    if failure is not None and not hosts:
+        raise failure
+    return hosts, port
