@@ -124,7 +124,9 @@ class Stream:
         raise cancelled_elsewhere(self._context)
 
     async def next(self) -> tuple[Any, int] | None:
-        """The next message with its size in bytes; None at a clean end.
+        """The next message (None for one that says nothing) with its size in bytes.
+
+        None alone stands for a clean end.
 
         Raises:
             VirtufinError: The stream ended otherwise.
@@ -186,7 +188,7 @@ def _is_closed(channel: aio.Channel) -> bool:
 def decoded(method: Method, raw: bytes, context: dict[str, Any]) -> Any:
     """Parses a response; a gateway that speaks another wire shows here."""
     try:
-        return method.response.FromString(raw)
+        return method.decode(raw)
     except DecodeError as error:
         name = method.response.DESCRIPTOR.full_name
         raise InvalidReplyError(f"the reply is not a {name}: {error}", **context) from None

@@ -36,6 +36,17 @@ def whole(name: str, value: object, lowest: int, highest: int) -> int:
     return value
 
 
+def switch(value: object, what: str) -> bool:
+    """Returns `value` where it is True or False.
+
+    Raises:
+        InvalidInputError: It is something else.
+    """
+    if not isinstance(value, bool):
+        raise InvalidInputError(f"{what} must be True or False, not {shown(value)}")
+    return value
+
+
 def timeout_or_none(value: float | None) -> float | None:
     """Returns a timeout in seconds as it can be used.
 

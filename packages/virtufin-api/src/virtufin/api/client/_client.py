@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 from grpc import aio
 
-from virtufin.api.client._checks import timeout_or_none, whole
+from virtufin.api.client._checks import positive, switch, timeout_or_none, whole
 from virtufin.api.client._config import ConfigClient
 from virtufin.api.client._connect import wait_for_gateway
 from virtufin.api.client._gateway import GatewayClient, Request
 from virtufin.api.client._handlers import HandlerSubscription
 from virtufin.api.client._handling import Handler
+from virtufin.api.client._lookup import WireLookup
 from virtufin.api.client._pubsub import PubsubClient
+from virtufin.api.client._reflector import Reflector
 from virtufin.api.client._resolve import (
     resolve_api_key,
     resolve_metadata,
@@ -26,6 +28,7 @@ from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven
 from virtufin.api.client._settings import (
     GRPC_PORT,
     MAX_MESSAGE_BYTES,
+    REFLECTION_TIMEOUT,
     TIMEOUT,
     ApiKey,
     ClientSettings,
@@ -69,6 +72,12 @@ class ApiClient:
         interceptors: `grpc.aio` client interceptors.
         source: CloudEvents source of published events. Default VIRTUFIN_API_SOURCE, else
             `urn:com.virtufin.client`.
+        wire: `auto` learns from the gateway's reflection how its messages are laid out; `packaged`
+            takes the packaged protos for the truth. Default `auto`.
+        complete_replies: Whether replies of backends have every field, typed, as far as the
+            gateway's reflection describes them; else they are the JSON as sent. Default True.
+        reflection_timeout: Seconds that an answer of the gateway's reflection may take; a gateway
+            that does not answer costs them once per connection. Default 2.
         channel: A `grpc.aio.Channel` of your own, which `close()` leaves open. Excludes everything
             that is fixed when a channel is made: address, tls, keepalive, retry, interceptors.
 
@@ -101,6 +110,9 @@ class ApiClient:
         metadata: Mapping[str, str | bytes] | None = None,
         interceptors: Sequence[Any] | None = None,
         source: str | None = None,
+        wire: Literal["auto", "packaged"] = "auto",
+        complete_replies: bool = True,
+        reflection_timeout: float = REFLECTION_TIMEOUT,
         channel: aio.Channel | None = None,
     ) -> None:
         if channel is not None:
@@ -132,15 +144,23 @@ class ApiClient:
             interceptors=_interceptors(interceptors),
             source=resolve_source(source),
             memory=memory,
+            wire=_one_of("wire", wire, ("auto", "packaged")),
+            complete_replies=switch(complete_replies, "complete_replies"),
+            reflection_timeout=positive("reflection_timeout", reflection_timeout),
         )
         self._transport = Transport(self._settings, channel)
-        wire = Wire.packaged()
-        self._gateway = GatewayClient(self._transport, wire)
-        self._state = StateClient(self._transport, wire)
-        self._config = ConfigClient(self._transport, wire)
+        auto = self._settings.wire == "auto"
+        packaged = Wire.packaged("no call was made yet" if auto else "wire='packaged'")
+        reflector = Reflector(self._transport, self._settings.reflection_timeout)
+        self._lookup = WireLookup(self._transport, reflector, packaged)
+        if auto:
+            self._transport.resolver = self._lookup
+        self._gateway = GatewayClient(self._transport, packaged)
+        self._state = StateClient(self._transport, packaged)
+        self._config = ConfigClient(self._transport, packaged)
         self._pubsub = PubsubClient(
             self._transport,
-            wire,
+            packaged,
             source=self._settings.source,
             reconnect=self._settings.reconnect,
             settings=self._settings.subscription,
@@ -165,6 +185,15 @@ class ApiClient:
     def config(self) -> ConfigClient:
         """What the gateway knows about its services."""
         return self._config
+
+    @property
+    def wire(self) -> Wire:
+        """How this gateway's messages are laid out, and why that is believed.
+
+        `origin`, `generation`, `reason` and `differences`, and all of it as text by `str()`. Looked
+        up with the first call, and again after the connection broke.
+        """
+        return self._lookup.wire
 
     @property
     def target(self) -> str:
@@ -316,6 +345,12 @@ def _of(kind: type[Any], value: object, what: str) -> Any:
         return kind()
     if not isinstance(value, kind):
         raise InvalidInputError(f"{what} must be {kind.__name__}, not {value!r}")
+    return value
+
+
+def _one_of(what: str, value: Any, legal: tuple[str, ...]) -> Any:
+    if value not in legal:
+        raise InvalidInputError(f"{what} must be one of {', '.join(legal)}, not {shown(value)}")
     return value
 
 

@@ -21,6 +21,23 @@ class Method:
     server_streaming: bool = False
     """Whether the response is a stream."""
 
+    def encode(self, request: Any) -> bytes:
+        """The bytes to send for a request.
+
+        Raises:
+            UnsupportedError: What it says cannot be said to this gateway.
+        """
+        payload: bytes = request.SerializeToString()
+        return payload
+
+    def decode(self, raw: bytes) -> Any:
+        """The response in these bytes; None for an item of a stream that says nothing.
+
+        Raises:
+            DecodeError: They are something else.
+        """
+        return self.response.FromString(raw)
+
     @property
     def path(self) -> str:
         """The HTTP/2 path of the RPC."""

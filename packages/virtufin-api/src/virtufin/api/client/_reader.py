@@ -91,7 +91,9 @@ class Pump:
                 self._last_event = time.monotonic()
                 if self._first_event is None:
                     self._first_event = self._last_event
-                await self._deliver(*received)
+                message, size = received
+                if message is not None:
+                    await self._deliver(message, size)
         except VirtufinError as error:
             return error
         return None

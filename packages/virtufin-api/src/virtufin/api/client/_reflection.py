@@ -86,6 +86,7 @@ class ReflectionClient:
         *,
         timeout: float = DEFAULT_TIMEOUT,
         metadata: Sequence[tuple[str, str | bytes]] = (),
+        like: ReflectionClient | None = None,
     ) -> None:
         """Does no I/O.
 
@@ -93,11 +94,14 @@ class ReflectionClient:
             channel: The channel to ask on; it stays the caller's.
             timeout: Bound of each of the methods below, in seconds.
             metadata: Sent with each request, an API key for instance.
+            like: Another one of the same server, which may know the version it speaks.
         """
         self._channel = channel
         self._timeout = timeout
         self._metadata = tuple(metadata)
         self._services: tuple[str, ...] = (V1, V1ALPHA)
+        if like is not None:
+            self._services = like._services  # noqa: SLF001 - of the same class
 
     async def list_services(self) -> list[str]:
         """Full names of all services of the server.
@@ -110,21 +114,34 @@ class ReflectionClient:
             raise _refusal(response.error_response, "the list of services")
         return [service.name for service in response.list_services_response.service]
 
-    async def files(self, *symbols: str) -> list[descriptor_pb2.FileDescriptorProto]:
+    async def files(
+        self, *symbols: str, skip_missing: bool = False
+    ) -> list[descriptor_pb2.FileDescriptorProto]:
         """The files that define `symbols`, with all they import, imported files first.
+
+        Args:
+            *symbols: Full names of services, messages, ...
+            skip_missing: Whether symbols that the server does not know are left out, as long as it
+                knows one.
 
         Raises:
             ReflectionError: One of its subclasses, see there.
         """
         deadline = self._deadline()
         known: dict[str, descriptor_pb2.FileDescriptorProto] = {}
+        missing: ReflectionError | None = None
         for symbol in symbols:
             response = await self._ask(deadline, file_containing_symbol=symbol)
             if response.HasField("error_response"):
-                raise _refusal(response.error_response, symbol)
+                missing = _refusal(response.error_response, symbol)
+                if skip_missing and isinstance(missing, SymbolNotFoundError):
+                    continue
+                raise missing
             _add(known, response.file_descriptor_response.file_descriptor_proto)
-        while missing := _missing(known):
-            for name in missing:
+        if missing is not None and not known:
+            raise missing
+        while unknown := _missing(known):
+            for name in unknown:
                 if name not in known:
                     _add(known, await self._file_named(name, deadline))
                 if name not in known:

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from virtufin.api.client._checks import positive, whole
 from virtufin.api.client.errors import InvalidInputError, VirtufinError
@@ -19,6 +19,7 @@ GRPC_PORT = 5002
 TIMEOUT = 30.0
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 SOURCE = "urn:com.virtufin.client"
+REFLECTION_TIMEOUT = 2.0
 CLOSE_WAIT = 5.0
 """Seconds after which closing goes on without tasks that do not end."""
 
@@ -171,5 +172,8 @@ class ClientSettings:
     source: str
     memory: str | None = None
     """Name behind `memory:`, None for a gateway on the network."""
+    wire: Literal["auto", "packaged"] = "auto"
+    reflection_timeout: float = REFLECTION_TIMEOUT
+    complete_replies: bool = True
     api_key_header: str = "x-api-key"
     """Metadata key under which the API key travels."""

@@ -11,7 +11,7 @@ from typing import Any
 from virtufin.api.client._arguments import name, names
 from virtufin.api.client._attributes import checked_text
 from virtufin.api.client._backoff import delays
-from virtufin.api.client._checks import whole
+from virtufin.api.client._checks import switch, whole
 from virtufin.api.client._data import to_json
 from virtufin.api.client._failures import as_kind
 from virtufin.api.client._replies import accepted
@@ -91,8 +91,8 @@ class StateClient:
             key=_key(key),
             value=checked_text(value, "value"),
             etag="" if etag is None else checked_text(etag, "etag"),
-            include_value=_switch(include_value, "include_value"),
-            publish_change=_switch(publish_change, "publish_change"),
+            include_value=switch(include_value, "include_value"),
+            publish_change=switch(publish_change, "publish_change"),
         )
         context = {"service": service, "key": key}
         try:
@@ -134,8 +134,8 @@ class StateClient:
         request = call.request(
             service=name(service, "service"),
             key=_key(key),
-            include_value=_switch(include_value, "include_value"),
-            publish_change=_switch(publish_change, "publish_change"),
+            include_value=switch(include_value, "include_value"),
+            publish_change=switch(publish_change, "publish_change"),
         )
         context = {"service": service, "key": key}
         reply = await self._transport.unary(call, request, timeout=timeout, **context)
@@ -198,7 +198,7 @@ class StateClient:
         request = call.request(
             service=name(service, "service"),
             keys=_keys(keys),
-            publish_change=_switch(publish_change, "publish_change"),
+            publish_change=switch(publish_change, "publish_change"),
         )
         reply = await self._transport.unary(call, request, timeout=timeout, service=service)
         status = accepted(reply, self._transport, call.full_name, service=service)
@@ -340,9 +340,3 @@ def _query(query: object) -> str:
     except (ValueError, RecursionError) as error:
         raise InvalidInputError(f"query is not JSON: {error}") from None
     return checked_text(query, "query")
-
-
-def _switch(value: object, what: str) -> bool:
-    if not isinstance(value, bool):
-        raise InvalidInputError(f"{what} must be True or False, not {shown(value)}")
-    return value

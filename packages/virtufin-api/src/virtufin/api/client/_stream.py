@@ -35,6 +35,7 @@ from virtufin.api.client.errors import (
     StreamFailedError,
     StreamInterruptedError,
     UnauthenticatedError,
+    UnavailableError,
     VirtufinError,
 )
 from virtufin.api.client.events import PubsubEvent
@@ -248,6 +249,8 @@ class EventStream:
             attempt += 1
             self._progress = False
             error = await self._read_one_stream(attempt)
+            if isinstance(error, UnavailableError):
+                self._transport.connections.broke()
             if not self._should_reconnect(error):
                 raise self._failed(error)
             if self._progress or self._was_stable():

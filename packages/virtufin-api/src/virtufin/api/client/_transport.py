@@ -7,8 +7,9 @@ import contextvars
 import ipaddress
 import logging
 import weakref
-from collections.abc import Coroutine, Iterable
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, NamedTuple, Protocol
 
 from google.protobuf.message import Message
 from grpc import aio
@@ -24,7 +25,9 @@ from virtufin.api.client._channels import (
     read_credentials,
 )
 from virtufin.api.client._checks import timeout_or_none
+from virtufin.api.client._connections import Connections
 from virtufin.api.client._deadline import Budget
+from virtufin.api.client._failures import Metadata, as_kind
 from virtufin.api.client._method import Method
 from virtufin.api.client._secrets import Secrets
 from virtufin.api.client._sentinel import NotGiven
@@ -33,6 +36,9 @@ from virtufin.api.client._statuses import expired
 from virtufin.api.client.errors import (
     ClientClosedError,
     InvalidInputError,
+    InvalidReplyError,
+    UnavailableError,
+    UnsupportedError,
     VirtufinError,
     WrongLoopError,
 )
@@ -53,6 +59,20 @@ class Channels(Protocol):
 
     async def close(self) -> None:
         """Ends what is ours."""
+
+
+class Way(NamedTuple):
+    """The way to the gateway that a call takes."""
+
+    channel: aio.Channel
+    metadata: Metadata
+
+
+class Resolver(Protocol):
+    """Knows how a method's messages are laid out at the gateway."""
+
+    async def resolve(self, method: Method, budget: Budget, way: Way) -> Method:
+        """The method as the gateway has it, which may be asked the same way."""
 
 
 class Unused(Protocol):
@@ -78,6 +98,9 @@ class Transport:
         self._calls: set[Call] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self.unused: weakref.WeakSet[Unused] = weakref.WeakSet()
+        self.connections = Connections(self.spawn)
+        self.resolver: Resolver | None = None
+        """Asked before each call where there is one; else methods go out as they are."""
         self.peer = settings.target if channel is None else "the given channel"
 
     # Life
@@ -237,13 +260,18 @@ class Transport:
         # Where gRPC itself may try again, nobody knows which attempt failed.
         attempt = None if is_retried(method, self._settings) else 1
         context.update(peer=self.peer, method=method.full_name, attempt=attempt)
-        payload = self._serialized(request, context)
+        payload = self._serialized(method, request, context)
         channels = await self.open()
         metadata = await self._headers(budget, context)
-        left = budget.left()
-        if left == 0.0:
-            raise expired(budget, **context)
         slot = channels.unary_slot()
+        way = Way(slot.channel, metadata)
+        with _released_on_failure(slot):
+            resolved = await self._resolved(method, budget, way)
+            if resolved is not method:
+                method, payload = resolved, self._serialized(resolved, request, context)
+            left = budget.left()
+            if left == 0.0:
+                raise expired(budget, **context)
         invoke: Any = slot.channel.unary_unary(method.path)
         call = Call(
             lambda: invoke(payload, timeout=left, metadata=metadata), slot, self.secrets, context
@@ -251,21 +279,50 @@ class Transport:
         self._calls.add(call)
         try:
             raw = await call.response()
+            return decoded(method, raw, context)
+        except (UnavailableError, InvalidReplyError):
+            self.connections.broke()
+            raise
         finally:
             self._calls.discard(call)
-        return decoded(method, raw, context)
 
     async def stream(self, method: Method, request: Message, **context: Any) -> Stream:
         """Opens a server stream; the caller releases it."""
         context.update(peer=self.peer, method=method.full_name)
-        payload = self._serialized(request, context)
+        budget = Budget(self._settings.timeout)
         channels = await self.open()
-        metadata = await self._headers(Budget(self._settings.timeout), context)
+        metadata = await self._headers(budget, context)
         slot = channels.stream_slot()
+        with _released_on_failure(slot):
+            method = await self._resolved(method, budget, Way(slot.channel, metadata))
+            context.update(method=method.full_name)
+            payload = self._serialized(method, request, context)
         invoke: Any = slot.channel.unary_stream(method.path)
         return Stream(
             method, lambda: invoke(payload, metadata=metadata), slot, self.secrets, context
         )
+
+    @asynccontextmanager
+    async def way(self, budget: Budget) -> AsyncIterator[Way]:
+        """The way of a call that is made elsewhere, in a place of its own.
+
+        Raises:
+            VirtufinError: The client cannot make calls.
+        """
+        channels = await self.open()
+        metadata = await self._headers(budget, {"peer": self.peer})
+        slot = channels.unary_slot()
+        try:
+            yield Way(slot.channel, metadata)
+        finally:
+            slot.release()
+
+    async def _resolved(self, method: Method, budget: Budget, way: Way) -> Method:
+        if self.resolver is None:
+            return method
+        resolved = await self.resolver.resolve(method, budget, way)
+        self.check()
+        return resolved
 
     def budget(self, timeout: float | NotGiven | None) -> Budget:
         """The time a call may take."""
@@ -273,8 +330,11 @@ class Transport:
             return Budget(self._settings.timeout)
         return Budget(timeout_or_none(timeout))
 
-    def _serialized(self, request: Message, context: dict[str, Any]) -> bytes:
-        payload = request.SerializeToString()
+    def _serialized(self, method: Method, request: Message, context: dict[str, Any]) -> bytes:
+        try:
+            payload = method.encode(request)
+        except UnsupportedError as error:
+            raise as_kind(error, UnsupportedError, **context) from None
         limit = self._settings.max_message_bytes
         if len(payload) > limit:
             raise InvalidInputError(
@@ -284,15 +344,22 @@ class Transport:
             )
         return payload
 
-    async def _headers(
-        self, budget: Budget, context: dict[str, Any]
-    ) -> tuple[tuple[str, str | bytes], ...]:
+    async def _headers(self, budget: Budget, context: dict[str, Any]) -> Metadata:
         key = await self.secrets.current(budget, context)
         # Else a channel would be made anew where the client was closed meanwhile.
         self.check()
         if key is None:
             return self._settings.metadata
         return (*self._settings.metadata, (self._settings.api_key_header, key))
+
+
+@contextmanager
+def _released_on_failure(slot: Slot) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        slot.release()
+        raise
 
 
 def _is_local(target: str) -> bool:

@@ -1,0 +1,140 @@
+"""What is different between the gateway's own descriptors and the packaged ones.
+
+Compared is what goes over the wire and how it is addressed: methods by path, fields by name, with
+their number, type and cardinality, enum values by name. The names of messages do not matter, nor
+does what the gateway has in addition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.descriptor import (
+    Descriptor,
+    EnumDescriptor,
+    FieldDescriptor,
+    MethodDescriptor,
+)
+
+_TYPES = {
+    value: name.removeprefix("TYPE_").lower()
+    for name, value in vars(FieldDescriptor).items()
+    if name.startswith("TYPE_")
+}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One difference between the gateway's descriptors and the packaged ones."""
+
+    where: str
+    """Full name of the method, field or enum value, such as `virtufin.GetStateResponse.value`."""
+    packaged: str
+    """What the packaged protos say of it, such as `number 2`; empty where they lack it."""
+    gateway: str
+    """What the gateway's descriptors say of it; empty where they lack it."""
+
+    @property
+    def is_addition(self) -> bool:
+        """Whether the gateway only has something in addition, which this client does not use."""
+        return not self.packaged
+
+    def __str__(self) -> str:
+        if not self.packaged:
+            return f"{self.where}: only the gateway has it ({self.gateway})"
+        if not self.gateway:
+            return f"{self.where}: the gateway lacks it ({self.packaged})"
+        return f"{self.where}: {self.packaged} in the packaged protos, {self.gateway} there"
+
+
+def different_methods(ours: MethodDescriptor, theirs: MethodDescriptor) -> Iterator[Difference]:
+    """What is different between two methods of one name, messages included."""
+    if _shape(ours) != _shape(theirs):
+        yield Difference(ours.full_name, _shape(ours), _shape(theirs))
+    seen: set[str] = set()
+    yield from different_messages(ours.input_type, theirs.input_type, seen)
+    yield from different_messages(ours.output_type, theirs.output_type, seen)
+
+
+def different_messages(
+    ours: Descriptor, theirs: Descriptor, seen: set[str] | None = None
+) -> Iterator[Difference]:
+    """What is different between two messages, and in what they hold.
+
+    Args:
+        ours: The packaged one.
+        theirs: The gateway's.
+        seen: Full names of packaged messages that were compared already; added to.
+    """
+    seen = set() if seen is None else seen
+    if ours.full_name in seen:
+        return
+    seen.add(ours.full_name)
+    for field in ours.fields:
+        other = theirs.fields_by_name.get(field.name)
+        where = f"{ours.full_name}.{field.name}"
+        if other is None:
+            yield Difference(where, _field(field), "")
+        else:
+            yield from _different_fields(where, field, other, seen)
+    for field in theirs.fields:
+        if field.name not in ours.fields_by_name:
+            yield Difference(f"{ours.full_name}.{field.name}", "", _field(field))
+
+
+def is_repeated(field: FieldDescriptor) -> bool:
+    """Whether it is a list or a map."""
+    # protobuf before 6.31 has no `is_repeated`, later ones warn of `label`.
+    repeated = getattr(field, "is_repeated", None)
+    if repeated is None:
+        any_field: Any = field
+        return bool(any_field.label == FieldDescriptor.LABEL_REPEATED)
+    return bool(repeated)
+
+
+def _different_fields(
+    where: str, ours: FieldDescriptor, theirs: FieldDescriptor, seen: set[str]
+) -> Iterator[Difference]:
+    if ours.number != theirs.number:
+        yield Difference(where, f"number {ours.number}", f"number {theirs.number}")
+    if _kind(ours) != _kind(theirs):
+        yield Difference(where, _kind(ours), _kind(theirs))
+    elif ours.message_type is not None and theirs.message_type is not None:
+        yield from different_messages(ours.message_type, theirs.message_type, seen)
+    elif ours.enum_type is not None and theirs.enum_type is not None:
+        yield from _different_enums(ours.enum_type, theirs.enum_type)
+
+
+def _different_enums(ours: EnumDescriptor, theirs: EnumDescriptor) -> Iterator[Difference]:
+    for value in ours.values:
+        other = theirs.values_by_name.get(value.name)
+        number = "" if other is None else f"value {other.number}"
+        if number != f"value {value.number}":
+            yield Difference(f"{ours.full_name}.{value.name}", f"value {value.number}", number)
+
+
+def _shape(method: MethodDescriptor) -> str:
+    asked = "a stream" if method.client_streaming else "one request"
+    answered = "a stream" if method.server_streaming else "one response"
+    return f"{asked}, {answered}"
+
+
+def _kind(field: FieldDescriptor) -> str:
+    """Type and cardinality, without the name of a message."""
+    kind = _TYPES.get(field.type, str(field.type))
+    return f"repeated {kind}" if is_repeated(field) else kind
+
+
+def _field(field: FieldDescriptor) -> str:
+    return f"{_kind(field)}, number {field.number}"
+
+
+def method_of(pool: Any, service: str, method: str) -> MethodDescriptor | None:
+    """A method in a descriptor pool; None where it is not there."""
+    try:
+        found: MethodDescriptor | None = pool.FindServiceByName(service).methods_by_name.get(method)
+    except KeyError:
+        return None
+    return found
