@@ -24,6 +24,7 @@ from virtufin.api.client._resolve import (
     resolve_target,
     resolve_tls,
 )
+from virtufin.api.client._schemas import Schemas
 from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven
 from virtufin.api.client._settings import (
     GRPC_PORT,
@@ -155,7 +156,10 @@ class ApiClient:
         self._lookup = WireLookup(self._transport, reflector, packaged)
         if auto:
             self._transport.resolver = self._lookup
-        self._gateway = GatewayClient(self._transport, packaged)
+        schemas = Schemas(self._transport, reflector, packaged)
+        self._gateway = GatewayClient(
+            self._transport, packaged, schemas if self._settings.complete_replies else None
+        )
         self._state = StateClient(self._transport, packaged)
         self._config = ConfigClient(self._transport, packaged)
         self._pubsub = PubsubClient(

@@ -84,6 +84,11 @@ def different_messages(
             yield Difference(f"{ours.full_name}.{field.name}", "", _field(field))
 
 
+def type_name(field: FieldDescriptor) -> str:
+    """Its type as protos write it, such as `int32`; `message` or `enum` for those."""
+    return _TYPES.get(field.type, str(field.type))
+
+
 def is_repeated(field: FieldDescriptor) -> bool:
     """Whether it is a list or a map."""
     # protobuf before 6.31 has no `is_repeated`, later ones warn of `label`.
@@ -123,7 +128,7 @@ def _shape(method: MethodDescriptor) -> str:
 
 def _kind(field: FieldDescriptor) -> str:
     """Type and cardinality, without the name of a message."""
-    kind = _TYPES.get(field.type, str(field.type))
+    kind = type_name(field)
     return f"repeated {kind}" if is_repeated(field) else kind
 
 

@@ -120,6 +120,14 @@ def fresh(error: VirtufinError) -> VirtufinError:
     return twin
 
 
+def with_advice(error: VirtufinError, advice: str, **context: Any) -> VirtufinError:
+    """The same error as a new object, with more to say."""
+    twin = fresh(error)
+    twin.__dict__.update(context, message=f"{error.message}. {advice}")
+    twin.args = (twin.message,)
+    return twin
+
+
 def caused_by(
     kind: type[VirtufinError], message: str, cause: VirtufinError | None, **context: Any
 ) -> VirtufinError:

@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+import asyncio
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from virtufin.api.client._arguments import name
-from virtufin.api.client._data import from_json, to_json
+from virtufin.api.client._data import from_json
+from virtufin.api.client._deadline import Budget
+from virtufin.api.client._describe import from_answers, from_descriptors
+from virtufin.api.client._explain import Unknown, unknown_fields, unknown_name
+from virtufin.api.client._failures import with_advice
+from virtufin.api.client._natural import Encoder
 from virtufin.api.client._replies import check
+from virtufin.api.client._schemas import Schema, Schemas
 from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven
 from virtufin.api.client._shown import shown
 from virtufin.api.client._transport import Transport
 from virtufin.api.client._wire import Wire
-from virtufin.api.client.errors import InvalidInputError
+from virtufin.api.client.descriptions import ServiceDescription
+from virtufin.api.client.errors import (
+    InvalidInputError,
+    InvalidRequestError,
+    NotFoundError,
+    UnsupportedError,
+    VirtufinError,
+)
 from virtufin.api.client.results import FieldSchema, MethodInfo, MethodSchema, OneofCaseSchema
 
-Request = Mapping[str, Any] | None
+Request = Any
+"""A mapping of the request's fields, a dataclass, a protobuf message, or None."""
+
+UNTYPED = Encoder()
+UNKNOWN = Schema(-1, {}, "complete_replies=False")
+_ADVICE_WAIT = 2.0
 
 
 class GatewayClient:
@@ -30,9 +49,10 @@ class GatewayClient:
         ...     return [worker["id"] for worker in reply["workers"]]
     """
 
-    def __init__(self, transport: Transport, wire: Wire) -> None:
+    def __init__(self, transport: Transport, wire: Wire, schemas: Schemas | None) -> None:
         self._transport = transport
         self._wire = wire
+        self._schemas = schemas
 
     def service(self, service: str) -> ServiceProxy:
         """A backend by its registered name.
@@ -61,26 +81,53 @@ class GatewayClient:
         Args:
             service: Registered name of the backend.
             method: Name of a unary method.
-            request_data: Fields of the request, in snake_case or lowerCamelCase; none means `{}`.
+            request_data: Fields of the request, in snake_case or lowerCamelCase, as natural Python
+                values (see the page about values); also a dataclass or a protobuf message. None
+                means `{}`.
             timeout: Seconds for the call; not given means the client's default, None no deadline.
 
         Returns:
-            The reply's JSON as the gateway sent it.
+            The reply, complete and typed where the gateway's reflection describes the method:
+            every field under its proto name, with its default where nothing was sent. Else its JSON
+            as the gateway sent it.
 
         Raises:
             InvalidInputError: The request cannot be JSON.
             InvalidReplyError: The reply is not JSON.
-            NotFoundError: The service or method is unknown.
+            InvalidRequestError: The gateway refused the request; `unknown` and `nearest` name a
+                field that the message does not have, and what may have been meant.
+            NotFoundError: The service or method is unknown; `nearest` names those that are similar.
             VirtufinError: Any other failure, see `errors`.
         """
-        context: dict[str, Any] = {"service": name(service, "service")}
+        budget = self._transport.budget(timeout)
+        called = (name(service, "service"), name(method, "method"))
+        encode = UNTYPED.encode
+        encode(request_data)
+        schema = await self._schema(service, budget)
+        types = schema.methods.get(method)
+        if types is not None:
+            text = schema.encoder.encode(request_data, types.input_type)
+        else:
+            text = encode(request_data)
+        try:
+            reply = await self._invoked(*called, text, budget)
+        except (InvalidRequestError, NotFoundError, UnsupportedError) as error:
+            advice = await self._advice(error, service, method, request_data, budget)
+            if advice is None:
+                raise
+            failure = with_advice(
+                error, advice.text, unknown=(advice.what,), nearest=advice.nearest
+            )
+        else:
+            return await self._completed(service, method, reply, schema, budget)
+        # Out here, as the error without the advice would be its context.
+        raise failure
+
+    async def _invoked(self, service: str, method: str, text: str, budget: Budget) -> Any:
+        context: dict[str, Any] = {"service": service}
         call = self._wire["Gateway.InvokeJson"]
-        request = call.request(
-            service=service,
-            method=name(method, "method"),
-            request_data=_request_json(request_data),
-        )
-        reply = await self._transport.unary(call, request, timeout=timeout, **context)
+        request = call.request(service=service, method=method, request_data=text)
+        reply = await self._transport.unary(call, request, timeout=budget.left(), **context)
         called = f"{service}.{method}"
         check(reply, self._transport, called, **context)
         return from_json(
@@ -90,6 +137,19 @@ class GatewayClient:
             peer=self._transport.peer,
             **context,
         )
+
+    async def _schema(self, service: str, budget: Budget) -> Schema:
+        return UNKNOWN if self._schemas is None else await self._schemas.of(service, budget)
+
+    async def _completed(
+        self, service: str, method: str, reply: Any, schema: Schema, budget: Budget
+    ) -> Any:
+        """The reply as the schema has it; as a newer schema has it where that does not fit."""
+        value, fits = _typed(schema, method, reply)
+        if not fits and self._schemas is not None:
+            schema = await self._schemas.renewed(service, budget)
+            value, fits = _typed(schema, method, reply)
+        return value
 
     async def invoke_json_async(
         self,
@@ -192,6 +252,64 @@ class GatewayClient:
             "fields": [_field_schema(field) for field in schema.fields],
         }
 
+    async def describe(
+        self, service: str, *, timeout: float | NotGiven | None = NOT_GIVEN
+    ) -> ServiceDescription:
+        """What a backend offers: methods and the shapes of their messages, readable when printed.
+
+        Args:
+            service: Registered name of the backend.
+            timeout: Seconds for all of it; not given means the client's default, None no limit.
+
+        Raises:
+            NotFoundError: The service is unknown.
+        """
+        budget = self._transport.budget(timeout)
+        schema = await self._schema(name(service, "service"), budget)
+        if schema.methods:
+            return from_descriptors(service, schema.methods.values())
+        methods = await self.list_methods_async(service, timeout=budget.left())
+        schemas = await asyncio.gather(
+            *(
+                self.get_method_schema_async(service, one["name"], kind, timeout=budget.left())
+                for one in methods
+                for kind in ("input", "output")
+            )
+        )
+        return from_answers(service, methods, schemas)
+
+    def known_methods(self, service: str) -> list[str]:
+        """Methods of a backend as far as calls to it have brought them to light; asks nobody."""
+        schema = None if self._schemas is None else self._schemas.known(service)
+        return [] if schema is None else sorted(schema.methods)
+
+    async def _advice(
+        self, error: VirtufinError, service: str, method: str, request: object, budget: Budget
+    ) -> Unknown | None:
+        """What the request names that is not there; None where nothing of that is known."""
+        schema = UNKNOWN if self._schemas is None else self._schemas.known(service) or UNKNOWN
+        types = schema.methods.get(method)
+        if types is not None:
+            found = unknown_fields(schema.encoder, types.input_type, request)
+            return next(found, None) if isinstance(error, InvalidRequestError) else None
+        if isinstance(error, InvalidRequestError):
+            return None
+        try:
+            services = await self.list_services_async(timeout=budget.at_most(_ADVICE_WAIT))
+            if service not in services:
+                return unknown_name("service", service, "the gateway", services)
+            methods = list(schema.methods) or [
+                one["name"]
+                for one in await self.list_methods_async(
+                    service, timeout=budget.at_most(_ADVICE_WAIT)
+                )
+            ]
+        except VirtufinError:
+            return None
+        if method in methods:
+            return None
+        return unknown_name("method", method, service, methods)
+
     def __repr__(self) -> str:
         return f"<GatewayClient at {self._transport.peer}>"
 
@@ -213,6 +331,19 @@ class ServiceProxy:
         """Calls a method by name; see `GatewayClient.invoke_async`."""
         return await self._gateway.invoke_async(self._service, method, request, timeout=timeout)
 
+    async def describe(self, *, timeout: float | NotGiven | None = NOT_GIVEN) -> ServiceDescription:
+        """What the backend offers; a method called `describe` is reached by `call`.
+
+        Example:
+            >>> async def show(client):
+            ...     return str(await client.gateway.workmanager.describe())
+        """
+        return await self._gateway.describe(self._service, timeout=timeout)
+
+    def __dir__(self) -> list[str]:
+        """Its methods too, after the first call to it."""
+        return [*super().__dir__(), *self._gateway.known_methods(self._service)]
+
     def __getattr__(self, method: str) -> Callable[..., Coroutine[Any, Any, Any]]:
         """A method by attribute; names that begin with `_` are never methods."""
         if method.startswith("_"):
@@ -231,14 +362,13 @@ class ServiceProxy:
         return f"<service {self._service!r} behind {self._gateway!r}>"
 
 
-def _request_json(request_data: object) -> str:
-    if request_data is None:
-        return "{}"
-    if not isinstance(request_data, Mapping):
-        raise InvalidInputError(
-            f"request_data must be a dict of the request's fields, not {shown(request_data)}"
-        )
-    return to_json(dict(request_data), "request")
+def _typed(schema: Schema, method: str, reply: Any) -> tuple[Any, bool]:
+    """The reply as far as the schema goes, and whether all of it fits."""
+    types = schema.methods.get(method)
+    if types is None:
+        return reply, False
+    value, misfits = schema.completer.complete(types.output_type, reply)
+    return value, not misfits
 
 
 def _method_info(method: Any) -> MethodInfo:

@@ -89,7 +89,13 @@ class VirtufinError(Exception):
         etag: Etag that was sent.
         status: Name of the gRPC status code, or the gateway's in-band status.
         attempt: Number of the attempt that failed, from 1.
+        unknown: Where a refused request names what is not there: path of a field, such as
+            `code_source.urll`, or name of a method or service; empty where that is not known.
+        nearest: Names that may have been meant by the first of `unknown`.
     """
+
+    unknown: tuple[str, ...] = ()
+    nearest: tuple[str, ...] = ()
 
     def __init__(
         self,
