@@ -198,6 +198,13 @@ async def test_a_plan_fails_a_stream_by_its_method(gateway, speak, refused, name
 
 
 @pytest.mark.parametrize("name", BOTH)
+async def test_a_plan_meets_a_stream_once(gateway, speak, unit, name):
+    plan = gateway.faults.delay(name.replace(".", "/"), 0.01 * unit, times=None)
+    await speak.subscribe(name, topics=["a"])
+    assert plan.used == 1
+
+
+@pytest.mark.parametrize("name", BOTH)
 async def test_a_plan_fails_a_stream_by_its_topic(gateway, speak, refused, name):
     gateway.faults.fail(name.replace(".", "/"), "ABORTED", topic="a")
     await speak.subscribe(name, topics=["b"])
@@ -253,6 +260,16 @@ async def test_idle_streams_have_heartbeats(beating, unit, name):
     for _ in range(3):
         beat = await asyncio.wait_for(stream.read(), 5 * unit)
         assert beat == speak.wire[name].response()
+
+
+async def test_between_two_heartbeats_is_their_time(beating, unit):
+    _, speak = beating
+    loop = asyncio.get_running_loop()
+    since = loop.time()
+    stream = await speak.subscribe(topics=["a"])
+    for _ in range(3):
+        await stream.read()
+    assert loop.time() - since >= 3 * 0.05 * unit
 
 
 async def test_without_the_option_there_are_none(speak, unit):

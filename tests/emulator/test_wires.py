@@ -7,7 +7,7 @@ import grpc
 import pytest
 from grpc_reflection.v1alpha import reflection_pb2
 
-from virtufin.api.client._reflection import V1, V1ALPHA, ReflectionClient
+from virtufin.api.client._reflection import V1, V1ALPHA, ReflectionClient, SymbolNotFoundError
 from virtufin.api.client._wire import Wire
 from virtufin.api.emulator import EmulatorProcess, Service
 from virtufin.api.emulator._wires import WIRES, chosen_wire, without
@@ -204,12 +204,14 @@ async def test_plans_on_streams_need_no_method_of_pubsub(start):
         assert plan.used == 0
 
 
-async def test_a_service_without_methods_is_not_listed(start, connect):
+async def test_a_service_without_methods_is_not_described(start, connect):
     wire = chosen_wire("current")
-    gateway = await start(wire=without(wire, *(name for name in wire if "Config" in name)))
-    listed = await ReflectionClient(connect(gateway.target)).list_services()
-    assert "virtufin.State" in listed
-    assert "virtufin.Config" not in listed
+    gateway = await start(wire=without(wire, *(name for name in wire if "Gateway." in name)))
+    client = ReflectionClient(connect(gateway.target))
+    assert "virtufin.Gateway" not in await client.list_services()
+    assert await client.files("virtufin.StatusResponse")
+    with pytest.raises(SymbolNotFoundError):
+        await client.files("virtufin.Gateway")
 
 
 async def test_a_wire_made_of_some_methods_has_no_others(start, learn, connect, refused):

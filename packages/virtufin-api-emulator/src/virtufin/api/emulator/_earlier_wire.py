@@ -42,12 +42,9 @@ _TYPES = {
 }
 
 
-def make_earlier(files: Iterable[FileDescriptorProto]) -> list[FileDescriptorProto]:
-    """Changes copies of the packaged files; returns those that are left."""
-    left = []
+def make_earlier(files: Iterable[FileDescriptorProto]) -> None:
+    """Changes copies of the packaged files; that of CloudEvents is not imported any more."""
     for file in files:
-        if file.package == "io.cloudevents.v1":
-            continue
         imports = [name for name in file.dependency if not name.endswith("/cloudevents.proto")]
         file.dependency[:] = imports
         for service in file.service:
@@ -60,8 +57,6 @@ def make_earlier(files: Iterable[FileDescriptorProto]) -> list[FileDescriptorPro
                     output_type=f".{file.package}.EventMessage",
                     server_streaming=True,
                 )
-        left.append(file)
-    return left
 
 
 def _replace(file: FileDescriptorProto, name: str, fields: Iterable[str]) -> None:

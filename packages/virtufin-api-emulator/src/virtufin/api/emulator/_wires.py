@@ -39,10 +39,9 @@ def chosen_wire(wire: object) -> Wire:
         return packaged
     files = wire_copies(packaged)
     if wire == "earlier":
-        return _wire_of(make_earlier(files), origin=wire)
-    for message in _messages(files):
-        for field in message.field:
-            field.number += 1
+        make_earlier(files)
+    else:
+        _move_numbers(files)
     return _wire_of(files, origin=wire)
 
 
@@ -69,6 +68,12 @@ def without(wire: Wire, *names: str) -> Wire:
         raise ValueError(f"{wire!r} has no {' and no '.join(sorted(unknown))}")
     left = _wire_of(files, origin=wire.origin)
     return Wire({name: left[name] for name in kept}, origin=wire.origin)
+
+
+def _move_numbers(files: Iterable[FileDescriptorProto]) -> None:
+    for message in _messages(files):
+        for field in message.field:
+            field.number += 1
 
 
 def _wire_of(files: list[FileDescriptorProto], *, origin: str) -> Wire:

@@ -186,7 +186,7 @@ class Faults(ABC):
     @property
     @abstractmethod
     def open_streams(self) -> int:
-        """How many Subscribe streams are open."""
+        """How many subscribing streams are open."""
 
     @abstractmethod
     def add(self, spec: Spec) -> Plan:
