@@ -15,7 +15,7 @@ from virtufin.api.emulator._headers import StreamWriter
 async def beating(
     writer: StreamWriter, stream: FaultyStream, message: Any, every: float | None
 ) -> AsyncIterator[None]:
-    """Writes a message whenever nothing was written for so many seconds, unless it is None.
+    """Writes a message whenever nothing was written for `every` seconds; None for never.
 
     A stalled stream carries no heartbeats either; for other plans they are no events.
     """
