@@ -8,6 +8,7 @@ import sys
 import grpc
 import pytest
 
+from virtufin.api.client._reflection import V1
 from virtufin.api.emulator import _cli
 from virtufin.api.protos import gateway_pb2, gateway_pb2_grpc, state_pb2, state_pb2_grpc
 
@@ -143,6 +144,33 @@ async def test_services_and_switches_are_taken(listening, connect, probe, tmp_pa
     await state.SaveState(state_pb2.SaveStateRequest(service="any", key="k"))
     legacy = state.GetAllState(state_pb2.GetAllStateRequest(service="any"))
     assert (await refused(legacy)).code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_a_wire_with_heartbeats_can_be_had(listening, connect, unit):
+    options = ("--wire", "earlier", "--heartbeat", str(0.05 * unit))
+    _, target = await listening(*options)
+    stream = connect(target).unary_stream("/virtufin.Gateway/Subscribe")(b"")
+    assert await asyncio.wait_for(stream.read(), 5 * unit) == b""
+
+
+async def test_heartbeats_need_the_wire_that_has_them(run):
+    process = await run("--heartbeat", "1")
+    _, err = await process.communicate()
+    assert process.returncode == 2
+    assert b"heartbeat needs wire='earlier'" in err
+
+
+async def test_an_unknown_wire_is_refused_with_those_there_are(run):
+    process = await run("--wire", "later")
+    _, err = await process.communicate()
+    assert process.returncode == 2
+    assert b"moved-numbers" in err
+
+
+async def test_reflection_can_be_turned_off(listening, connect, refused):
+    _, target = await listening("--no-reflection")
+    call = connect(target).unary_stream(f"/{V1}/ServerReflectionInfo")(b"")
+    assert (await refused(call.read())).code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 async def test_help_shows_examples_and_the_environment(run):

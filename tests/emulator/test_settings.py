@@ -30,7 +30,10 @@ from virtufin.api.emulator import Emulator, Service
         ({"max_concurrent_streams": True}, "max_concurrent_streams is a whole number"),
         ({"invocation": 5}, "invocation is an InvocationPolicy or None, got 5"),
         ({"invocation": {}}, "invocation is an InvocationPolicy or None"),
-        ({"wire": "packaged"}, "wire is a Wire or None, got 'packaged'"),
+        ({"wire": 5}, "wire is a Wire or one of .current., .moved-numbers., .earlier., got 5"),
+        ({"wire": None}, "wire is a Wire or one of"),
+        ({"heartbeat": "1"}, "heartbeat is a number of seconds, got .1."),
+        ({"reflection": 1}, "reflection is True or False, got 1"),
     ],
 )
 def test_a_wrong_type_is_a_type_error(options, named):
@@ -54,6 +57,13 @@ def test_a_wrong_type_is_a_type_error(options, named):
         ({"max_message_bytes": 2**31}, "max_message_bytes is a whole number from 1"),
         ({"max_concurrent_streams": -1}, "max_concurrent_streams is a whole number from 1"),
         ({"max_concurrent_streams": 0}, "max_concurrent_streams is a whole number from 1"),
+        (
+            {"wire": "packaged"},
+            "wire is one of .current., .moved-numbers., .earlier., got .packaged.",
+        ),
+        ({"heartbeat": 0, "wire": "earlier"}, "heartbeat is a number of seconds above 0"),
+        ({"heartbeat": 1}, "heartbeat needs wire=.earlier."),
+        ({"heartbeat": 1, "wire": "moved-numbers"}, "heartbeat needs wire=.earlier."),
     ],
 )
 def test_a_wrong_value_is_a_value_error(options, named):

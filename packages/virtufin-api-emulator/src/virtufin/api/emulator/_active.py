@@ -83,7 +83,7 @@ class ActivePlan(LocalPlan):
 
 
 class FaultyStream:
-    """One Subscribe stream, with the plans that have taken hold of it."""
+    """One subscribing stream, with the plans that have taken hold of it."""
 
     def __init__(self, subscription: Subscription) -> None:
         self.topics = subscription.topics
@@ -107,6 +107,11 @@ class FaultyStream:
     def holds_headers(self) -> bool:
         """Whether a plan holds the response headers back."""
         return bool(self._due("hold_headers"))
+
+    @property
+    def stalled(self) -> bool:
+        """Whether a plan lets nothing through for now."""
+        return bool(self._due("stall"))
 
     async def headers_released(self) -> None:
         """Waits until no plan holds the response headers back."""

@@ -17,6 +17,7 @@ from virtufin.api.emulator._dapr_settings import DaprSettings
 from virtufin.api.emulator._emulator import Emulator
 from virtufin.api.emulator._policy import InvocationPolicy
 from virtufin.api.emulator._services import Service, read_services
+from virtufin.api.emulator._wires import WIRES
 
 KEYS_VARIABLE = "VIRTUFIN_EMULATOR_API_KEYS"
 PROGRAM = "virtufin-emulator"
@@ -103,6 +104,24 @@ def parser() -> argparse.ArgumentParser:
         "--no-legacy-state",
         action="store_true",
         help="answer UNIMPLEMENTED to RegisterKeys and GetAllState, as newer gateways do",
+    )
+    cli.add_argument(
+        "--wire",
+        choices=WIRES,
+        default="current",
+        help="messages and methods: as packaged, the same with every field number one higher, or "
+        "events and streams as earlier gateways had them (default: %(default)s)",
+    )
+    cli.add_argument(
+        "--heartbeat",
+        type=float,
+        metavar="SECONDS",
+        help="with --wire earlier: send an empty event on a stream that was idle for so long",
+    )
+    cli.add_argument(
+        "--no-reflection",
+        action="store_true",
+        help="answer UNIMPLEMENTED to server reflection",
     )
     cli.add_argument(
         "--relay",
@@ -194,6 +213,9 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
         "json_names": options.json_names,
         "hold_headers": options.hold_headers,
         "legacy_state": not options.no_legacy_state,
+        "wire": options.wire,
+        "heartbeat": options.heartbeat,
+        "reflection": not options.no_reflection,
         "relay": options.relay,
         "dapr": _dapr_settings(options),
         "dapr_port": options.dapr_port,

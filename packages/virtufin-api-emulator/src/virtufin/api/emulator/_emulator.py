@@ -19,7 +19,7 @@ from virtufin.api.emulator._checks import api_keys as checked_keys
 from virtufin.api.emulator._checks import seconds, switch, text, whole
 from virtufin.api.emulator._dapr_settings import DaprSettings
 from virtufin.api.emulator._injector import Injector
-from virtufin.api.emulator._opaque import event_class
+from virtufin.api.emulator._layouts import is_flat
 from virtufin.api.emulator._policy import InvocationPolicy
 from virtufin.api.emulator._refusal import RefusedError
 from virtufin.api.emulator._registry import Registry
@@ -27,6 +27,7 @@ from virtufin.api.emulator._relay import Relay
 from virtufin.api.emulator._samples.server import SampleServer
 from virtufin.api.emulator._servicers import INFRASTRUCTURE, Behaviour, Servicers
 from virtufin.api.emulator._services import SAMPLES, Service, checked
+from virtufin.api.emulator._wires import WireName, chosen_wire
 from virtufin.api.emulator.faults import Faults
 from virtufin.api.emulator.network import Network
 
@@ -70,7 +71,9 @@ class Emulator:
         relay: bool = False,
         dapr: DaprSettings | None = None,
         dapr_port: int | None = None,
-        wire: Wire | None = None,
+        wire: WireName | Wire = "current",
+        heartbeat: float | None = None,
+        reflection: bool = True,
     ) -> None:
         """Does no I/O and needs no running loop.
 
@@ -96,7 +99,15 @@ class Emulator:
             dapr_port: Also stand in for the publishing part of a Dapr sidecar on this port, 0 for a
                 free one, so that a `DaprPublisher` reaches the subscribers; see `dapr_address`.
                 None for not. In memory only. Needs `virtufin-api-emulator[dapr]`.
-            wire: Messages and paths; None means the packaged ones.
+            wire: Messages and methods: `current` as packaged; `moved-numbers`, the same with every
+                field number of package `virtufin` one higher; `earlier`, events as payload, text
+                metadata, id and time instead of CloudEvents, and the method Gateway.Subscribe,
+                which filters by service and type. Or a `Wire` made from descriptors: what it lacks
+                is UNIMPLEMENTED.
+            heartbeat: Seconds without an event after which a stream is sent one without data, id
+                and type, as by earlier gateways; above 0, in the layout `earlier` only. None for
+                never.
+            reflection: Whether it has server reflection. Backends are called all the same.
 
         Raises:
             ValueError: An argument is out of its range.
@@ -108,8 +119,11 @@ class Emulator:
             raise ValueError(f"json_names is 'camel' or 'proto', got {json_names!r}")
         if not isinstance(invocation, (InvocationPolicy, type(None))):
             raise TypeError(f"invocation is an InvocationPolicy or None, got {invocation!r}")
-        if not isinstance(wire, (Wire, type(None))):
-            raise TypeError(f"wire is a Wire or None, got {wire!r}")
+        wire = chosen_wire(wire)
+        if heartbeat is not None:
+            seconds(heartbeat, "heartbeat")
+            if not is_flat(wire):
+                raise ValueError("heartbeat needs wire='earlier': other gateways send none")
         whole(max_message_bytes, "max_message_bytes", 1)
         if max_concurrent_streams is not None:
             whole(max_concurrent_streams, "max_concurrent_streams", 1)
@@ -117,13 +131,11 @@ class Emulator:
         self._port = whole(port, "port", 0, 65535)
         self._relay = Relay(_UNKNOWN_YET, host=host, port=port) if switch(relay, "relay") else None
         self._direct_port = 0
-        wire = wire or Wire.packaged()
         policy = invocation or InvocationPolicy()
         self._registry = Registry(checked(SAMPLES if services is None else services))
         self._backend, route = chosen(dapr, self._registry)
-        event = event_class(wire)
         self._samples = [
-            SampleServer(service, self._backend.publish, event)
+            SampleServer(service, self._backend.publish)
             for service in self._registry
             if service.sample
         ]
@@ -152,6 +164,8 @@ class Emulator:
             proto_names=json_names == "proto",
             hold_headers=switch(hold_headers, "hold_headers"),
             legacy_state=switch(legacy_state, "legacy_state"),
+            heartbeat=heartbeat,
+            reflection=switch(reflection, "reflection"),
             max_message_bytes=max_message_bytes,
             max_concurrent_streams=max_concurrent_streams,
         )

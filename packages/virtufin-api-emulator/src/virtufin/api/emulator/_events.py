@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
+from virtufin.api.protos.cloudevents_pb2 import CloudEvent
+
 
 def json_event(
-    event_class: Any,
     *,
     source: str,
     kind: str,
@@ -20,13 +21,12 @@ def json_event(
     """A serialized CloudEvent of now with a JSON payload.
 
     Args:
-        event_class: Message class of CloudEvent.
         source: Short name of the service, `api` for `urn:com.virtufin.api`.
         kind: The last parts of its type, `state.change` for `com.virtufin.api.state.change`.
         subject: `<entity_type>/<id>`.
         data: The payload.
     """
-    event = event_class(
+    event = CloudEvent(
         id=str(uuid.uuid4()),
         source=f"urn:com.virtufin.{source}",
         spec_version="1.0",
@@ -36,5 +36,4 @@ def json_event(
     event.attributes["time"].ce_timestamp.FromDatetime(datetime.now(timezone.utc))
     event.attributes["datacontenttype"].ce_string = "application/json"
     event.attributes["subject"].ce_string = subject
-    serialized: bytes = event.SerializeToString()
-    return serialized
+    return event.SerializeToString()

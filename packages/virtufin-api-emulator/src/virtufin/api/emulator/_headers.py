@@ -17,6 +17,8 @@ class StreamWriter:
         self._context = context
         self._writing = asyncio.Lock()
         self._sent = False
+        self.last_written = asyncio.get_running_loop().time()
+        """When the last message was sent, or else this made, by the loop's clock."""
 
     async def send_headers(self) -> None:
         """Sends the response headers, unless they have been sent."""
@@ -30,6 +32,7 @@ class StreamWriter:
         async with self._writing:
             self._sent = True
             await self._context.write(message)
+            self.last_written = asyncio.get_running_loop().time()
 
 
 @asynccontextmanager

@@ -77,8 +77,9 @@ class Injector(Faults):
             stream.close()
 
     def add(self, spec: Spec) -> Plan:
-        plan = ActivePlan(spec, self._resolve(spec.method))
-        plans = self._on_calls if spec.action in CALL_ACTIONS else self._on_streams
+        on_calls = spec.action in CALL_ACTIONS
+        plan = ActivePlan(spec, self._resolve(spec.method) if on_calls else frozenset())
+        plans = self._on_calls if on_calls else self._on_streams
         plans[:] = [other for other in plans if not other.over]
         plans.append(plan)
         if plans is self._on_streams and spec.action != "hold_headers":

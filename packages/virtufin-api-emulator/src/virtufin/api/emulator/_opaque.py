@@ -16,21 +16,18 @@ from virtufin.api.client._wire import Wire
 
 PUBLISH = "Pubsub.PublishEvent"
 SUBSCRIBE = "Pubsub.Subscribe"
-_EVENT = "cloudevent"
+EVENT = "cloudevent"
+"""The field that carries an event."""
 
 
 def with_opaque_events(wire: Wire) -> Wire:
     """The same wire, with `cloudevent` as bytes in what is published and subscribed."""
     methods = {name: wire[name] for name in wire}
-    methods[PUBLISH] = replace(wire[PUBLISH], request=_opaque(wire[PUBLISH].request))
-    methods[SUBSCRIBE] = replace(wire[SUBSCRIBE], response=_opaque(wire[SUBSCRIBE].response))
+    if PUBLISH in methods:
+        methods[PUBLISH] = replace(wire[PUBLISH], request=_opaque(wire[PUBLISH].request))
+    if SUBSCRIBE in methods:
+        methods[SUBSCRIBE] = replace(wire[SUBSCRIBE], response=_opaque(wire[SUBSCRIBE].response))
     return Wire(methods, origin=wire.origin)
-
-
-def event_class(wire: Wire) -> Any:
-    """The message class of the events."""
-    field = wire[PUBLISH].request.DESCRIPTOR.fields_by_name[_EVENT]
-    return message_factory.GetMessageClass(field.message_type)
 
 
 def _opaque(message: Any) -> Any:
@@ -38,7 +35,7 @@ def _opaque(message: Any) -> Any:
     copy = file.message_type.add()
     message.DESCRIPTOR.CopyToProto(copy)
     for field in copy.field:
-        if field.name == _EVENT:
+        if field.name == EVENT:
             field.type = descriptor_pb2.FieldDescriptorProto.TYPE_BYTES
             field.ClearField("type_name")
     pool = descriptor_pool.DescriptorPool()

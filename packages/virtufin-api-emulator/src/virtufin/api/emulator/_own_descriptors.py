@@ -2,55 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from google.protobuf import descriptor_pb2
-from google.protobuf.descriptor import FileDescriptor
 
 from virtufin.api.client._reflection import V1, V1ALPHA, build_pool
 from virtufin.api.client._wire import Wire
 from virtufin.api.emulator import _health
 from virtufin.api.emulator._catalog import Catalog
-from virtufin.api.emulator._descriptors import DescriptorSet, closure
+from virtufin.api.emulator._descriptors import DescriptorSet
 from virtufin.api.emulator._reflection_service import reflection_files
 from virtufin.api.emulator._refusal import RefusedError
 from virtufin.api.emulator._registry import Registry
+from virtufin.api.emulator._wire_files import file_copies, wire_copies
 
 
-def wire_files(wire: Wire) -> list[FileDescriptor]:
-    """The files that define the wire's messages, as far as its methods use them."""
-    files = [wire[name].request.DESCRIPTOR.file for name in wire]
-    return list({file.name: file for file in files}.values())
-
-
-def own_descriptors(wire: Wire, *, without: Collection[str] = ()) -> DescriptorSet:
-    """What a gateway of that wire offers itself.
-
-    Args:
-        wire: Its wire.
-        without: Names of methods it does not offer.
-    """
+def own_descriptors(wire: Wire) -> DescriptorSet:
+    """What a gateway of that wire offers itself."""
     services = dict.fromkeys(wire[name].service for name in wire)
-    return server_descriptors(
-        [*wire_files(wire), _health.FILE], [*services, _health.SERVICE], without=without
-    )
+    files = [*wire_copies(wire), *file_copies([_health.FILE])]
+    return server_descriptors(files, [*services, _health.SERVICE])
 
 
 def server_descriptors(
-    files: Iterable[FileDescriptor], services: Iterable[str], *, without: Collection[str] = ()
+    files: Iterable[descriptor_pb2.FileDescriptorProto], services: Iterable[str]
 ) -> DescriptorSet:
     """What a server with these services offers, reflection included."""
-    copies = [_copy(file, without) for file in closure(files)]
-    return DescriptorSet(build_pool([*copies, *reflection_files()]), [*services, V1, V1ALPHA])
-
-
-def _copy(file: FileDescriptor, without: Collection[str]) -> descriptor_pb2.FileDescriptorProto:
-    copy = descriptor_pb2.FileDescriptorProto.FromString(file.serialized_pb)
-    for service in copy.service:
-        kept = [method for method in service.method if method.name not in without]
-        del service.method[:]
-        service.method.extend(kept)
-    return copy
+    return DescriptorSet(build_pool([*files, *reflection_files()]), [*services, V1, V1ALPHA])
 
 
 class AggregatedSource:

@@ -14,12 +14,13 @@ from virtufin.api.emulator._checks import seconds as duration
 CALL_ACTIONS = ("fail", "delay")
 """What plans do to calls as they come in."""
 STREAM_ACTIONS = ("cut", "fail_write", "stall", "slow_writes", "hold_headers")
-"""What plans do to Subscribe streams."""
+"""What plans do to subscribing streams, whatever their method."""
 STREAMING = "Pubsub/Subscribe"
 ANY = "*"
 _WITH_TOPIC = (
     "Pubsub/PublishEvent",
     STREAMING,
+    "Gateway/Subscribe",
     "Dapr/PublishEvent",
     "Dapr/BulkPublishEventAlpha1",
 )

@@ -43,7 +43,7 @@ class EmulatorProcess:
         """Starts it and waits until it listens.
 
         Args:
-            **options: As `Emulator` takes them, except `wire`.
+            **options: As `Emulator` takes them, `wire` by name.
 
         Raises:
             RuntimeError: It did not start; the text has what it wrote to stderr.

@@ -1,68 +1,46 @@
-"""virtufin.Pubsub."""
+"""virtufin.Pubsub, and the stream of events that earlier gateways have beside it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-import grpc
-from google.protobuf.message import DecodeError
-
 from virtufin.api.client._wire import Wire
+from virtufin.api.client.events import PubsubEvent
 from virtufin.api.emulator._backend import Backend
-from virtufin.api.emulator._headers import opened
+from virtufin.api.emulator._broker import Event
+from virtufin.api.emulator._delivery import Delivery
 from virtufin.api.emulator._injector import Injector
-from virtufin.api.emulator._opaque import PUBLISH, SUBSCRIBE, event_class
-from virtufin.api.emulator._refusal import RefusedError, invalid
+from virtufin.api.emulator._layouts import Layout
+from virtufin.api.emulator._opaque import PUBLISH, SUBSCRIBE
+from virtufin.api.emulator._refusal import invalid
+from virtufin.api.protos.cloudevents_pb2 import CloudEvent
+
+GATEWAY_SUBSCRIBE = "Gateway.Subscribe"
 
 
 class PubsubServicer:
-    """Publish, subscribe; events are passed on as the bytes they came as."""
+    """Publish, subscribe; in the current layout events are passed on as the bytes they came as."""
 
     def __init__(
-        self,
-        wire: Wire,
-        opaque_wire: Wire,
-        backend: Backend,
-        faults: Injector,
-        *,
-        hold_headers: bool,
+        self, layout: Layout, backend: Backend, faults: Injector, delivery: Delivery
     ) -> None:
-        self._wire = wire
-        self._item = opaque_wire[SUBSCRIBE].response
-        self._event = event_class(wire)
+        self._layout = layout
+        self._wire = layout.wire
         self._backend = backend
         self._faults = faults
-        self._hold_headers = hold_headers
+        self._delivery = delivery
 
     async def publish_event(self, request: Any, context: Any) -> Any:
         await self._faults.meet(self._wire[PUBLISH].full_name, (request.topic,))
         if not request.topic:
             raise invalid("topic must not be empty")
-        if not request.HasField("cloudevent"):
-            raise invalid("cloudevent must be set")
-        try:
-            self._event.FromString(request.cloudevent)
-        except DecodeError as error:
-            raise RefusedError(
-                grpc.StatusCode.INTERNAL, "cloudevent is not a CloudEvent message"
-            ) from error
-        await self._backend.publish(request.topic, request.cloudevent)
+        await self._backend.publish(request.topic, self._layout.event(request))
         return self._wire[PUBLISH].response(status={"success": True, "status": "OK"})
 
     async def subscribe(self, request: Any, context: Any) -> None:
-        topics = list(request.topics)
-        await self._faults.meet(self._wire[SUBSCRIBE].full_name, topics)
-        if not all(topics):
-            raise invalid("topics must not be empty texts")
-        subscription = await self._backend.subscribe(topics)
-        with subscription, self._faults.stream(subscription) as stream:
-            async with opened(context, stream, hold=self._hold_headers) as writer:
-                stream.cut_if_due()
-                while True:
-                    event = await subscription.next()
-                    await stream.before_write()
-                    await writer.write(self._item(topic=event.topic, cloudevent=event.cloudevent))
-                    stream.wrote()
+        method = self._wire[SUBSCRIBE]
+        await self._delivery.run(context, method, request.topics, self._layout.item)
 
     async def unsubscribe(self, request: Any, context: Any) -> Any:
         # No subscription id is ever handed out, so none is known.
@@ -74,3 +52,41 @@ class PubsubServicer:
                 "cancel the stream to unsubscribe",
             }
         )
+
+
+class GatewayEventsServicer:
+    """Gateway.Subscribe, which filters by service and type."""
+
+    def __init__(self, wire: Wire, delivery: Delivery) -> None:
+        self._wire = wire
+        self._delivery = delivery
+
+    async def subscribe(self, request: Any, context: Any) -> None:
+        method = self._wire[GATEWAY_SUBSCRIBE]
+        await self._delivery.run(
+            context, method, request.topics, _filtering(request, method.response)
+        )
+
+
+def _filtering(request: Any, message: Any) -> Callable[[Event], Any]:
+    sources = {f"urn:com.virtufin.{service}" for service in request.services}
+    types = set(request.event_types)
+
+    def item(event: Event) -> Any:
+        cloudevent = CloudEvent.FromString(event.cloudevent)
+        if sources and cloudevent.source not in sources:
+            return None
+        if types and cloudevent.type not in types:
+            return None
+        view = PubsubEvent(event.topic, cloudevent)
+        return message(
+            id=view.message_id,
+            source=view.source,
+            type=view.type,
+            spec_version=cloudevent.spec_version,
+            data_content_type=view.content_type,
+            data=view.data,
+            topic=view.topic,
+        )
+
+    return item

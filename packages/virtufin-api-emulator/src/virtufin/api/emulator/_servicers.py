@@ -15,13 +15,19 @@ from virtufin.api.emulator._auth import AuthInterceptor
 from virtufin.api.emulator._backend import Backend
 from virtufin.api.emulator._catalog import Catalog
 from virtufin.api.emulator._config import ConfigServicer
+from virtufin.api.emulator._delivery import Delivery
 from virtufin.api.emulator._gateway import GatewayServicer
 from virtufin.api.emulator._injector import FaultInterceptor, Injector
 from virtufin.api.emulator._invoker import Invoker
-from virtufin.api.emulator._opaque import PUBLISH, SUBSCRIBE, with_opaque_events
+from virtufin.api.emulator._layouts import layout_of
+from virtufin.api.emulator._opaque import PUBLISH, SUBSCRIBE
 from virtufin.api.emulator._own_descriptors import AggregatedSource, own_descriptors
 from virtufin.api.emulator._policy import InvocationPolicy
-from virtufin.api.emulator._pubsub import PubsubServicer
+from virtufin.api.emulator._pubsub import (
+    GATEWAY_SUBSCRIBE,
+    GatewayEventsServicer,
+    PubsubServicer,
+)
 from virtufin.api.emulator._reflection_service import reflection_handlers
 from virtufin.api.emulator._registry import Registry
 from virtufin.api.emulator._serving import handlers
@@ -45,6 +51,8 @@ class Behaviour:
     proto_names: bool
     hold_headers: bool
     legacy_state: bool
+    heartbeat: float | None
+    reflection: bool
     max_message_bytes: int
     max_concurrent_streams: int | None
 
@@ -62,30 +70,42 @@ class Servicers:
         policy: InvocationPolicy,
         behaviour: Behaviour,
     ) -> None:
+        if not behaviour.legacy_state:
+            methods = {name: wire[name] for name in wire if name not in LEGACY_METHODS}
+            wire = Wire(methods, origin=wire.origin)
         self._wire = wire
         self._faults = faults
         self._behaviour = behaviour
         self._catalog = catalog
         self._invoker = Invoker(registry, catalog, policy)
-        legacy = behaviour.legacy_state
-        self._state = (LegacyStateServicer if legacy else StateServicer)(
-            wire,
+        packaged = Wire.packaged()
+        self._state = (LegacyStateServicer if behaviour.legacy_state else StateServicer)(
+            packaged,
             backend,
             (lambda _: True) if behaviour.accept_any_service else registry.__contains__,
         )
-        own = own_descriptors(wire, without=() if legacy else LEGACY_METHODS)
         gateway = GatewayServicer(
-            wire, registry, catalog, self._invoker, proto_names=behaviour.proto_names
+            packaged, registry, catalog, self._invoker, proto_names=behaviour.proto_names
         )
-        opaque = with_opaque_events(wire)
-        pubsub = PubsubServicer(wire, opaque, backend, faults, hold_headers=behaviour.hold_headers)
-        self._handlers = (
-            handlers(wire, "Gateway", gateway),
-            handlers(wire, "State", self._state),
-            handlers(wire, "Config", ConfigServicer(wire, registry)),
-            handlers(opaque, "Pubsub", pubsub),
-            *reflection_handlers(AggregatedSource(own, registry, catalog)),
+        config = ConfigServicer(packaged, registry)
+        layout = layout_of(wire)
+        delivery = Delivery(
+            backend,
+            faults,
+            hold_headers=behaviour.hold_headers,
+            heartbeat=behaviour.heartbeat,
         )
+        pubsub = PubsubServicer(layout, backend, faults, delivery)
+        self._handlers = [
+            handlers(wire, "Gateway", gateway, written_for=packaged),
+            handlers(wire, "State", self._state, written_for=packaged),
+            handlers(wire, "Config", config, written_for=packaged),
+            handlers(layout.wire, "Pubsub", pubsub),
+            handlers(wire, "Gateway", GatewayEventsServicer(wire, delivery)),
+        ]
+        if behaviour.reflection:
+            source = AggregatedSource(own_descriptors(wire), registry, catalog)
+            self._handlers += reflection_handlers(source)
 
     def begin(self) -> None:
         """Forgets what does not outlive a start: broken circuits, and which keys are in use."""
@@ -108,7 +128,8 @@ class Servicers:
         ]
         if behaviour.max_concurrent_streams is not None:
             options.append(("grpc.max_concurrent_streams", behaviour.max_concurrent_streams))
-        with_topic = [self._wire[name].full_name for name in (PUBLISH, SUBSCRIBE)]
+        asking = (PUBLISH, SUBSCRIBE, GATEWAY_SUBSCRIBE)
+        with_topic = [self._wire[name].full_name for name in asking if name in self._wire]
         interceptors: list[Any] = [FaultInterceptor(self._faults, with_topic=with_topic)]
         if behaviour.api_keys:
             interceptors.insert(0, AuthInterceptor(behaviour.api_keys))

@@ -11,22 +11,33 @@ import grpc
 from virtufin.api.client._method import Method
 from virtufin.api.client._wire import Wire
 from virtufin.api.emulator._refusal import Handler, RefusedError
+from virtufin.api.emulator._translation import translated
 
 
-def handlers(wire: Wire, service: str, servicer: object) -> grpc.GenericRpcHandler:
+def handlers(
+    wire: Wire, service: str, servicer: object, *, written_for: Wire | None = None
+) -> grpc.GenericRpcHandler:
     """Handlers of all methods of `service` that the wire and the servicer both have.
 
     The servicer's methods have the RPCs' names in snake_case and take request and context. Those
     of server-streaming RPCs write to the context themselves, for then their cleanup runs in the
     call's own task, also when the client is gone.
+
+    Args:
+        wire: What is spoken with clients.
+        service: Short name of the service.
+        servicer: What answers.
+        written_for: The wire whose messages the servicer takes and returns; None for `wire`.
     """
-    methods = [wire[name] for name in wire if name.partition(".")[0] == service]
+    own = wire if written_for is None else written_for
+    methods = {name: wire[name] for name in wire if name.partition(".")[0] == service}
     by_name = {
-        method.name: _handler(method, behaviour)
-        for method in methods
+        method.name: _handler(method, own[name], behaviour)
+        for name, method in methods.items()
         if (behaviour := getattr(servicer, snake_case(method.name), None)) is not None
     }
-    return grpc.method_handlers_generic_handler(methods[0].service, by_name)
+    full_name = next((method.service for method in methods.values()), service)
+    return grpc.method_handlers_generic_handler(full_name, by_name)
 
 
 def snake_case(name: str) -> str:
@@ -34,7 +45,7 @@ def snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
-def _handler(method: Method, behaviour: Callable[[Any, Any], Any]) -> Handler:
+def _handler(method: Method, own: Method, behaviour: Callable[[Any, Any], Any]) -> Handler:
     async def answer(request: Any, context: Any) -> Any:
         try:
             return await behaviour(request, context)
@@ -48,11 +59,12 @@ def _handler(method: Method, behaviour: Callable[[Any, Any], Any]) -> Handler:
         if method.server_streaming
         else grpc.unary_unary_rpc_method_handler
     )
-    return make(
-        answer, request_deserializer=method.request.FromString, response_serializer=_serialize
-    )
 
+    def parse(data: bytes) -> Any:
+        return translated(method.request.FromString(data), own.request)
 
-def _serialize(message: Any) -> bytes:
-    data: bytes = message.SerializeToString()
-    return data
+    def serialize(message: Any) -> bytes:
+        data: bytes = translated(message, method.response).SerializeToString()
+        return data
+
+    return make(answer, request_deserializer=parse, response_serializer=serialize)

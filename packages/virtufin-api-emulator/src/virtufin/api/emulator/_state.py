@@ -8,11 +8,10 @@ from typing import Any
 from virtufin.api.client._wire import Wire
 from virtufin.api.emulator._backend import Backend, Entry
 from virtufin.api.emulator._events import json_event
-from virtufin.api.emulator._opaque import event_class
 from virtufin.api.emulator._refusal import invalid
 
 CHANGE_TOPIC = "state.change"
-LEGACY_METHODS = ("RegisterKeys", "GetAllState")
+LEGACY_METHODS = ("State.RegisterKeys", "State.GetAllState")
 
 
 class StateServicer:
@@ -22,7 +21,6 @@ class StateServicer:
         self._wire = wire
         self._backend = backend
         self._knows = knows
-        self._event = event_class(wire)
 
     async def save_state(self, request: Any, context: Any) -> Any:
         self._admit(request.service, [request.key])
@@ -81,7 +79,6 @@ class StateServicer:
 
     async def _announce(self, service: str, action: str, data: dict[str, Any]) -> None:
         event = json_event(
-            self._event,
             source="api",
             kind="state.change",
             subject=f"state/{service}",

@@ -54,7 +54,8 @@ class Faults(ABC):
                 the gateway's own services. Health and reflection can be named, too
                 (`"grpc.health.v1.Health/Check"`), and are not part of `"*"`.
             code: The status; not OK.
-            topic: Only calls about this topic (`Pubsub/PublishEvent` and `Pubsub/Subscribe`).
+            topic: Only calls about this topic (`Pubsub/PublishEvent`, `Pubsub/Subscribe`, and
+                `Gateway/Subscribe` of earlier gateways).
             times: How many calls, from 1 up; None for all until the plan is lifted.
             details: The status text; a default names the method.
         """
@@ -185,7 +186,7 @@ class Faults(ABC):
     @property
     @abstractmethod
     def open_streams(self) -> int:
-        """How many Subscribe streams are open."""
+        """How many subscribing streams are open."""
 
     @abstractmethod
     def add(self, spec: Spec) -> Plan:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import grpc.aio
 
@@ -17,6 +16,7 @@ from virtufin.api.emulator._samples.websocketmanager import WebSocketManager
 from virtufin.api.emulator._samples.workmanager import WorkManager
 from virtufin.api.emulator._services import Service
 from virtufin.api.emulator._serving import handlers
+from virtufin.api.emulator._wire_files import file_copies
 
 _KINDS: dict[str, type[WorkManager] | type[WebSocketManager]] = {
     "workmanager": WorkManager,
@@ -28,20 +28,16 @@ _HOST = "127.0.0.1"
 class SampleServer:
     """One bundled backend. What it was told survives a stop and start."""
 
-    def __init__(
-        self, service: Service, publish: Callable[[str, bytes], Awaitable[None]], event_class: Any
-    ) -> None:
+    def __init__(self, service: Service, publish: Callable[[str, bytes], Awaitable[None]]) -> None:
         """Does no I/O.
 
         Args:
             service: What it is registered as.
             publish: Takes topic and serialized CloudEvent of its lifecycle events.
-            event_class: Message class of CloudEvent.
         """
         self.name = service.name
         self._kind = _KINDS[service.sample]
         self._publish = publish
-        self._event_class = event_class
         self._servicer = self._kind(self._announce)
         self._server: grpc.aio.Server | None = None
 
@@ -49,7 +45,7 @@ class SampleServer:
         """Starts serving and returns the address."""
         file = self._kind.FILE
         (service,) = file.services_by_name.values()
-        own = server_descriptors([file], [service.full_name])
+        own = server_descriptors(file_copies([file]), [service.full_name])
         self._server = grpc.aio.server(options=_ports.SERVER_OPTIONS)
         self._server.add_generic_rpc_handlers(
             (
@@ -73,5 +69,5 @@ class SampleServer:
 
     async def _announce(self, subject: str, kind: str, data: dict[str, str]) -> None:
         source = self._kind.SOURCE
-        event = json_event(self._event_class, source=source, kind=kind, subject=subject, data=data)
+        event = json_event(source=source, kind=kind, subject=subject, data=data)
         await self._publish(f"{source}.lifecycle", event)
