@@ -262,6 +262,17 @@ def heavy(session: nox.Session) -> None:
 
 
 @nox.session
+def wires(session: nox.Session) -> None:
+    """The tests of the client against gateways of the other generations."""
+    install(session, "test")
+    for wire in ("moved-numbers", "earlier"):
+        env = {"VIRTUFIN_TEST_WIRE": wire}
+        session.run(
+            "pytest", "-m", "not heavy", "tests/client", "tests/chaos", *session.posargs, env=env
+        )
+
+
+@nox.session
 def dapr(session: nox.Session) -> None:
     """Everything that needs a real sidecar and Redis, which are got where they are missing."""
     install(session, "test", "dapr-extension")

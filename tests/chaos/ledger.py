@@ -17,18 +17,18 @@ class Publisher:
     def __init__(self, client, name):
         self.name = name
         self.accepted = set()
-        self._client = client
+        self.client = client
         self._numbers = itertools.count()
 
     async def reach(self):
         """Returns when the gateway answers."""
-        await self._client.connect(timeout=10 * UNIT)
+        await self.client.connect(timeout=10 * UNIT)
 
     async def publish(self, data=""):
         """Publishes one more event and returns its number; one that fails may have arrived."""
         number = next(self._numbers)
         payload = json.dumps([self.name, number, data])
-        await self._client.pubsub.publish_async(TOPIC, payload, timeout=5 * UNIT)
+        await self.client.pubsub.publish_async(TOPIC, payload, timeout=5 * UNIT)
         self.accepted.add(number)
         return number
 

@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from tests import wires
 from tests.client.scripted import ScriptedGateway
 from tests.timing import UNIT, until
 from virtufin.api.client import ApiClient, ReconnectSettings, SubscriptionSettings
@@ -13,6 +14,7 @@ from virtufin.api.emulator import Emulator
 __all__ = ["QUICK", "UNIT", "WAITS", "until"]
 
 QUICK = ReconnectSettings(initial_backoff=0.02 * UNIT, max_backoff=0.1 * UNIT, jitter=0.0)
+wires.speak()
 WAITS = SubscriptionSettings(ready_wait=0.5 * UNIT, reply_linger=0.2 * UNIT)
 
 

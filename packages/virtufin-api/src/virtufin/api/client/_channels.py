@@ -12,7 +12,9 @@ import grpc
 from grpc import aio
 
 from virtufin.api.client._method import Method
+from virtufin.api.client._reflection import V1, V1ALPHA
 from virtufin.api.client._settings import (
+    MAX_MESSAGE_BYTES,
     ClientSettings,
     TlsSettings,
 )
@@ -46,7 +48,8 @@ def channel_options(settings: ClientSettings) -> list[tuple[str, Any]]:
         ("grpc.http2.ping_timeout_ms", keepalive_timeout),
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.max_reconnect_backoff_ms", _MAX_RECONNECT_BACKOFF_MS),
-        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        # Lower limits are in the service config, which leaves out reflection.
+        ("grpc.max_receive_message_length", max(settings.max_message_bytes, MAX_MESSAGE_BYTES)),
         # Checked before sending, with an error that says what to do.
         ("grpc.max_send_message_length", -1),
         # Channels with equal arguments would share one connection otherwise.
@@ -61,12 +64,17 @@ def channel_options(settings: ClientSettings) -> list[tuple[str, Any]]:
 
 def _service_config(settings: ClientSettings) -> dict[str, Any]:
     config: dict[str, Any] = {"loadBalancingConfig": [{"round_robin": {}}]}
+    limit = {"maxResponseMessageBytes": settings.max_message_bytes}
+    methods: list[dict[str, Any]] = [
+        {"name": [{}], **limit},
+        {"name": [{"service": service} for service in (V1, V1ALPHA)]},
+    ]
     retry = settings.retry
     if retry.max_attempts > 1:
         names = [
             {"service": service, "method": method}
-            for service, methods in _IDEMPOTENT.items()
-            for method in methods
+            for service, reading in _IDEMPOTENT.items()
+            for method in reading
         ]
         policy = {
             "maxAttempts": retry.max_attempts,
@@ -75,8 +83,9 @@ def _service_config(settings: ClientSettings) -> dict[str, Any]:
             "backoffMultiplier": retry.multiplier,
             "retryableStatusCodes": ["UNAVAILABLE"],
         }
-        config["methodConfig"] = [{"name": names, "retryPolicy": policy}]
+        methods.append({"name": names, "retryPolicy": policy, **limit})
         config["retryThrottling"] = {"maxTokens": 10, "tokenRatio": 0.1}
+    config["methodConfig"] = methods
     return config
 
 

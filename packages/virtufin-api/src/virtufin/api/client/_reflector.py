@@ -72,15 +72,17 @@ class Reflector:
             way.channel, timeout=self.timeout, metadata=way.metadata, like=self._client
         )
         try:
-            return await self._client.files(*symbols, skip_missing=skip_missing)
-        except ReflectionUnsupportedError as error:
-            self._failure = (connection, error)
-            raise
-        except ReflectionUnavailableError as error:
-            if error.code is grpc.StatusCode.DEADLINE_EXCEEDED and connections.watch(way.channel):
+            files = await self._client.files(*symbols, skip_missing=skip_missing)
+        except ReflectionError as error:
+            connected = connections.watch(way.channel)
+            unanswered = (
+                isinstance(error, ReflectionUnavailableError)
+                and error.code is grpc.StatusCode.DEADLINE_EXCEEDED
+            )
+            if isinstance(error, ReflectionUnsupportedError) or (unanswered and connected):
                 self._failure = (connection, error)
             raise
         except aio.UsageError as error:
             raise ReflectionUnavailableError(grpc.StatusCode.CANCELLED, str(error)) from error
-        finally:
-            connections.watch(way.channel)
+        connections.watch(way.channel)
+        return files

@@ -1,0 +1,229 @@
+"""The client speaks the gateway's own wire, whatever its generation, and says so."""
+
+import asyncio
+
+import grpc
+import pytest
+
+from tests.client.conftest import UNIT, WAITS, until
+from virtufin.api.client import ApiClient, InvalidInputError, UnsupportedError, _adapted
+from virtufin.api.emulator import Emulator
+from virtufin.api.emulator._wires import chosen_wire, without
+from virtufin.api.protos.cloudevents_pb2 import CloudEvent
+
+REFLECTION = "grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
+
+
+@pytest.fixture
+async def meet(connect):
+    """Starts a gateway with these options; returns it and a client of it."""
+    gateways = []
+
+    async def start(*, settings=None, **options):
+        gateway = await Emulator(**options).__aenter__()
+        gateways.append(gateway)
+        return gateway, connect(gateway, **(settings or {}))
+
+    yield start
+    for gateway in gateways:
+        await gateway.stop()
+
+
+def questions(gateway):
+    """Counts the reflection calls of a gateway from now on."""
+    return gateway.faults.delay(REFLECTION, 0.001, times=None)
+
+
+async def test_a_gateway_of_the_packaged_wire_is_spoken_to_with_packaged_messages(meet):
+    _, client = await meet(wire="current")
+    assert client.wire.reason == "no call was made yet"
+    await client.list_services_async()
+    assert client.wire.origin == "packaged"
+    assert client.wire.generation == "current"
+    assert client.wire.differences == ()
+    assert "same" in client.wire.reason
+
+
+async def test_moved_field_numbers_are_followed(meet):
+    _, client = await meet(wire="moved-numbers")
+    await client.save_state_async("workmanager", "k", "v")
+    assert (await client.get_state_async("workmanager", "k"))["value"] == "v"
+    assert client.wire.origin == "reflection"
+    assert client.wire.generation == "current"
+
+
+async def test_each_difference_is_told(meet):
+    _, client = await meet(wire="moved-numbers")
+    await client.list_services_async()
+    told = {difference.where: difference for difference in client.wire.differences}
+    difference = told["virtufin.GetStateResponse.value"]
+    assert (difference.packaged, difference.gateway) == ("number 2", "number 3")
+    assert "virtufin.GetStateResponse.value: number 2" in str(client.wire)
+
+
+async def test_the_earlier_generation_is_spoken(meet):
+    _, client = await meet(wire="earlier")
+    async with client.pubsub.subscribe_async_iter("t") as events:
+        await client.pubsub.publish_async("t", {"a": 1}, {"ce-subject": "s"}, correlation_id="c")
+        event = await anext(events)
+    assert event.data_as_json() == {"a": 1}
+    assert (event.subject, event.correlation_id) == ("s", "c")
+    assert client.wire.generation == "earlier"
+
+
+async def test_typed_attributes_become_text_on_the_earlier_wire(meet):
+    _, client = await meet(wire="earlier")
+    async with client.pubsub.subscribe_async_iter("t") as events:
+        await client.pubsub.publish_async("t", "", extensions={"count": 3})
+        assert (await anext(events)).extensions == {"count": "3"}
+
+
+async def test_proto_data_is_refused_on_the_earlier_wire(meet):
+    _, client = await meet(wire="earlier")
+    event = CloudEvent(id="1", source="s", type="t", spec_version="1.0")
+    event.proto_data.type_url = "type.googleapis.com/a.B"
+    with pytest.raises(UnsupportedError, match="protobuf Any"):
+        await client.pubsub.publish_async("t", event)
+
+
+async def test_heartbeats_of_the_earlier_wire_are_skipped(meet, monkeypatch):
+    beats = []
+
+    def counted(*parts):
+        event = real(*parts)
+        beats.extend(() if event else (1,))
+        return event
+
+    real = _adapted._event
+    monkeypatch.setattr(_adapted, "_event", counted)
+    _, client = await meet(wire="earlier", heartbeat=0.05 * UNIT)
+    async with client.pubsub.subscribe_async_iter("t") as events:
+        await events.ready()
+        await until(lambda: beats)
+        await client.pubsub.publish_async("t", "")
+        assert (await anext(events)).data_as_text() == ""
+        assert events.stats.received == 1
+
+
+async def test_the_earlier_subscription_of_the_gateway_service_is_used_where_it_is_the_only_one(
+    meet,
+):
+    wire = without(chosen_wire("earlier"), "Pubsub.Subscribe")
+    _, client = await meet(wire=wire)
+    async with client.pubsub.subscribe_async_iter("t") as events:
+        await client.pubsub.publish_async("t", "data", type="a.b")
+        event = await anext(events)
+    assert (event.topic, event.data_as_text(), event.type) == ("t", "data", "a.b")
+
+
+async def test_packaged_was_asked_for(meet):
+    gateway, client = await meet(settings={"wire": "packaged", "complete_replies": False})
+    asked = questions(gateway)
+    await client.list_services_async()
+    assert asked.used == 0
+    assert client.wire.reason == "wire='packaged'"
+
+
+async def test_a_wire_of_another_name_is_refused():
+    with pytest.raises(InvalidInputError, match="auto, packaged"):
+        ApiClient(wire="newest")
+
+
+async def test_a_gateway_without_reflection_is_spoken_to_with_packaged_messages(meet):
+    _, client = await meet(reflection=False)
+    await client.save_state_async("workmanager", "k", "v")
+    assert client.wire.origin == "packaged"
+    assert "no reflection" in client.wire.reason
+
+
+async def test_concurrent_first_calls_ask_once(meet):
+    gateway, client = await meet()
+    asked = questions(gateway)
+    await client.list_services_async()
+    once, asked = asked.used, questions(gateway)
+    gateway.faults.clear()
+    asked = questions(gateway)
+    async with ApiClient(gateway.host, gateway.port) as other:
+        await asyncio.gather(*(other.list_services_async() for _ in range(50)))
+    assert asked.used == once > 0
+
+
+async def test_a_reflection_that_does_not_answer_costs_its_bound_once(meet):
+    gateway, client = await meet(settings={"reflection_timeout": 0.2 * UNIT})
+    silent = gateway.faults.delay(REFLECTION, 3600, times=None)
+    for _ in range(3):
+        await client.list_services_async()
+    assert silent.used == 1
+    assert "could not be had" in client.wire.reason
+
+
+async def test_a_call_waits_half_of_its_time_for_the_wire_at_most(meet):
+    gateway, client = await meet(settings={"reflection_timeout": 3600.0})
+    gateway.faults.delay(REFLECTION, 3600, times=None)
+    assert await client.list_services_async(timeout=2 * UNIT)
+
+
+async def test_an_upgraded_gateway_is_followed(meet):
+    old, client = await meet(wire="earlier")
+    await client.save_state_async("workmanager", "k", "v")
+    assert client.wire.generation == "earlier"
+    await old.stop()
+    async with Emulator(port=old.port, wire="moved-numbers"):
+        await client.connect()
+        await client.save_state_async("workmanager", "k", "w")
+        assert (await client.get_state_async("workmanager", "k"))["value"] == "w"
+        assert client.wire.generation == "current"
+
+
+async def test_a_subscription_follows_an_upgraded_gateway(meet):
+    old, client = await meet(wire="earlier")
+    subscription = await client.pubsub.subscribe_async("t")
+    await old.stop()
+    async with Emulator(port=old.port, wire="current") as new:
+        async with ApiClient(new.host, new.port, subscription=WAITS) as other:
+            async for state in subscription.states():
+                if state.name == "LIVE":
+                    break
+            await other.pubsub.publish_async("t", "after")
+            assert (await anext(subscription)).data_as_text() == "after"
+        await subscription.aclose()
+
+
+async def test_what_this_gateway_cannot_be_told_is_an_error_that_says_so(meet):
+    wire = without(chosen_wire("current"), "SaveStateRequest.publish_change")
+    _, client = await meet(wire=wire)
+    await client.save_state_async("workmanager", "k", "v")
+    with pytest.raises(UnsupportedError, match="publish_change"):
+        await client.save_state_async("workmanager", "k", "v", publish_change=True)
+
+
+async def test_a_method_that_the_gateway_lacks_is_unsupported(meet):
+    _, client = await meet(wire=without(chosen_wire("current"), "State.QueryState"))
+    with pytest.raises(UnsupportedError, match="QueryState"):
+        await client.state.query("workmanager", "{}")
+    missing = [difference.where for difference in client.wire.differences]
+    assert missing == ["virtufin.State.QueryState"]
+
+
+async def test_the_wire_is_asked_for_with_the_key_of_the_call(meet):
+    keys = []
+    _, client = await meet(
+        api_keys=["secret"], settings={"api_key": lambda: keys.append(1) or "secret"}
+    )
+    await client.list_services_async()
+    assert len(keys) == 1
+    assert "same" in client.wire.reason
+
+
+async def test_a_wrong_key_leaves_the_packaged_wire_until_the_right_one(meet):
+    keys = iter(["wrong", "secret"])
+    _, client = await meet(
+        api_keys=["secret"],
+        wire="moved-numbers",
+        settings={"api_key": lambda: next(keys)},
+    )
+    with pytest.raises(grpc.RpcError):
+        await client.list_services_async()
+    assert client.wire.origin == "packaged"
+    assert await client.list_services_async()
+    assert client.wire.origin == "reflection"
