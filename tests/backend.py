@@ -84,13 +84,14 @@ def probe_text():
 class Probe:
     """A backend `acme.Probe` that echoes; `failures` come first, `answer` replaces the echo."""
 
-    def __init__(self, text=PROBE):
+    def __init__(self, text=PROBE, service=None):
         file = text_format.Parse(text, descriptor_pb2.FileDescriptorProto())
         self.pool = descriptor_pool.DescriptorPool()
         for module in WELL_KNOWN:
             self.pool.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
         self.pool.AddSerializedFile(file.SerializeToString())
-        self.service = f"{file.package}.{file.service[0].name}"
+        described = [f"{file.package}.{one.name}" for one in file.service]
+        self.services = described if service is None else [service]
         self.calls = 0
         self.metadata = {}
         self.headers = []
@@ -109,20 +110,21 @@ class Probe:
 
     async def start(self, *, reflect=True):
         self.server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-        handlers = {
-            method.name: grpc.unary_unary_rpc_method_handler(
-                self._echo,
-                request_deserializer=self.message(method.input_type.full_name).FromString,
-                response_serializer=lambda message: message.SerializeToString(),
+        for service in self.services:
+            handlers = {
+                method.name: grpc.unary_unary_rpc_method_handler(
+                    self._echo,
+                    request_deserializer=self.message(method.input_type.full_name).FromString,
+                    response_serializer=lambda message: message.SerializeToString(),
+                )
+                for method in self.pool.FindServiceByName(service).methods
+            }
+            self.server.add_generic_rpc_handlers(
+                (grpc.method_handlers_generic_handler(service, handlers),)
             )
-            for method in self.pool.FindServiceByName(self.service).methods
-        }
-        self.server.add_generic_rpc_handlers(
-            (grpc.method_handlers_generic_handler(self.service, handlers),)
-        )
         if reflect:
             # The one of grpcio-reflection, which is v1alpha only.
-            names = [self.service, reflection.SERVICE_NAME]
+            names = [*self.services, reflection.SERVICE_NAME]
             reflection.enable_server_reflection(names, self.server, pool=self.pool)
         self.port = self.server.add_insecure_port(f"127.0.0.1:{self.port}")
         await self.server.start()
@@ -148,8 +150,8 @@ async def make_probe():
     """Starts backends that are stopped after the test: `await make_probe()`."""
     probes = []
 
-    async def make(text=PROBE, *, port=0, reflect=True):
-        probe = Probe(text)
+    async def make(text=PROBE, *, port=0, reflect=True, service=None):
+        probe = Probe(text, service)
         probe.port = port
         probes.append(probe)
         return await probe.start(reflect=reflect)

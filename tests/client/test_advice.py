@@ -1,0 +1,141 @@
+"""Errors name what a request has wrong, and discovery shows what there is."""
+
+import pytest
+
+from virtufin.api.client import (
+    ApiClient,
+    InvalidRequestError,
+    NotFoundError,
+    VirtufinError,
+)
+from virtufin.api.emulator import Emulator
+
+
+async def failure(call, kind=VirtufinError):
+    with pytest.raises(kind) as caught:
+        await call
+    return caught.value
+
+
+async def test_a_refused_request_names_the_field_and_what_was_meant(client):
+    call = client.gateway.workmanager.CreateWorker({"code_sourc": {}, "topics": []})
+    error = await failure(call, InvalidRequestError)
+    assert error.unknown == ("code_sourc",)
+    assert error.nearest == ("code_source",)
+    assert "CreateWorkerRequest has no field 'code_sourc'; did you mean 'code_source'?" in str(
+        error
+    )
+
+
+async def test_a_field_deep_inside_is_named_with_its_path(client):
+    call = client.gateway.workmanager.CreateWorker({"codeSource": {"urll": "x"}})
+    error = await failure(call, InvalidRequestError)
+    assert (error.unknown, error.nearest) == (("codeSource.urll",), ("url",))
+
+
+async def test_a_name_like_none_other_lists_what_there_is(client):
+    error = await failure(client.gateway.workmanager.StartWorker({"zzz": 1}), InvalidRequestError)
+    assert error.nearest == ()
+    assert "It has id." in str(error)
+
+
+async def test_an_unknown_method_lists_the_nearest(client):
+    error = await failure(client.gateway.workmanager.ListWorker(), NotFoundError)
+    assert "ListWorkers" in error.nearest
+    assert "workmanager has no method 'ListWorker'" in str(error)
+
+
+async def test_an_unknown_service_lists_the_nearest(client):
+    error = await failure(client.gateway.work_manager.ListWorkers(), NotFoundError)
+    assert error.nearest[0] == "workmanager"
+
+
+async def test_what_a_backend_does_not_find_is_no_unknown_method(client):
+    error = await failure(client.gateway.workmanager.GetTags({"id": "gone"}), NotFoundError)
+    assert error.unknown == ()
+
+
+async def test_advice_is_still_an_error_of_the_same_kinds(client):
+    error = await failure(client.gateway.workmanager.StartWorker({"idd": 1}))
+    assert isinstance(error, ValueError)
+    assert isinstance(error, InvalidRequestError)
+    assert error.service == "workmanager"
+    assert error.__context__ is None
+
+
+async def test_nothing_is_refused_beforehand(client, monkeypatch):
+    sent = []
+    real = client._gateway._invoked
+
+    async def seen(service, method, text, budget):
+        sent.append(text)
+        return await real(service, method, text, budget)
+
+    monkeypatch.setattr(client._gateway, "_invoked", seen)
+    await failure(client.gateway.workmanager.StartWorker({"idd": 1}))
+    assert sent == ['{"idd":1}']
+
+
+async def test_a_gateway_that_goes_away_meanwhile_hides_no_error(gateway, client):
+    await client.gateway.workmanager.ListWorkers()
+    gateway.faults.fail("Gateway/ListServices", "INTERNAL", times=None)
+    error = await failure(client.gateway.workmanager.Nothing(), NotFoundError)
+    assert error.unknown == ()
+
+
+async def test_without_reflection_methods_are_still_suggested(connect):
+    async with Emulator(reflection=False) as gateway:
+        error = await failure(connect(gateway).gateway.workmanager.ListWorker(), NotFoundError)
+        assert "ListWorkers" in error.nearest
+
+
+# Discovery
+
+
+async def test_a_description_has_methods_and_messages(client):
+    description = await client.gateway.workmanager.describe()
+    assert description.method("ListWorkers").response == "virtufin.ListWorkersResponse"
+    fields = {one.name: one for one in description.messages["virtufin.CreateWorkerRequest"].fields}
+    assert fields["config"].type == "map<string, string>"
+    assert fields["topics"].type == "repeated string"
+    source = {one.name: one for one in description.messages["virtufin.CodeSource"].fields}
+    assert source["url"].oneof == "source"
+    assert "WORKER_STATUS_RUNNING" in description.enums["virtufin.WorkerStatus"].values
+
+
+async def test_a_description_reads_as_text(client):
+    text = str(await client.gateway.workmanager.describe())
+    assert "  ListWorkers(ListWorkersRequest) -> ListWorkersResponse" in text
+    assert "virtufin.CodeSource\n  url: string  (one of source)" in text
+
+
+async def test_a_description_without_that_method_says_so(client):
+    with pytest.raises(KeyError):
+        (await client.gateway.workmanager.describe()).method("Nothing")
+
+
+async def test_a_backend_is_described_without_reflection(connect):
+    async with Emulator(reflection=False) as gateway:
+        description = await connect(gateway).gateway.workmanager.describe()
+    fields = {one.name: one for one in description.messages["virtufin.CreateWorkerRequest"].fields}
+    assert fields["config"].type == "map<string, string>"
+    assert fields["code_source"].type == "CodeSource"
+
+
+async def test_an_unknown_backend_cannot_be_described(client):
+    with pytest.raises(NotFoundError):
+        await client.gateway.nothing.describe()
+
+
+async def test_dir_lists_methods_after_the_first_use(client):
+    manager = client.gateway.workmanager
+    assert "ListWorkers" not in dir(manager)
+    await manager.ListWorkers()
+    assert "ListWorkers" in dir(manager)
+    assert "describe" in dir(manager)
+
+
+async def test_dir_lists_no_methods_where_replies_are_not_completed(gateway):
+    async with ApiClient(gateway.host, gateway.port, complete_replies=False) as client:
+        await client.gateway.workmanager.ListWorkers()
+        assert "ListWorkers" not in dir(client.gateway.workmanager)

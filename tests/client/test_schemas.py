@@ -1,0 +1,230 @@
+"""What backends take and answer is learned from reflection, kept, and followed when it changes."""
+
+import asyncio
+import subprocess
+import sys
+
+import pytest
+from google.protobuf import descriptor_pb2, descriptor_pool
+
+from tests.backend import PROBE, make_probe
+from tests.client.conftest import UNIT
+from virtufin.api.client import ApiClient
+from virtufin.api.client._complete import Completer
+from virtufin.api.emulator import SAMPLES, Emulator, InvocationPolicy, Service
+from virtufin.api.emulator._samples import workmanager_pb2
+
+__all__ = ["make_probe"]
+
+REFLECTION = "grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
+FORGETFUL = InvocationPolicy(descriptor_lifetime=0.001, retry_delay=0.001)
+
+
+@pytest.fixture
+async def behind(connect):
+    """Starts a gateway before these backends; returns it and a client of it."""
+    gateways = []
+
+    async def start(*services, settings=None, **options):
+        gateway = await Emulator(services=[*SAMPLES, *services], **options).__aenter__()
+        gateways.append(gateway)
+        return gateway, connect(gateway, **(settings or {}))
+
+    yield start
+    for gateway in gateways:
+        await gateway.stop()
+
+
+async def test_a_list_is_there_without_anything_in_it(client):
+    for worker in (await client.gateway.workmanager.ListWorkers())["workers"]:
+        await client.gateway.workmanager.DeleteWorker({"id": worker["id"]})
+    assert await client.gateway.workmanager.ListWorkers() == {"workers": []}
+
+
+async def test_without_reflection_the_json_comes_as_sent(behind):
+    _, client = await behind(reflection=False)
+    reply = await client.gateway.workmanager.ListWorkers()
+    assert "mimeType" in reply["workers"][0]
+
+
+async def test_complete_replies_can_be_switched_off(behind):
+    gateway, client = await behind(settings={"complete_replies": False, "wire": "packaged"})
+    asked = gateway.faults.delay(REFLECTION, 0.001, times=None)
+    reply = await client.gateway.workmanager.ListWorkers()
+    assert "mimeType" in reply["workers"][0]
+    assert asked.used == 0
+
+
+async def test_a_reflection_that_does_not_answer_costs_its_bound_once(behind):
+    gateway, client = await behind(settings={"reflection_timeout": 0.2 * UNIT})
+    silent = gateway.faults.delay(REFLECTION, 3600, times=None)
+    for _ in range(3):
+        assert "mimeType" in (await client.gateway.workmanager.ListWorkers())["workers"][0]
+    assert silent.used == 1
+
+
+async def test_200_first_calls_fetch_once(behind):
+    gateway, client = await behind()
+    one = gateway.faults.delay(REFLECTION, 0.001, times=None)
+    await client.gateway.workmanager.ListWorkers()
+    one.lift()
+    all_of_them = gateway.faults.delay(REFLECTION, 0.001, times=None)
+    async with ApiClient(gateway.host, gateway.port) as other:
+        calls = (other.gateway.workmanager.ListWorkers() for _ in range(200))
+        replies = await asyncio.gather(*calls)
+    assert all(reply["workers"][0]["mime_type"] for reply in replies)
+    assert all_of_them.used == one.used
+
+
+async def test_a_schema_that_changes_is_followed(behind, make_probe):
+    old = await make_probe()
+    _, client = await behind(Service("probe", old.address), invocation=FORGETFUL)
+    assert (await client.gateway.probe.Echo({"some_text": "a"}))["some_text"] == "a"
+    await old.stop()
+    renamed = PROBE.replace('"some_text"', '"new_text"')
+    await make_probe(renamed, port=old.port)
+    reply = await client.gateway.probe.Echo({"new_text": "b", "raw_bytes": b"\x00"})
+    assert (reply["new_text"], reply["raw_bytes"]) == ("b", b"\x00")
+    assert "some_text" not in reply
+
+
+async def test_a_reply_that_never_fits_is_not_asked_about_each_time(behind, monkeypatch):
+    gateway, client = await behind()
+    await client.gateway.workmanager.ListWorkers()
+    monkeypatch.setattr(Completer, "complete", lambda *_: ({}, [".odd"]))
+    asked = gateway.faults.delay(REFLECTION, 0.001, times=None)
+    await client.gateway.workmanager.ListWorkers()
+    once = asked.used
+    for _ in range(20):
+        await client.gateway.workmanager.ListWorkers()
+    assert asked.used == once > 0
+
+
+async def test_a_restarted_gateway_is_asked_again(behind, make_probe):
+    probe = await make_probe()
+    gateway, client = await behind(Service("probe", probe.address))
+    await client.gateway.probe.Echo()
+    await gateway.stop()
+    await probe.stop()
+    renamed = PROBE.replace('"maybe"', '"perhaps"').replace('"_maybe"', '"_perhaps"')
+    await make_probe(renamed, port=probe.port)
+    await gateway.start()
+    await client.connect()
+    assert "perhaps" in await client.gateway.probe.Echo()
+
+
+async def test_backends_that_clash_work_side_by_side(client):
+    worker = (await client.gateway.workmanager.ListWorkers())["workers"][0]
+    connection = (await client.gateway.websocketmanager.List())["connections"][0]
+    for _ in range(2):
+        tags = await client.gateway.workmanager.GetTags({"id": worker["id"]})
+        assert tags["tags"] == worker["tags"]
+        listed = await client.gateway.websocketmanager.List()
+        assert listed["connections"][0]["url"] == connection["url"]
+
+
+BESIDE_STUBS = """
+import asyncio
+from google.protobuf import descriptor_pb2, descriptor_pool
+file = descriptor_pb2.FileDescriptorProto(name="workmanager.proto", package="virtufin")
+message = file.message_type.add(name="WorkerInfo")
+message.field.add(name="other", number=1, type=5, label=1)
+descriptor_pool.Default().AddSerializedFile(file.SerializeToString())
+from virtufin.api.client import ApiClient
+async def main():
+    async with ApiClient("memory:") as client:
+        workers = (await client.gateway.workmanager.ListWorkers())["workers"]
+        assert workers[0]["mime_type"], workers
+        assert (await client.gateway.websocketmanager.List())["connections"][0]["url"]
+asyncio.run(main())
+"""
+
+
+def test_stubs_that_the_user_imports_do_not_clash():
+    subprocess.run([sys.executable, "-c", BESIDE_STUBS], check=True, timeout=60)
+
+
+async def test_a_backend_of_several_services_is_known_whole(behind, make_probe):
+    text = (
+        PROBE
+        + """
+service {
+  name: "Second"
+  method { name: "Repeat" input_type: ".acme.Everything" output_type: ".acme.Everything" }
+}
+"""
+    )
+    probe = await make_probe(text)
+    _, client = await behind(Service("probe", probe.address))
+    assert (await client.gateway.probe.Echo())["children"] == []
+    assert (await client.gateway.probe.Repeat())["children"] == []
+
+
+async def test_two_services_of_one_file_are_told_apart_by_what_the_gateway_lists(
+    behind, make_probe
+):
+    text = PROBE.replace(
+        'service {\n  name: "Probe"',
+        'service { name: "Other" method { name: "Echo" input_type: ".acme.Nothing" '
+        'output_type: ".acme.Nothing" } }\nservice {\n  name: "Probe"',
+    )
+    probe = await make_probe(text, service="acme.Probe")
+    _, client = await behind(Service("probe", probe.address, grpc_service="acme.Probe"))
+    assert (await client.gateway.probe.Echo())["children"] == []
+
+
+def test_what_the_schema_does_not_know_is_kept():
+    message = workmanager_pb2.DESCRIPTOR.message_types_by_name["WorkerInfo"]
+    sent = {"id": 5, "topics": "none", "status": "WORKER_STATUS_NEW", "more": {"a": [1]}}
+    value, misfits = Completer().complete(message, sent)
+    assert {key: value[key] for key in sent} == sent
+    assert misfits == [".id", ".topics", ".status", ".more"]
+    assert value["mime_type"] == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "sent", "value"),
+    [
+        ("int64", "12", 12),
+        ("int64", 12, 12),
+        ("int64", 12.0, 12),
+        ("bytes", "_-8", b"\xff\xef"),
+        ("bytes", "/+8=", b"\xff\xef"),
+        ("double", "NaN", pytest.approx(float("nan"), nan_ok=True)),
+        ("double", 1, 1.0),
+        ("double", "-Infinity", float("-inf")),
+        ("bool", True, True),
+    ],
+)
+def test_values_are_read_in_each_of_their_forms(kind, sent, value):
+    assert Completer().complete(_message(kind), {"field": sent}) == ({"field": value}, [])
+
+
+@pytest.mark.parametrize(
+    ("kind", "sent"),
+    [
+        ("int64", "1.5"),
+        ("int64", 1.5),
+        ("int64", True),
+        ("int64", float("inf")),
+        ("bytes", "*"),
+        ("bytes", 5),
+        ("double", "much"),
+        ("double", True),
+        ("bool", "true"),
+        ("string", 5),
+    ],
+)
+def test_values_that_do_not_fit_stay_as_sent(kind, sent):
+    value, misfits = Completer().complete(_message(kind), {"field": sent})
+    assert value == {"field": sent}
+    assert misfits == [".field"]
+
+
+def _message(kind):
+    file = descriptor_pb2.FileDescriptorProto(name="one.proto", syntax="proto3")
+    number = getattr(descriptor_pb2.FieldDescriptorProto, f"TYPE_{kind.upper()}")
+    file.message_type.add(name="One").field.add(name="field", number=1, type=number, label=1)
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(file.SerializeToString())
+    return pool.FindMessageTypeByName("One")
