@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 
 import pytest
 
@@ -10,6 +11,7 @@ from tests.client.scripted import ScriptedGateway
 from tests.timing import UNIT, until
 from virtufin.api.client import ApiClient, ReconnectSettings, SubscriptionSettings
 from virtufin.api.emulator import Emulator
+from virtufin.api.emulator._ports import ReservedPort
 
 __all__ = ["QUICK", "UNIT", "WAITS", "until"]
 
@@ -90,3 +92,10 @@ def hanging(scripted):
     method = Hanging()
     scripted.answer("State.GetState", method.serve)
     return method
+
+
+@pytest.fixture
+def unused_port():
+    """A port on which nobody listens, kept from others."""
+    with ReservedPort(("127.0.0.1", 0), socket.AF_INET) as port:
+        yield port.port

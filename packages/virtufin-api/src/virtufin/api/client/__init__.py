@@ -18,6 +18,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from virtufin.api.client._client import ApiClient
+from virtufin.api.client._compare import Difference
 from virtufin.api.client._config import ConfigClient
 from virtufin.api.client._deadline import Deadline, deadline
 from virtufin.api.client._gateway import GatewayClient, ServiceProxy
@@ -36,6 +37,15 @@ from virtufin.api.client._state import StateClient
 from virtufin.api.client._states import SubscriptionState, SubscriptionStats
 from virtufin.api.client._subscription import Subscription
 from virtufin.api.client._version import __version__
+from virtufin.api.client._wire import Wire
+from virtufin.api.client.descriptions import (
+    EnumDescription,
+    FieldDescription,
+    MessageDescription,
+    MethodDescription,
+    ServiceDescription,
+)
+from virtufin.api.client.diagnosis import Check, Outcome, Report
 from virtufin.api.client.errors import (
     AbortedError,
     AlreadyExistsError,
@@ -75,14 +85,18 @@ __all__ = [
     "ApiClient",
     "ApiKeyError",
     "CallCancelledError",
+    "Check",
     "ClientClosedError",
     "ConfigClient",
     "ConflictError",
     "DataLossError",
     "Deadline",
     "DeadlineExceededError",
+    "Difference",
+    "EnumDescription",
     "EventHandler",
     "FailedPreconditionError",
+    "FieldDescription",
     "GatewayClient",
     "HandlerSubscription",
     "InternalError",
@@ -90,15 +104,20 @@ __all__ = [
     "InvalidReplyError",
     "InvalidRequestError",
     "KeepaliveSettings",
+    "MessageDescription",
+    "MethodDescription",
     "NotFoundError",
     "NotGiven",
+    "Outcome",
     "PermissionDeniedError",
     "PubsubClient",
     "PubsubEvent",
     "ReconnectSettings",
+    "Report",
     "RequestFailedError",
     "ResourceExhaustedError",
     "RetrySettings",
+    "ServiceDescription",
     "ServiceProxy",
     "StateClient",
     "StreamEventHandler",
@@ -114,6 +133,7 @@ __all__ = [
     "UnknownError",
     "UnsupportedError",
     "VirtufinError",
+    "Wire",
     "WrongLoopError",
     "__version__",
     "deadline",

@@ -8,9 +8,11 @@ from typing import Any, Literal
 
 from grpc import aio
 
+from virtufin.api.client._arguments import name
 from virtufin.api.client._checks import positive, switch, timeout_or_none, whole
 from virtufin.api.client._config import ConfigClient
 from virtufin.api.client._connect import wait_for_gateway
+from virtufin.api.client._diagnose import TOPIC, Diagnosis
 from virtufin.api.client._gateway import GatewayClient, Request
 from virtufin.api.client._handlers import HandlerSubscription
 from virtufin.api.client._handling import Handler
@@ -43,6 +45,7 @@ from virtufin.api.client._shown import shown
 from virtufin.api.client._state import StateClient
 from virtufin.api.client._transport import Transport
 from virtufin.api.client._wire import Wire
+from virtufin.api.client.diagnosis import Report
 from virtufin.api.client.errors import InvalidInputError
 from virtufin.api.client.results import AllStateResult, MethodInfo, StateResult, StatusResult
 
@@ -222,6 +225,32 @@ class ApiClient:
             DeadlineExceededError: Something is there, and did not answer at all.
         """
         await wait_for_gateway(self._transport, timeout)
+
+    async def diagnose(
+        self, *, timeout: float = 5.0, publish: bool = True, topic: str | None = None
+    ) -> Report:
+        """Looks at the gateway, and says whether this client can work with it.
+
+        Reachability, health, TLS, authentication, reflection, each difference between the gateway's
+        descriptors and the packaged protos, and an event there and back.
+
+        Args:
+            timeout: Seconds that each check may take.
+            publish: Whether to publish an event and see it come back.
+            topic: Where; default `virtufin.doctor`.
+
+        Returns:
+            The report: `ok`, `checks`, `as_dict()`, and a table by `str()`.
+        """
+        diagnosis = Diagnosis(
+            self._transport,
+            self._lookup if self._settings.wire == "auto" else None,
+            self._gateway,
+            self._pubsub,
+            timeout=positive("timeout", timeout),
+        )
+        where = TOPIC if topic is None else name(topic, "topic")
+        return await diagnosis.report(publish=switch(publish, "publish"), topic=where)
 
     async def close(self) -> None:
         """Ends every stream, call and background task within a bound. Idempotent.

@@ -36,6 +36,9 @@ class Difference:
     gateway: str
     """What the gateway's descriptors say of it; empty where they lack it."""
 
+    is_method: bool = False
+    """Whether it is about a method, not about a field or an enum value."""
+
     @property
     def is_addition(self) -> bool:
         """Whether the gateway only has something in addition, which this client does not use."""
@@ -52,7 +55,7 @@ class Difference:
 def different_methods(ours: MethodDescriptor, theirs: MethodDescriptor) -> Iterator[Difference]:
     """What is different between two methods of one name, messages included."""
     if _shape(ours) != _shape(theirs):
-        yield Difference(ours.full_name, _shape(ours), _shape(theirs))
+        yield Difference(ours.full_name, _shape(ours), _shape(theirs), is_method=True)
     seen: set[str] = set()
     yield from different_messages(ours.input_type, theirs.input_type, seen)
     yield from different_messages(ours.output_type, theirs.output_type, seen)

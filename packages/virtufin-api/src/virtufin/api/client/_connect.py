@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from enum import Enum
 
 import grpc
 from google.protobuf.empty_pb2 import Empty
@@ -21,9 +22,27 @@ from virtufin.api.client.errors import (
 )
 
 _ONE_TRY = 5.0
+_CHECK = Method("grpc.health.v1.Health", "Check", Empty, Empty)
 # HealthCheckResponse of grpc.health.v1: field 1, `status`.
 _STATUS_FIELD = 1
 _NOT_SERVING = 2
+
+
+class Health(Enum):
+    """What the gateway's health service says."""
+
+    SERVING = True
+    NOT_SERVING = False
+
+
+async def ask_health(transport: Transport, timeout: float | None) -> Health:
+    """Asks the gateway's health service once.
+
+    Raises:
+        VirtufinError: It did not answer, or with an error.
+    """
+    health = await transport.unary(_CHECK, Empty(), timeout=timeout)
+    return Health.SERVING if _is_serving(health) else Health.NOT_SERVING
 
 
 async def wait_for_gateway(transport: Transport, timeout: float | NotGiven | None) -> None:
@@ -36,19 +55,17 @@ async def wait_for_gateway(transport: Transport, timeout: float | NotGiven | Non
         VirtufinError: It answered with an error that waiting will not change.
     """
     budget = transport.budget(timeout)
-    check = Method("grpc.health.v1.Health", "Check", Empty, Empty)
     waits = delays(0.05, 1.0, 2.0, 0.5)
     last: VirtufinError | None = None
     while last is None or budget.left() != 0.0:
         try:
-            health = await transport.unary(check, Empty(), timeout=budget.at_most(_ONE_TRY))
-            if _is_serving(health):
+            if await ask_health(transport, budget.at_most(_ONE_TRY)) is Health.SERVING:
                 return
             last = from_status(
                 grpc.StatusCode.UNAVAILABLE,
                 "the gateway answers that it is not serving",
                 peer=transport.peer,
-                method=check.full_name,
+                method=_CHECK.full_name,
             )
         except UnsupportedError:
             return

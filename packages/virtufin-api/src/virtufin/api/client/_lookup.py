@@ -45,6 +45,8 @@ class WireLookup:
         self._packaged = packaged
         self.wire = packaged
         """The wire in use."""
+        self.failure: ReflectionError | None = None
+        """Why the gateway's own descriptors could not be had when it was asked last."""
         self._names = {packaged[name].full_name: name for name in packaged}
         self._services = tuple(dict.fromkeys(packaged[name].service for name in packaged))
         self._connection: int | None = None
@@ -69,6 +71,7 @@ class WireLookup:
         except ReflectionError as error:
             reason = f"the gateway's own descriptors could not be had: {error}"
             self.wire = self.wire.because(reason)
+            self.failure = error
             logger.debug("%s", reason)
             gone = isinstance(error, ReflectionUnavailableError) and error.code in _ASKED_AGAIN
             if gone and self._reflector.failure is None:
@@ -77,4 +80,5 @@ class WireLookup:
             if wire.origin != "packaged" and wire.differences != self.wire.differences:
                 logger.info("the gateway speaks another wire than the packaged protos: %s", wire)
             self.wire = wire
+            self.failure = None
         self._connection = connection

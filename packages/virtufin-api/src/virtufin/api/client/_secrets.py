@@ -46,6 +46,11 @@ class Secrets:
                 self._fixed += [value, *last]
 
     @property
+    def has_key(self) -> bool:
+        """Whether calls carry an API key."""
+        return self._source is not None
+
+    @property
     def rotates(self) -> bool:
         """Whether the API key is asked for at every call."""
         return callable(self._source)

@@ -106,6 +106,11 @@ class Transport:
     # Life
 
     @property
+    def encrypted(self) -> bool | None:
+        """Whether the connection has TLS; None where the channel is the caller's own."""
+        return None if self._borrowed is not None else self._settings.tls is not None
+
+    @property
     def closed(self) -> bool:
         """Whether the client was closed, or is about to be."""
         return self._closed
@@ -171,7 +176,7 @@ class Transport:
 
     def _warn_of_plain_key(self) -> None:
         settings = self._settings
-        if settings.api_key and settings.tls is None and not _is_local(settings.target):
+        if settings.api_key and settings.tls is None and not is_local(settings.target):
             logger.warning(
                 "the API key travels unencrypted to %s; use tls=True, or a proxy on this host",
                 settings.target,
@@ -362,7 +367,7 @@ def _released_on_failure(slot: Slot) -> Iterator[None]:
         raise
 
 
-def _is_local(target: str) -> bool:
+def is_local(target: str) -> bool:
     """Whether every address of a gRPC target is on this machine."""
     scheme, _, rest = target.partition(":")
     if scheme in {"unix", "unix-abstract", "memory"}:

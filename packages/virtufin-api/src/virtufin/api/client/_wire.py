@@ -97,6 +97,19 @@ class Wire:
         earlier = any(isinstance(method, kinds) for method in self._methods.values())
         return "earlier" if earlier else "current"
 
+    def translates(self, difference: Difference) -> bool:
+        """Whether this wire makes up for a difference."""
+        if difference.is_method:
+            return difference.where == f"{PACKAGE}.{_SUBSCRIBE}" and isinstance(
+                self._methods[_SUBSCRIBE], EarlierGatewaySubscribe
+            )
+        if not difference.gateway:
+            return self.generation == "earlier" and difference.where.endswith(f".{_EVENT}")
+        return "message" not in {
+            difference.packaged.removeprefix("repeated "),
+            difference.gateway.removeprefix("repeated "),
+        }
+
     def because(self, reason: str) -> Wire:
         """The same wire, in use for another reason."""
         return Wire(self._methods, origin=self.origin, differences=self.differences, reason=reason)
@@ -133,7 +146,7 @@ def _as_there(ours: Method, pool: Any) -> tuple[Method, list[Difference]]:
     """A method as these descriptors have it, and what is different."""
     theirs = method_of(pool, ours.service, ours.name)
     if theirs is None:
-        return ours, [Difference(f"{ours.service}.{ours.name}", "a method", "")]
+        return ours, [Difference(f"{ours.service}.{ours.name}", "a method", "", is_method=True)]
     packaged = method_of(ours.request.DESCRIPTOR.file.pool, ours.service, ours.name)
     assert packaged is not None
     found = list(different_methods(packaged, theirs))
