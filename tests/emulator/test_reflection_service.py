@@ -1,6 +1,7 @@
 """Aggregated server reflection of the gateway."""
 
 import asyncio
+import socket
 
 import grpc
 import pytest
@@ -10,6 +11,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
 
+from tests.timing import UNIT
 from virtufin.api.client._reflection import (
     V1,
     V1ALPHA,
@@ -226,3 +228,11 @@ async def test_the_samples_have_reflection_themselves(gateway, connect):
         assert f"virtufin.{name}" in await client.list_services()
         pool = await client.pool(f"virtufin.{name}")
         assert pool.FindServiceByName(f"virtufin.{name}").methods
+
+
+async def test_what_the_gateway_itself_offers_is_told_without_asking_a_backend(start, stubs_of):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        gateway = await start(services=[Service("silent", address)])
+        client = ReflectionClient(stubs_of(gateway).channel)
+        assert await asyncio.wait_for(client.files("virtufin.State"), 5 * UNIT)

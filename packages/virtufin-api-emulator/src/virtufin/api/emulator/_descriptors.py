@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,8 +21,8 @@ class DescriptorSet:
 class DescriptorSource(Protocol):
     """Whoever has descriptor sets, in order of precedence."""
 
-    async def sets(self) -> Sequence[DescriptorSet]:
-        """All of them."""
+    def sets(self) -> AsyncIterator[DescriptorSet]:
+        """All of them; later ones may take a while to come."""
         ...
 
     async def alias(self, name: str) -> tuple[DescriptorSet, str] | None:
@@ -36,8 +36,8 @@ class StaticSource:
     def __init__(self, only: DescriptorSet) -> None:
         self._only = only
 
-    async def sets(self) -> Sequence[DescriptorSet]:
-        return [self._only]
+    async def sets(self) -> AsyncIterator[DescriptorSet]:
+        yield self._only
 
     async def alias(self, name: str) -> tuple[DescriptorSet, str] | None:
         return None

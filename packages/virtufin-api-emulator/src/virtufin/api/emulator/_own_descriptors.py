@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable
 
 from google.protobuf import descriptor_pb2
 
@@ -39,8 +39,11 @@ class AggregatedSource:
         self._registry = registry
         self._catalog = catalog
 
-    async def sets(self) -> Sequence[DescriptorSet]:
-        return [self._own, *await self._catalog.descriptor_sets()]
+    async def sets(self) -> AsyncIterator[DescriptorSet]:
+        # First, so that what the gateway itself offers is told without asking any backend.
+        yield self._own
+        for one in await self._catalog.descriptor_sets():
+            yield one
 
     async def alias(self, name: str) -> tuple[DescriptorSet, str] | None:
         service = self._registry.get(name)

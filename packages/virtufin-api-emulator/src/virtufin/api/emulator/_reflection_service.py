@@ -105,7 +105,7 @@ class ReflectionServicer:
             response.error_response.error_message = "the request asks for nothing"
 
     async def _services(self) -> list[str]:
-        sets = await self._source.sets()
+        sets = [one async for one in self._source.sets()]
         return list(dict.fromkeys(name for one in sets for name in one.services))
 
     async def _file_of(self, symbol: str) -> FileDescriptor:
@@ -124,7 +124,7 @@ class ReflectionServicer:
 
     async def _first(self, find: Any) -> Any:
         missing = KeyError("no descriptors")
-        for one in await self._source.sets():
+        async for one in self._source.sets():
             try:
                 return find(one)
             except KeyError as error:

@@ -123,7 +123,7 @@ def fresh(error: VirtufinError) -> VirtufinError:
 def with_advice(error: VirtufinError, advice: str, **context: Any) -> VirtufinError:
     """The same error as a new object, with more to say."""
     twin = fresh(error)
-    twin.__dict__.update(context, message=f"{error.message}. {advice}")
+    twin.__dict__.update(context, message=f"{error.message.rstrip('.')}. {advice}")
     twin.args = (twin.message,)
     return twin
 
