@@ -16,7 +16,7 @@ from virtufin.api.client._gateway import GatewayClient
 from virtufin.api.client._lookup import WireLookup
 from virtufin.api.client._pubsub import PubsubClient
 from virtufin.api.client._reflection import ReflectionError, ReflectionUnsupportedError
-from virtufin.api.client._transport import Transport, is_local
+from virtufin.api.client._transport import Transport
 from virtufin.api.client._version import __version__
 from virtufin.api.client.diagnosis import Check, Outcome, Report
 from virtufin.api.client.errors import (
@@ -145,7 +145,7 @@ class Diagnosis:
             self._add("TLS", Outcome.SKIPPED, "the channel was given, its security is its owner's")
         elif self._transport.encrypted:
             self._add("TLS", Outcome.OK, "in use")
-        elif is_local(self._transport.peer):
+        elif self._transport.local:
             self._add("TLS", Outcome.OK, "not in use, on this machine")
         else:
             advice = "set tls=True where the gateway, or a proxy before it, has TLS"

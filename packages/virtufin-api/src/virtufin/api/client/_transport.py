@@ -111,6 +111,11 @@ class Transport:
         return None if self._borrowed is not None else self._settings.tls is not None
 
     @property
+    def local(self) -> bool:
+        """Whether the gateway is on this machine."""
+        return _is_local(self._settings.target)
+
+    @property
     def closed(self) -> bool:
         """Whether the client was closed, or is about to be."""
         return self._closed
@@ -176,7 +181,7 @@ class Transport:
 
     def _warn_of_plain_key(self) -> None:
         settings = self._settings
-        if settings.api_key and settings.tls is None and not is_local(settings.target):
+        if settings.api_key and settings.tls is None and not _is_local(settings.target):
             logger.warning(
                 "the API key travels unencrypted to %s; use tls=True, or a proxy on this host",
                 settings.target,
@@ -367,7 +372,7 @@ def _released_on_failure(slot: Slot) -> Iterator[None]:
         raise
 
 
-def is_local(target: str) -> bool:
+def _is_local(target: str) -> bool:
     """Whether every address of a gRPC target is on this machine."""
     scheme, _, rest = target.partition(":")
     if scheme in {"unix", "unix-abstract", "memory"}:
