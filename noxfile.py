@@ -42,6 +42,8 @@ NEEDED = {
     "together": DISTRIBUTIONS,
 }
 """The distributions of a subject of the matrix, dependencies first."""
+BESIDE = {"client": ("virtufin-api-emulator",)}
+"""What the tests of a subject need beside it."""
 # uv keeps what it unpacked from a wheel by name and version, and ours change without a new version.
 FRESH = [f"--refresh-package={name}" for name in DISTRIBUTIONS]
 REAL_TESTS = ["tests/e2e", "tests/emulator/test_real_parts.py", "tests/emulator/test_state.py"]
@@ -162,7 +164,7 @@ def matrix(session: nox.Session, row: _matrix.Row) -> None:
         constraints = str(wheels / f"{row.name}.txt")
         session.run(
             "uv", "pip", "compile", "--quiet",
-            *(f"packages/{name}/pyproject.toml" for name in ours),
+            *(f"packages/{name}/pyproject.toml" for name in (*ours, *BESIDE.get(row.subject, ()))),
             *(["--extra", "grpc"] if row.subject == "protos" else []),
             "--python-version", row.python, "--resolution", "lowest-direct",
             "--only-binary", ":all:", "--find-links", str(wheels), *FRESH,
@@ -173,8 +175,7 @@ def matrix(session: nox.Session, row: _matrix.Row) -> None:
         wanted.append("--upgrade")
     if row.subject == "protos":
         wanted.append("virtufin-api-protos[grpc]")
-    if row.subject == "client":
-        wanted.append("virtufin-api-emulator")  # what its tests run against
+    wanted += BESIDE.get(row.subject, ())
     if row.subject == "emulator" and row.versions == "latest":
         wanted.append("virtufin-api-emulator[dapr]")
     if row.subject == "together":

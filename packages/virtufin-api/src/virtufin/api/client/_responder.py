@@ -18,6 +18,7 @@ from virtufin.api.client._failures import from_refusal, status_of
 from virtufin.api.client._handling import OnEvent
 from virtufin.api.client._shown import shown
 from virtufin.api.client.errors import (
+    ClientClosedError,
     InvalidInputError,
     InvalidReplyError,
     RequestFailedError,
@@ -50,27 +51,26 @@ class Responder:
             result = self._handler(event)
             if inspect.isawaitable(result):
                 result = await result
-            if asked:
-                await self._answer(event, result)
-        except _CouldNotReplyError as error:
-            raise error.reason from None
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError) and task_is_cancelled():
                 raise
             if asked:
-                await tell(self._reply, event, error, self._redact)
+                # Closing the client cancels handlers, which Python 3.10 cannot tell from others.
+                with suppress(ClientClosedError):
+                    await tell(self._reply, event, error, self._redact)
             raise
+        if asked:
+            await self._answer(event, result)
 
     async def _answer(self, event: PubsubEvent, result: object) -> None:
         try:
             await self._reply(event, result)
-        except InvalidInputError:
+        except InvalidInputError as error:
+            # Only then is the way to the asker open, and the result to blame.
+            await tell(self._reply, event, error, self._redact)
             raise
-        except VirtufinError as error:
-            # The way to the asker is broken: telling it would take the same way.
-            raise _CouldNotReplyError(error) from None
 
 
 async def tell(
@@ -100,12 +100,6 @@ def task_is_cancelled() -> bool:
     if sys.version_info >= (3, 11):
         return task is not None and task.cancelling() > 0
     return False
-
-
-class _CouldNotReplyError(Exception):
-    def __init__(self, reason: VirtufinError) -> None:
-        super().__init__()
-        self.reason = reason
 
 
 def checked_reply(event: PubsubEvent) -> PubsubEvent:
