@@ -11,11 +11,7 @@ from google.protobuf.descriptor import (
     OneofDescriptor,
 )
 
-_TYPES = {
-    value: name.removeprefix("TYPE_").lower()
-    for name, value in vars(FieldDescriptor).items()
-    if name.startswith("TYPE_") and isinstance(value, int)
-}
+from virtufin.api.client._compare import is_repeated, type_name
 
 
 def method_info(method: MethodDescriptor) -> dict[str, Any]:
@@ -63,9 +59,9 @@ def _type(field: FieldDescriptor) -> dict[str, Any]:
     message: Descriptor | None = field.message_type
     described: dict[str, Any] = {
         "name": field.name,
-        "type": _TYPES[field.type],
+        "type": type_name(field),
         "type_name": "",
-        "is_repeated": _repeated(field),
+        "is_repeated": is_repeated(field),
     }
     if message is not None and message.GetOptions().map_entry:
         key, value = (_type(message.fields_by_name[part]) for part in ("key", "value"))
@@ -78,10 +74,3 @@ def _type(field: FieldDescriptor) -> dict[str, Any]:
     elif field.enum_type is not None:
         described["type_name"] = field.enum_type.full_name
     return described
-
-
-def _repeated(field: Any) -> bool:
-    # protobuf 6 deprecates `label`; protobuf 5 has nothing else.
-    if hasattr(type(field), "is_repeated"):
-        return bool(field.is_repeated)
-    return bool(field.label == FieldDescriptor.LABEL_REPEATED)

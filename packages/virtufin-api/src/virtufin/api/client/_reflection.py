@@ -30,7 +30,7 @@ V1 = "grpc.reflection.v1.ServerReflection"
 V1ALPHA = "grpc.reflection.v1alpha.ServerReflection"
 DEFAULT_TIMEOUT = 5.0
 
-_WELL_KNOWN = {
+WELL_KNOWN = {
     module.DESCRIPTOR.name: module.DESCRIPTOR.serialized_pb
     for module in (
         any_pb2,
@@ -43,6 +43,7 @@ _WELL_KNOWN = {
         wrappers_pb2,
     )
 }
+"""Protobuf's own files by name, serialized."""
 
 
 class ReflectionError(Exception):
@@ -161,8 +162,8 @@ class ReflectionClient:
         response = await self._ask(deadline, file_by_filename=name)
         if not response.HasField("error_response"):
             return list(response.file_descriptor_response.file_descriptor_proto)
-        if name in _WELL_KNOWN:
-            return [_WELL_KNOWN[name]]
+        if name in WELL_KNOWN:
+            return [WELL_KNOWN[name]]
         error = _refusal(response.error_response, name)
         if isinstance(error, SymbolNotFoundError):
             # Many servers leave out files that only define options. An empty file stands in: where
