@@ -77,7 +77,7 @@ class Scene:
         """Closes the client, which must neither take long nor leave anything running."""
         await asyncio.wait_for(self.client.close(), CLOSED_WITHIN)
         assert self.handle is None or self.handle.state.ended
-        others = {task for one in self.publishers for task in one.client._transport._tasks}
+        others = {one.client._transport.connections._watch for one in self.publishers}
         running = asyncio.all_tasks() - others
         assert not [task for task in running if task.get_name().startswith("virtufin-")]
 

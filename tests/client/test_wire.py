@@ -1,6 +1,8 @@
 """The client speaks the gateway's own wire, whatever its generation, and says so."""
 
 import asyncio
+import subprocess
+import sys
 
 import grpc
 import pytest
@@ -227,3 +229,50 @@ async def test_a_wrong_key_leaves_the_packaged_wire_until_the_right_one(meet):
     assert client.wire.origin == "packaged"
     assert await client.list_services_async()
     assert client.wire.origin == "reflection"
+
+
+CLOSED_ONE_AFTER_THE_OTHER = """
+import asyncio, sys
+from virtufin.api.client import ApiClient
+async def main():
+    async with ApiClient(sys.argv[1]) as client:
+        await asyncio.gather(*(client.list_services_async() for _ in range(50)))
+for _ in range(10):
+    asyncio.run(main())
+"""
+
+
+LEFT_OPEN = """
+async def left_open():
+    await ApiClient(sys.argv[1]).list_services_async()
+asyncio.run(left_open())
+"""
+
+
+@pytest.mark.parametrize("rest", ["", LEFT_OPEN], ids=["closed", "left open"])
+def test_loops_may_end_one_after_the_other(virtufin_emulator, rest):
+    code = CLOSED_ONE_AFTER_THE_OTHER + rest
+    ran = subprocess.run(
+        [sys.executable, "-c", code, f"dns:///{virtufin_emulator.target}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ran.returncode == 0
+    assert ran.stderr == ""
+
+
+async def test_on_a_channel_of_the_caller_an_upgraded_gateway_is_followed(meet):
+    old, _ = await meet(wire="earlier")
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    async with grpc.aio.insecure_channel(old.target, options=options) as channel:
+        client = ApiClient(channel=channel)
+        await client.save_state_async("workmanager", "k", "v")
+        assert client.wire.generation == "earlier"
+        await old.stop()
+        async with Emulator(port=old.port, wire="moved-numbers"):
+            await client.connect()
+            await client.save_state_async("workmanager", "k", "w")
+            assert client.wire.generation == "current"
+        await client.close()

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
+import contextvars
+from contextlib import suppress
 
 import grpc
 from grpc import aio
 
-Spawn = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
+_END = 1.0
+"""Seconds that a watch may take to end once its channel is closed."""
 
 
 class Connections:
     """Counts them, so that what was learned from a gateway is known to be of this one."""
 
-    def __init__(self, spawn: Spawn) -> None:
-        self._spawn = spawn
+    def __init__(self) -> None:
         self._watch: asyncio.Task[None] | None = None
+        self._closed = False
         self.count = 0
         """Goes up whenever a connection broke."""
 
@@ -25,19 +26,38 @@ class Connections:
         """Notes that a call told so."""
         self.count += 1
 
-    def watch(self, channel: aio.Channel) -> bool:
-        """Watches the channel's connection until it breaks; False where there is none."""
-        if not is_connected(channel):
-            return False
-        if self._watch is None or self._watch.done():
-            self._watch = self._spawn(self._until_it_breaks(channel), "virtufin-connection")
-        return True
+    def watch(self, channel: aio.Channel, *, owned: bool) -> bool:
+        """Watches the channel's connection until it breaks; False where there is none.
+
+        A channel that is not ours is only looked at: what waits for it would outlive the client.
+        """
+        connected = is_connected(channel)
+        if connected and owned and not self._closed and (self._watch is None or self._watch.done()):
+            self._watch = contextvars.Context().run(
+                asyncio.get_running_loop().create_task,
+                self._until_it_breaks(channel),
+                name="virtufin-connection",
+            )
+        return connected
+
+    def stop(self) -> None:
+        """Begins no further watch."""
+        self._closed = True
+
+    async def ended(self) -> None:
+        """Waits for the end of the watch, to be awaited when its channel is closed.
+
+        It is not cancelled before: grpc tells the event loop of its end later, and a loop that is
+        closed by then fails in grpc's own code.
+        """
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            await asyncio.wait((watch,), timeout=_END)
+            watch.cancel()
 
     async def _until_it_breaks(self, channel: aio.Channel) -> None:
-        try:
+        with suppress(aio.UsageError, AssertionError):
             await channel.wait_for_state_change(grpc.ChannelConnectivity.READY)
-        except (aio.UsageError, AssertionError):
-            return  # Its owner closed it.
         self.count += 1
 
 

@@ -66,15 +66,14 @@ class Reflector:
     async def _ask(
         self, way: Way, symbols: tuple[str, ...], skip_missing: bool
     ) -> list[FileDescriptorProto]:
-        connections = self._transport.connections
-        connection = connections.count
+        connection = self._transport.connections.count
         self._client = ReflectionClient(
             way.channel, timeout=self.timeout, metadata=way.metadata, like=self._client
         )
         try:
             files = await self._client.files(*symbols, skip_missing=skip_missing)
         except ReflectionError as error:
-            connected = connections.watch(way.channel)
+            connected = self._transport.watch(way.channel)
             unanswered = (
                 isinstance(error, ReflectionUnavailableError)
                 and error.code is grpc.StatusCode.DEADLINE_EXCEEDED
@@ -84,5 +83,5 @@ class Reflector:
             raise
         except aio.UsageError as error:
             raise ReflectionUnavailableError(grpc.StatusCode.CANCELLED, str(error)) from error
-        connections.watch(way.channel)
+        self._transport.watch(way.channel)
         return files

@@ -25,7 +25,7 @@ from virtufin.api.client._channels import (
     read_credentials,
 )
 from virtufin.api.client._checks import timeout_or_none
-from virtufin.api.client._connections import Connections
+from virtufin.api.client._connections import Connections, is_connected
 from virtufin.api.client._deadline import Budget
 from virtufin.api.client._failures import Metadata, as_kind
 from virtufin.api.client._method import Method
@@ -98,7 +98,7 @@ class Transport:
         self._calls: set[Call] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self.unused: weakref.WeakSet[Unused] = weakref.WeakSet()
-        self.connections = Connections(self.spawn)
+        self.connections = Connections()
         self.resolver: Resolver | None = None
         """Asked before each call where there is one; else methods go out as they are."""
         self.peer = settings.target if channel is None else "the given channel"
@@ -223,6 +223,7 @@ class Transport:
 
     async def _close(self, caller: asyncio.Task[Any] | None) -> None:
         # A handler may close the client: its own task is left to end by itself.
+        self.connections.stop()
         tasks = self._tasks - {caller} if caller is not None else set(self._tasks)
         for task in tasks:
             task.cancel()
@@ -234,6 +235,7 @@ class Transport:
         await self.see_end(tasks)
         if self._channels is not None:
             await self._channels.close()
+        await self.connections.ended()
         if self._memory is not None:
             await self._memory.release()
 
@@ -327,9 +329,15 @@ class Transport:
         finally:
             slot.release()
 
+    def watch(self, channel: aio.Channel) -> bool:
+        """Notices when the channel's connection breaks; False where there is none."""
+        return self.connections.watch(channel, owned=self._borrowed is None)
+
     async def _resolved(self, method: Method, budget: Budget, way: Way) -> Method:
         if self.resolver is None:
             return method
+        if self._borrowed is not None and not is_connected(way.channel):
+            self.connections.broke()
         resolved = await self.resolver.resolve(method, budget, way)
         self.check()
         return resolved
