@@ -65,13 +65,13 @@ async def test_advice_is_still_an_error_of_the_same_kinds(client):
 
 async def test_nothing_is_refused_beforehand(client, monkeypatch):
     sent = []
-    real = client._gateway._invoked
+    real = client._gateway._calls._send
 
     async def seen(service, method, text, budget):
         sent.append(text)
         return await real(service, method, text, budget)
 
-    monkeypatch.setattr(client._gateway, "_invoked", seen)
+    monkeypatch.setattr(client._gateway._calls, "_send", seen)
     await failure(client.gateway.workmanager.StartWorker({"idd": 1}))
     assert sent == ['{"idd":1}']
 

@@ -13,7 +13,7 @@ from virtufin.api.client._checks import positive, switch, timeout_or_none, whole
 from virtufin.api.client._config import ConfigClient
 from virtufin.api.client._connect import wait_for_gateway
 from virtufin.api.client._diagnose import TOPIC, Diagnosis
-from virtufin.api.client._gateway import GatewayClient, Request
+from virtufin.api.client._gateway import GatewayClient
 from virtufin.api.client._handlers import HandlerSubscription
 from virtufin.api.client._handling import Handler
 from virtufin.api.client._lookup import WireLookup
@@ -44,6 +44,7 @@ from virtufin.api.client._settings import (
 from virtufin.api.client._shown import shown
 from virtufin.api.client._state import StateClient
 from virtufin.api.client._transport import Transport
+from virtufin.api.client._typed_calls import Request
 from virtufin.api.client._wire import Wire
 from virtufin.api.client.diagnosis import Report
 from virtufin.api.client.errors import InvalidInputError

@@ -7,34 +7,19 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from virtufin.api.client._arguments import name
-from virtufin.api.client._data import from_json
-from virtufin.api.client._deadline import Budget
 from virtufin.api.client._describe import from_answers, from_descriptors
-from virtufin.api.client._explain import Unknown, unknown_fields, unknown_name
-from virtufin.api.client._failures import with_advice
-from virtufin.api.client._natural import Encoder
 from virtufin.api.client._replies import check
-from virtufin.api.client._schemas import Schema, Schemas
+from virtufin.api.client._schemas import Schemas
 from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven
 from virtufin.api.client._shown import shown
 from virtufin.api.client._transport import Transport
+from virtufin.api.client._typed_calls import Request, TypedCalls
 from virtufin.api.client._wire import Wire
 from virtufin.api.client.descriptions import ServiceDescription
 from virtufin.api.client.errors import (
     InvalidInputError,
-    InvalidRequestError,
-    NotFoundError,
-    UnsupportedError,
-    VirtufinError,
 )
 from virtufin.api.client.results import FieldSchema, MethodInfo, MethodSchema, OneofCaseSchema
-
-Request = Any
-"""A mapping of the request's fields, a dataclass, a protobuf message, or None."""
-
-UNTYPED = Encoder()
-UNKNOWN = Schema(-1, {}, "complete_replies=False")
-_ADVICE_WAIT = 2.0
 
 
 class GatewayClient:
@@ -52,7 +37,7 @@ class GatewayClient:
     def __init__(self, transport: Transport, wire: Wire, schemas: Schemas | None) -> None:
         self._transport = transport
         self._wire = wire
-        self._schemas = schemas
+        self._calls = TypedCalls(transport, wire, schemas, self)
 
     def service(self, service: str) -> ServiceProxy:
         """A backend by its registered name.
@@ -100,56 +85,9 @@ class GatewayClient:
             VirtufinError: Any other failure, see `errors`.
         """
         budget = self._transport.budget(timeout)
-        called = (name(service, "service"), name(method, "method"))
-        encode = UNTYPED.encode
-        encode(request_data)
-        schema = await self._schema(service, budget)
-        types = schema.methods.get(method)
-        if types is not None:
-            text = schema.encoder.encode(request_data, types.input_type)
-        else:
-            text = encode(request_data)
-        try:
-            reply = await self._invoked(*called, text, budget)
-        except (InvalidRequestError, NotFoundError, UnsupportedError) as error:
-            advice = await self._advice(error, service, method, request_data, budget)
-            if advice is None:
-                raise
-            failure = with_advice(
-                error, advice.text, unknown=(advice.what,), nearest=advice.nearest
-            )
-        else:
-            return await self._completed(service, method, reply, schema, budget)
-        # Out here, as the error without the advice would be its context.
-        raise failure
-
-    async def _invoked(self, service: str, method: str, text: str, budget: Budget) -> Any:
-        context: dict[str, Any] = {"service": service}
-        call = self._wire["Gateway.InvokeJson"]
-        request = call.request(service=service, method=method, request_data=text)
-        reply = await self._transport.unary(call, request, timeout=budget.left(), **context)
-        called = f"{service}.{method}"
-        check(reply, self._transport, called, **context)
-        return from_json(
-            reply.response_data or "{}",
-            "the reply",
-            method=called,
-            peer=self._transport.peer,
-            **context,
+        return await self._calls.invoke(
+            name(service, "service"), name(method, "method"), request_data, budget
         )
-
-    async def _schema(self, service: str, budget: Budget) -> Schema:
-        return UNKNOWN if self._schemas is None else await self._schemas.of(service, budget)
-
-    async def _completed(
-        self, service: str, method: str, reply: Any, schema: Schema, budget: Budget
-    ) -> Any:
-        """The reply as the schema has it; as a newer schema has it where that does not fit."""
-        value, fits = _typed(schema, method, reply)
-        if not fits and self._schemas is not None:
-            schema = await self._schemas.renewed(service, budget)
-            value, fits = _typed(schema, method, reply)
-        return value
 
     async def invoke_json_async(
         self,
@@ -265,7 +203,7 @@ class GatewayClient:
             NotFoundError: The service is unknown.
         """
         budget = self._transport.budget(timeout)
-        schema = await self._schema(name(service, "service"), budget)
+        schema = await self._calls.schema(name(service, "service"), budget)
         if schema.methods:
             return from_descriptors(service, schema.methods.values())
         methods = await self.list_methods_async(service, timeout=budget.left())
@@ -280,35 +218,7 @@ class GatewayClient:
 
     def known_methods(self, service: str) -> list[str]:
         """Methods of a backend as far as calls to it have brought them to light; asks nobody."""
-        schema = None if self._schemas is None else self._schemas.known(service)
-        return [] if schema is None else sorted(schema.methods)
-
-    async def _advice(
-        self, error: VirtufinError, service: str, method: str, request: object, budget: Budget
-    ) -> Unknown | None:
-        """What the request names that is not there; None where nothing of that is known."""
-        schema = UNKNOWN if self._schemas is None else self._schemas.known(service) or UNKNOWN
-        types = schema.methods.get(method)
-        if types is not None:
-            found = unknown_fields(schema.encoder, types.input_type, request)
-            return next(found, None) if isinstance(error, InvalidRequestError) else None
-        if isinstance(error, InvalidRequestError):
-            return None
-        try:
-            services = await self.list_services_async(timeout=budget.at_most(_ADVICE_WAIT))
-            if service not in services:
-                return unknown_name("service", service, "the gateway", services)
-            methods = list(schema.methods) or [
-                one["name"]
-                for one in await self.list_methods_async(
-                    service, timeout=budget.at_most(_ADVICE_WAIT)
-                )
-            ]
-        except VirtufinError:
-            return None
-        if method in methods:
-            return None
-        return unknown_name("method", method, service, methods)
+        return self._calls.known_methods(service)
 
     def __repr__(self) -> str:
         return f"<GatewayClient at {self._transport.peer}>"
@@ -360,15 +270,6 @@ class ServiceProxy:
 
     def __repr__(self) -> str:
         return f"<service {self._service!r} behind {self._gateway!r}>"
-
-
-def _typed(schema: Schema, method: str, reply: Any) -> tuple[Any, bool]:
-    """The reply as far as the schema goes, and whether all of it fits."""
-    types = schema.methods.get(method)
-    if types is None:
-        return reply, False
-    value, misfits = schema.completer.complete(types.output_type, reply)
-    return value, not misfits
 
 
 def _method_info(method: Any) -> MethodInfo:

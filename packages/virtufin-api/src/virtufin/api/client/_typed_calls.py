@@ -1,0 +1,152 @@
+"""Calls to backends in Python values: encoded, completed and explained by their descriptors."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from virtufin.api.client._data import from_json
+from virtufin.api.client._deadline import Budget
+from virtufin.api.client._explain import Unknown, unknown_fields, unknown_name
+from virtufin.api.client._failures import with_advice
+from virtufin.api.client._natural import Encoder
+from virtufin.api.client._replies import check
+from virtufin.api.client._schemas import Schema, Schemas
+from virtufin.api.client._transport import Transport
+from virtufin.api.client._wire import Wire
+from virtufin.api.client.errors import (
+    InvalidRequestError,
+    NotFoundError,
+    UnsupportedError,
+    VirtufinError,
+)
+from virtufin.api.client.results import MethodInfo
+
+Request = Any
+"""A mapping of the request's fields, a dataclass, a protobuf message, or None."""
+
+_UNTYPED = Encoder()
+_UNKNOWN = Schema(-1, {}, "complete_replies=False")
+_ADVICE_WAIT = 2.0
+
+
+class Listing(Protocol):
+    """Names the backends and their methods."""
+
+    async def list_services_async(self, *, timeout: float | None) -> list[str]:
+        """Names of the registered backends."""
+        ...
+
+    async def list_methods_async(self, service: str, *, timeout: float | None) -> list[MethodInfo]:
+        """Methods of a backend."""
+        ...
+
+
+class TypedCalls:
+    """Calls methods of backends by name."""
+
+    def __init__(
+        self, transport: Transport, wire: Wire, schemas: Schemas | None, listing: Listing
+    ) -> None:
+        """Does no I/O.
+
+        Args:
+            transport: The way to the gateway.
+            wire: Its messages.
+            schemas: What its backends take and answer; None where nobody is to be asked.
+            listing: Names them, for advice.
+        """
+        self._transport = transport
+        self._wire = wire
+        self._schemas = schemas
+        self._listing = listing
+
+    async def invoke(self, service: str, method: str, request: Request, budget: Budget) -> Any:
+        """Calls a method; see `GatewayClient.invoke_async`."""
+        text = _UNTYPED.encode(request)
+        schema = await self.schema(service, budget)
+        types = schema.methods.get(method)
+        if types is not None:
+            text = schema.encoder.encode(request, types.input_type)
+        try:
+            reply = await self._send(service, method, text, budget)
+        except (InvalidRequestError, NotFoundError, UnsupportedError) as error:
+            advice = await self._advice(error, service, method, request, budget)
+            if advice is None:
+                raise
+            unknown, nearest = (advice.what,), advice.nearest
+            failure = with_advice(error, advice.text, unknown=unknown, nearest=nearest)
+        else:
+            return await self._completed(service, method, reply, schema, budget)
+        # Out here, as the error without the advice would be its context.
+        raise failure
+
+    async def schema(self, service: str, budget: Budget) -> Schema:
+        """What is known of a backend; it is asked for where that has not been done."""
+        return _UNKNOWN if self._schemas is None else await self._schemas.of(service, budget)
+
+    def known_methods(self, service: str) -> list[str]:
+        """Methods of a backend, as far as they are known now."""
+        return sorted(self._known(service).methods)
+
+    def _known(self, service: str) -> Schema:
+        schema = None if self._schemas is None else self._schemas.known(service)
+        return schema or _UNKNOWN
+
+    async def _send(self, service: str, method: str, text: str, budget: Budget) -> Any:
+        context: dict[str, Any] = {"service": service}
+        call = self._wire["Gateway.InvokeJson"]
+        request = call.request(service=service, method=method, request_data=text)
+        reply = await self._transport.unary(call, request, timeout=budget.left(), **context)
+        called = f"{service}.{method}"
+        check(reply, self._transport, called, **context)
+        return from_json(
+            reply.response_data or "{}",
+            "the reply",
+            method=called,
+            peer=self._transport.peer,
+            **context,
+        )
+
+    async def _completed(
+        self, service: str, method: str, reply: Any, schema: Schema, budget: Budget
+    ) -> Any:
+        """The reply as the schema has it; as a newer schema has it where that does not fit."""
+        value, fits = _typed(schema, method, reply)
+        if not fits and self._schemas is not None:
+            schema = await self._schemas.renewed(service, budget)
+            value, fits = _typed(schema, method, reply)
+        return value
+
+    async def _advice(
+        self, error: VirtufinError, service: str, method: str, request: object, budget: Budget
+    ) -> Unknown | None:
+        """What the request names that is not there; None where nothing of that is known."""
+        schema = self._known(service)
+        types = schema.methods.get(method)
+        if types is not None:
+            found = unknown_fields(schema.encoder, types.input_type, request)
+            return next(found, None) if isinstance(error, InvalidRequestError) else None
+        if isinstance(error, InvalidRequestError):
+            return None
+        try:
+            wait = budget.at_most(_ADVICE_WAIT)
+            services = await self._listing.list_services_async(timeout=wait)
+            if service not in services:
+                return unknown_name("service", service, "the gateway", services)
+            methods = list(schema.methods)
+            if not methods:
+                wait = budget.at_most(_ADVICE_WAIT)
+                listed = await self._listing.list_methods_async(service, timeout=wait)
+                methods = [one["name"] for one in listed]
+        except VirtufinError:
+            return None
+        return None if method in methods else unknown_name("method", method, service, methods)
+
+
+def _typed(schema: Schema, method: str, reply: Any) -> tuple[Any, bool]:
+    """The reply as far as the schema goes, and whether all of it fits."""
+    types = schema.methods.get(method)
+    if types is None:
+        return reply, False
+    value, misfits = schema.completer.complete(types.output_type, reply)
+    return value, not misfits
