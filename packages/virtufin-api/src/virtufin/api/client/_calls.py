@@ -41,12 +41,13 @@ class Call:
         self._redacting = redacting
         self._context = context
         self._closed_by_client = False
-        self._call = _started(start, slot, context)
+        self._call: Any = _started(start, slot, context)
 
     def cancel(self) -> None:
         """Cancels the call because the client is closing."""
         self._closed_by_client = True
-        self._call.cancel()
+        if self._call is not None:
+            self._call.cancel()
 
     async def response(self) -> bytes:
         """Waits for the response; cancelling this cancels the call on the wire."""
@@ -60,6 +61,8 @@ class Call:
             self._slot.release_later()
             raise
         result = outcome.result()
+        # An error's traceback would hold grpc's call through this, and that its channel.
+        self._call = None
         if isinstance(result, DeadlineExceededError):
             self._slot.release_later()
         else:
@@ -102,7 +105,7 @@ class Stream:
         self._slot = slot
         self._redacting = redacting
         self._context = context
-        self._call = _started(start, slot, context)
+        self._call: Any = _started(start, slot, context)
         # Not `read()`: that returns nothing more once the status is in, whatever came before it.
         self._messages = self._call.__aiter__()
 
@@ -155,15 +158,20 @@ class Stream:
 
     def cancel(self) -> None:
         """Cancels the stream where it still runs, and gives its place back."""
-        if self._call.cancel():
+        if self._call is not None and self._call.cancel():
             self._slot.release_later()
         else:
             self._slot.release()
 
     async def release(self) -> None:
-        """Cancels the stream, and lets go of what reads it; nobody may be reading."""
+        """Cancels the stream, and lets go of what reads it; nobody may be reading.
+
+        As long as anyone holds grpc's call, its channel lives on, closed or not.
+        """
         self.cancel()
-        await self._messages.aclose()
+        messages, self._call, self._messages = self._messages, None, None
+        if messages is not None:
+            await messages.aclose()
 
 
 def _started(start: Callable[[], Any], slot: Slot, context: dict[str, Any]) -> Any:

@@ -9,8 +9,9 @@ from contextlib import suppress
 import grpc
 from grpc import aio
 
-_END = 1.0
-"""Seconds that a watch may take to end once its channel is closed."""
+_END = 0.1
+"""Seconds that a watch may take to end once its channel is closed; it takes as long as somebody, a
+caller's traceback for one, still holds a call of that channel."""
 
 
 class Connections:

@@ -15,7 +15,7 @@ from virtufin.api.client._connect import Health, ask_health
 from virtufin.api.client._gateway import GatewayClient
 from virtufin.api.client._lookup import WireLookup
 from virtufin.api.client._pubsub import PubsubClient
-from virtufin.api.client._reflection import ReflectionError, ReflectionUnsupportedError
+from virtufin.api.client._reflection import ReflectionUnsupportedError
 from virtufin.api.client._transport import Transport
 from virtufin.api.client._version import __version__
 from virtufin.api.client.diagnosis import Check, Outcome, Report
@@ -202,9 +202,9 @@ class Diagnosis:
         for difference in wire.differences:
             self._checks.append(_judged(difference, wire.translates(difference)))
 
-    def _no_reflection(self, failure: ReflectionError) -> None:
+    def _no_reflection(self, failure: Exception) -> None:
         advice = "replies come as sent, and the packaged protos are taken for the gateway's"
-        text = f"cannot be used: {failure}"
+        text = f"cannot be used: {self._transport.secrets.redact(str(failure))}"
         if isinstance(failure, ReflectionUnsupportedError):
             text = "the gateway has none"
         self._add("reflection", Outcome.WARNING, text, advice)

@@ -13,11 +13,7 @@ import grpc
 
 from virtufin.api.client._deadline import Budget
 from virtufin.api.client._method import Method
-from virtufin.api.client._reflection import (
-    ReflectionError,
-    ReflectionUnavailableError,
-    build_pool,
-)
+from virtufin.api.client._reflection import ReflectionUnavailableError, build_pool
 from virtufin.api.client._reflector import Reflector
 from virtufin.api.client._transport import Transport, Way
 from virtufin.api.client._wire import Wire
@@ -45,7 +41,7 @@ class WireLookup:
         self._packaged = packaged
         self.wire = packaged
         """The wire in use."""
-        self.failure: ReflectionError | None = None
+        self.failure: Exception | None = None
         """Why the gateway's own descriptors could not be had when it was asked last."""
         self._names = {packaged[name].full_name: name for name in packaged}
         self._services = tuple(dict.fromkeys(packaged[name].service for name in packaged))
@@ -68,8 +64,9 @@ class WireLookup:
         try:
             files = await self._reflector.files(*self._services, way=way, skip_missing=True)
             wire = self._packaged.described_by(build_pool(files))
-        except ReflectionError as error:
-            reason = f"the gateway's own descriptors could not be had: {error}"
+        except Exception as error:  # noqa: BLE001 - whatever it tells, calls go on
+            told = self._transport.secrets.redact(str(error) or repr(error))
+            reason = f"the gateway's own descriptors could not be had: {told}"
             self.wire = self.wire.because(reason)
             self.failure = error
             logger.debug("%s", reason)

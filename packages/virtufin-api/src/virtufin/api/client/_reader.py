@@ -71,15 +71,15 @@ class Pump:
         """Ends the stream and its reading; also where this is cancelled meanwhile."""
         self.task.cancel()
         self.stream.cancel()
-        cancelled = None
+        cancelled = False
         while not self.task.done():
             try:
                 await asyncio.wait((self.task,))
-            except asyncio.CancelledError as error:
-                cancelled = error
-        if cancelled is not None:
-            raise cancelled
+            except asyncio.CancelledError:
+                cancelled = True
         await self.stream.release()
+        if cancelled:
+            raise asyncio.CancelledError
 
     async def _run(self) -> VirtufinError | None:
         """Reads to the end; returns what ended the stream, None for a clean end."""
@@ -96,6 +96,10 @@ class Pump:
                     await self._deliver(message, size)
         except VirtufinError as error:
             return error
+        except asyncio.CancelledError:
+            # Only `stop` does that, and asks for no result. With the traceback the task would hold
+            # grpc's call, and that its channel, after both are closed.
+            return None
         return None
 
 

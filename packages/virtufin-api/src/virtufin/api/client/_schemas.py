@@ -104,14 +104,14 @@ class Schemas:
         connection = self._transport.connections.count
         try:
             methods, reason = await self._methods(service), ""
-        except ReflectionError as error:
-            methods, reason = {}, str(error)
+        except Exception as error:  # noqa: BLE001 - whatever it tells, calls go on
+            methods, reason = {}, self._transport.secrets.redact(str(error) or repr(error))
             logger.debug("the types of %s are not known: %s", service, reason)
         fetched = Schema(connection, methods, reason)
         known = self._known.get(service)
-        if known is not None and known.says_the_same(fetched):
+        if known is not None and (known.says_the_same(fetched) or not methods):
             known.connection = connection
-        elif methods or known is None or not known.methods:
+        else:
             self._known[service] = fetched
 
     async def _methods(self, service: str) -> dict[str, MethodDescriptor]:

@@ -35,7 +35,6 @@ from virtufin.api.client.errors import (
     StreamFailedError,
     StreamInterruptedError,
     UnauthenticatedError,
-    UnavailableError,
     VirtufinError,
 )
 from virtufin.api.client.events import PubsubEvent
@@ -249,8 +248,6 @@ class EventStream:
             attempt += 1
             self._progress = False
             error = await self._read_one_stream(attempt)
-            if isinstance(error, UnavailableError):
-                self._transport.connections.broke()
             if not self._should_reconnect(error):
                 raise self._failed(error)
             if self._progress or self._was_stable():
@@ -276,9 +273,12 @@ class EventStream:
             return error
         presume = self._presume_later(stream)
         try:
-            return await self._reader.read(stream)
+            ended = await self._reader.read(stream)
         finally:
             presume.cancel()
+        if not stream.connected:
+            self._transport.connections.broke()
+        return ended
 
     async def _open(self, attempt: int = 1) -> Stream:
         self._attempts += 1

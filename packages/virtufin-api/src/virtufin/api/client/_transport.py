@@ -292,8 +292,12 @@ class Transport:
         try:
             raw = await call.response()
             return decoded(method, raw, context)
-        except (UnavailableError, InvalidReplyError):
+        except InvalidReplyError:
             self.connections.broke()
+            raise
+        except UnavailableError:
+            if not is_connected(slot.channel):
+                self.connections.broke()
             raise
         finally:
             self._calls.discard(call)
