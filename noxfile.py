@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import functools
-import json
-import os
 import shutil
 import subprocess
 import sys
@@ -19,6 +17,7 @@ from packaging.requirements import Requirement
 
 sys.path.insert(0, str(Path(__file__).parent / "scripts"))
 import _matrix
+import _records
 
 nox.needs_version = ">=2026.10.20"
 nox.options.default_venv_backend = "uv"
@@ -155,6 +154,8 @@ def coverage(session: nox.Session) -> None:
 )
 def matrix(session: nox.Session, row: _matrix.Row) -> None:
     """The tests of a distribution as a wheel, on a Python, with versions of what it needs."""
+    if not session.posargs:
+        _records.begin(row.name)
     wheels = build_wheels()
     ours = NEEDED[row.subject]
     wanted, constraints = [*ours], None
@@ -232,9 +233,7 @@ def record(session: nox.Session, row: _matrix.Row, got: dict[str, str], report: 
     passed = int(suite.get("tests", 0)) - skipped
     needs = {name: got[name] for name in _matrix.SHOWN if name in got}
     proven = {"python": python, "versions": needs, "passed": passed, "skipped": skipped}
-    folder = Path(os.environ.get("VIRTUFIN_MATRIX_RECORDS") or ".nox/records")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{row.name}.json").write_text(json.dumps(proven, indent=1))
+    _records.prove(row.name, proven)
 
 
 @nox.session(venv_backend="none")
