@@ -43,6 +43,8 @@ NEEDED = {
 """The distributions of a subject of the matrix, dependencies first."""
 # uv keeps what it unpacked from a wheel by name and version, and ours change without a new version.
 FRESH = [f"--refresh-package={name}" for name in DISTRIBUTIONS]
+NO_LOGIN = {f"VIRTUFIN_PACKAGES_{what}": None for what in ("USER", "TOKEN")}
+"""Keeps the login of a release from what an installed package may run."""
 REAL_TESTS = ["tests/e2e", "tests/emulator/test_real_parts.py", "tests/emulator/test_state.py"]
 """What runs on a real sidecar and Redis."""
 REAL_ONLY = "*/emulator/_dapr_*,*/emulator/_program.py,*/emulator/_guard.py,*/emulator/sidecar.py"
@@ -67,7 +69,7 @@ def install_only(
     command = [item for group in groups for item in ("--group", f"pyproject.toml:{group}")]
     if constraints:
         command += ["-c", constraints]
-    session.install("--quiet", *command, *(more or []))
+    session.install("--quiet", *command, *(more or []), env=NO_LOGIN)
     versions = session.run("uv", "pip", "freeze", "--quiet", external=True, silent=True)
     found = [line for line in str(versions).splitlines() if "==" in line]
     session.log(f"Python {session.run('python', '-V', silent=True)}".strip() + " with")
