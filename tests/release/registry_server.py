@@ -3,8 +3,10 @@
 import email
 import hashlib
 import http.server
-import re
 import threading
+
+ELSEWHERE = "/elsewhere"
+"""Where redirections lead, to the page of an index."""
 
 
 class Server:
@@ -68,6 +70,9 @@ def _handler(server):
             if self.command in server.silent:
                 server.ends.wait(60)
                 return True
+            if self.path.endswith(ELSEWHERE):
+                self._answer(200, server.page("virtufin-api"))
+                return True
             if server.answer:
                 self._answer(*server.answer)
             return bool(server.answer)
@@ -76,7 +81,7 @@ def _handler(server):
             self.send_response(status)
             self.send_header("Content-Type", "text/html")
             if 300 <= status < 400:
-                self.send_header("Location", re.sub(r"/simple/.*", "/elsewhere", self.path))
+                self.send_header("Location", ELSEWHERE)
             self.send_header("Content-Length", str(len(page)))
             self.end_headers()
             self.wfile.write(page.encode())

@@ -74,7 +74,11 @@ def test_nothing_is_uploaded_beside_other_bytes(server, ours, wheels):
         ((200, ""), "no page of an index"),
     ],
 )
-def test_an_index_that_does_not_show_files_stops_it(server, ours, wheels, answer, sentence):
+def test_an_index_that_does_not_show_files_stops_it(
+    server, ours, wheels, answer, sentence, monkeypatch
+):
+    monkeypatch.setattr(upload, "_uv", lambda *_: pytest.fail("something is uploaded"))
+    server.files[wheels[1].name] = wheels[1].read_bytes()
     server.answer = answer
     with pytest.raises(versions.ReleaseError, match=sentence):
         upload.publish(ours, wheels)
@@ -98,9 +102,17 @@ def test_a_silent_registry_is_not_waited_for(server, ours, wheels, silent, monke
     assert time.monotonic() - begin < 20
 
 
-def test_uv_has_limits_of_time():
-    assert all(0 < int(upload.TIMEOUTS[name]) <= 120 for name in upload.TIMEOUTS)
-    assert {"UV_HTTP_TIMEOUT", "UV_UPLOAD_HTTP_TIMEOUT"} <= set(upload.TIMEOUTS)
+def test_uv_has_limits_of_time_that_can_be_changed(ours, wheels, tmp_path, monkeypatch):
+    seen = tmp_path / "seen"
+    uv = f"#!/bin/sh\nenv >{seen}\n"
+    monkeypatch.setenv("PATH", fake(tmp_path / "bin", "uv", uv))
+    monkeypatch.setenv("UV_HTTP_TIMEOUT", "7")
+    monkeypatch.delenv("UV_UPLOAD_HTTP_TIMEOUT", raising=False)
+    with pytest.raises(versions.ReleaseError, match="does not show"):
+        upload.publish(ours, wheels)
+    lines = seen.read_text().splitlines()
+    assert "UV_HTTP_TIMEOUT=7" in lines
+    assert "UV_UPLOAD_HTTP_TIMEOUT=120" in lines
 
 
 def test_a_registry_that_is_away_is_said_so(wheels):
@@ -129,7 +141,7 @@ for second in 1 2 3 4 5; do test -e {seen} && exit 3 || sleep 1; done
     monkeypatch.setattr("builtins.print", show)
     with pytest.raises(versions.ReleaseError, match="uv could not publish"):
         upload.publish(ours, wheels)
-    said = "".join(shown)
+    [said] = shown
     assert said.startswith("  as it is: ***; in an address: http://u:***@127.0.0.1")
     assert TOKEN not in said
     assert "secret%2Ftoken" not in said

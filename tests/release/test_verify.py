@@ -1,5 +1,6 @@
 """What a tag promises, and each way to break it."""
 
+import os
 import shutil
 
 import pytest
@@ -87,6 +88,12 @@ def test_a_change_in_another_encoding_is_named(released):
     (released / "CHANGELOG.md").write_bytes(b"Stra\xdfe")
     [problem] = verify.problems("v7.8.9", released)
     assert "not committed (CHANGELOG.md)" in problem
+
+
+def test_a_name_in_another_encoding_is_named(released):
+    (released / os.fsdecode(b"Stra\xdfe.txt")).touch()
+    [problem] = verify.problems("v7.8.9", released)
+    assert r"not committed (Stra\xdfe.txt)" in problem
 
 
 def test_a_commit_without_a_changelog_is_said_so(released):
