@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import functools
-import json
-import os
 import shutil
 import subprocess
 import sys
@@ -19,6 +17,7 @@ from packaging.requirements import Requirement
 
 sys.path.insert(0, str(Path(__file__).parent / "scripts"))
 import _matrix
+import _records
 
 nox.needs_version = ">=2026.10.20"
 nox.options.default_venv_backend = "uv"
@@ -46,6 +45,8 @@ BESIDE = {"client": ("virtufin-api-emulator",)}
 """What the tests of a subject need beside it."""
 # uv keeps what it unpacked from a wheel by name and version, and ours change without a new version.
 FRESH = [f"--refresh-package={name}" for name in DISTRIBUTIONS]
+NO_LOGIN = {f"VIRTUFIN_PACKAGES_{what}": None for what in ("USER", "TOKEN")}
+"""Keeps the login of a release from what an installed package may run."""
 REAL_TESTS = ["tests/e2e", "tests/emulator/test_real_parts.py", "tests/emulator/test_state.py"]
 """What runs on a real sidecar and Redis."""
 REAL_ONLY = "*/emulator/_dapr_*,*/emulator/_program.py,*/emulator/_guard.py,*/emulator/sidecar.py"
@@ -70,7 +71,7 @@ def install_only(
     command = [item for group in groups for item in ("--group", f"pyproject.toml:{group}")]
     if constraints:
         command += ["-c", constraints]
-    session.install("--quiet", *command, *(more or []))
+    session.install("--quiet", *command, *(more or []), env=NO_LOGIN)
     versions = session.run("uv", "pip", "freeze", "--quiet", external=True, silent=True)
     found = [line for line in str(versions).splitlines() if "==" in line]
     session.log(f"Python {session.run('python', '-V', silent=True)}".strip() + " with")
@@ -157,6 +158,8 @@ def coverage(session: nox.Session) -> None:
 )
 def matrix(session: nox.Session, row: _matrix.Row) -> None:
     """The tests of a distribution as a wheel, on a Python, with versions of what it needs."""
+    if not session.posargs:
+        _records.begin(row.name)
     wheels = build_wheels()
     ours = NEEDED[row.subject]
     wanted, constraints = [*ours], None
@@ -233,9 +236,7 @@ def record(session: nox.Session, row: _matrix.Row, got: dict[str, str], report: 
     passed = int(suite.get("tests", 0)) - skipped
     needs = {name: got[name] for name in _matrix.SHOWN if name in got}
     proven = {"python": python, "versions": needs, "passed": passed, "skipped": skipped}
-    folder = Path(os.environ.get("VIRTUFIN_MATRIX_RECORDS") or ".nox/records")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{row.name}.json").write_text(json.dumps(proven, indent=1))
+    _records.prove(row.name, proven)
 
 
 @nox.session(venv_backend="none")

@@ -8,14 +8,13 @@ from __future__ import annotations
 import ast
 import contextlib
 import os
-import queue
 import signal
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from _process import STOP_TIMEOUT, emulator_addresses, lines_of, running
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "docs/examples"
 # In the order of the reference; others follow.
@@ -33,9 +32,7 @@ ORDER = (
     "error_handling",
     "thread_safety",
 )
-START_TIMEOUT = 30.0
 EXAMPLE_TIMEOUT = 60.0
-STOP_TIMEOUT = 5.0
 
 
 def examples(wanted: list[str]) -> list[Path]:
@@ -52,72 +49,23 @@ def title(path: Path) -> str:
     return ast.get_docstring(ast.parse(path.read_text())) or ""
 
 
-def lines_of(process: subprocess.Popen[str], timeout: float) -> Iterator[str]:
-    """The lines a process prints, until it ends; TimeoutError where that takes too long."""
-    assert process.stdout is not None
-    lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-
-    def read(source: Iterator[str]) -> None:
-        for line in source:
-            lines.put(line.rstrip("\n"))
-        lines.put("\0")
-
-    threading.Thread(target=read, args=(process.stdout,), daemon=True).start()
-    end = time.monotonic() + timeout
-    while True:
-        try:
-            line = lines.get(timeout=max(0.0, end - time.monotonic()))
-        except queue.Empty:
-            raise TimeoutError(f"still running after {timeout:.0f} s") from None
-        if line == "\0":
-            return
-        yield line
-
-
-@contextlib.contextmanager
-def running(command: list[str], env: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
-    """A child process that has ended when the block has, whatever happens in it."""
-    process = subprocess.Popen(
-        command,
-        env=env,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        # Ctrl-C is for this process alone, which ends its children in order.
-        start_new_session=True,
-    )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(STOP_TIMEOUT)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
 @contextlib.contextmanager
 def emulator() -> Iterator[dict[str, str]]:
     """An emulator as a process of its own, also in place of a sidecar; yields how to find it."""
     command = str(Path(sys.executable).with_name("virtufin-emulator"))
     with running([command, "--port", "0", "--dapr-port", "0"], dict(os.environ)) as process:
-        said: list[str] = []
-        for line in lines_of(process, START_TIMEOUT):
-            said.append(line)
-            if line.startswith("dapr on "):
-                host, _, port = said[0].removeprefix("listening on ").rpartition(":")
-                print(f"an emulator of the gateway listens on {host}:{port},")
-                print(f"and in place of a Dapr sidecar on {line.removeprefix('dapr on ')}\n")
-                yield {
-                    "VIRTUFIN_API_HOST": host,
-                    "VIRTUFIN_API_GRPC_PORT": port,
-                    "DAPR_GRPC_PORT": line.rpartition(":")[2],
-                }
-                return
-        sys.exit("the emulator did not start:\n" + "\n".join(said))
+        try:
+            gateway, sidecar = emulator_addresses(process)
+        except (RuntimeError, TimeoutError) as error:
+            sys.exit(str(error))
+        print(f"an emulator of the gateway listens on {gateway},")
+        print(f"and in place of a Dapr sidecar on {sidecar}\n")
+        host, _, port = gateway.rpartition(":")
+        yield {
+            "VIRTUFIN_API_HOST": host,
+            "VIRTUFIN_API_GRPC_PORT": port,
+            "DAPR_GRPC_PORT": sidecar.rpartition(":")[2],
+        }
 
 
 def run(path: Path, env: dict[str, str]) -> str | None:

@@ -13,7 +13,8 @@ import sys
 import time
 from contextlib import ExitStack
 
-from _demo import EXAMPLES, START_TIMEOUT, lines_of, run, running, title
+from _demo import EXAMPLES, run, title
+from _process import START_TIMEOUT, lines_of, running
 
 from virtufin.api.emulator import DaprSettings, EmulatorProcess, sidecar
 

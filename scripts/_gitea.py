@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import _go
+import _process
 import _venv
 
 GITEA = _go.Program(
@@ -144,7 +145,7 @@ def running(folder: Path) -> Iterator[Gitea]:
         gitea = Gitea(folder, port)
         gitea.command("migrate")
         command = [str(gitea.program), "--config", str(folder / "app.ini"), "web"]
-        with _process(command, folder / "gitea.log", dict(os.environ)) as process:
+        with _program(command, folder / "gitea.log", dict(os.environ)) as process:
             _await_health(gitea, process)
             yield gitea
 
@@ -160,12 +161,12 @@ def runner(gitea: Gitea, env: dict[str, str]) -> Iterator[None]:
     register = [path, "register", "--no-interactive", "--config", config]
     register += ["--instance", gitea.url, "--token", token, "--name", "rehearsal"]
     subprocess.run(register, cwd=folder, env=env, check=True, capture_output=True)
-    with _process([path, "daemon", "--config", config], folder / "runner.log", env, cwd=folder):
+    with _program([path, "daemon", "--config", config], folder / "runner.log", env, cwd=folder):
         yield
 
 
 @contextlib.contextmanager
-def _process(
+def _program(
     command: list[str], log: Path, env: dict[str, str], cwd: Path | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("wb") as out:
@@ -175,12 +176,7 @@ def _process(
     try:
         yield process
     finally:
-        process.terminate()
-        try:
-            process.wait(STOP)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        _process.end(process, STOP)
 
 
 def _await_health(gitea: Gitea, process: subprocess.Popen[bytes]) -> None:

@@ -48,7 +48,6 @@ def all_ways(folder: Path, login: Login, wanted: str) -> Iterator[str]:
         "pip, a requirements file with variables": _pip_file,
         "pip, a wheelhouse without any index": _wheelhouse,
         "uv, a named index that only our names come from": _uv_project,
-        "uv pip, a named index": _uv_pip,
     }
     for number, (name, way) in enumerate(ways.items()):
         place = folder / str(number)
@@ -121,11 +120,3 @@ def _uv_project(folder: Path, login: Login, wanted: str) -> Path:
     add = ["uv", "add", "--quiet", "--python", sys.executable, "--no-cache", *both]
     run(add, folder, env=_uv_environment(login))
     return folder / ".venv/bin/python"
-
-
-def _uv_pip(folder: Path, login: Login, wanted: str) -> Path:
-    python = _venv(folder)
-    install = ["uv", "pip", "install", "--quiet", "--no-cache", "--python", str(python)]
-    index = ["--index", f"virtufin={login.index}"]
-    run([*install, *index, wanted], env=_uv_environment(login))
-    return python

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import ipaddress
 import os
-import subprocess
 import urllib.parse
-from pathlib import Path
 
-import _distfiles
 import _versions
 
 DEFAULT_URL = "https://pypi.haenerconsulting.com/api/packages/virtufin/pypi"
+_VARIABLES = "VIRTUFIN_PACKAGES_"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,19 +48,12 @@ def from_environment(*, to_publish: bool = False) -> Registry:
     Raises:
         ReleaseError: The address is none, or a variable that is needed to publish is missing.
     """
-    get = os.environ.get
-    url = (get("VIRTUFIN_PACKAGES_URL") or DEFAULT_URL).rstrip("/")
-    user, token = get("VIRTUFIN_PACKAGES_USER", ""), get("VIRTUFIN_PACKAGES_TOKEN", "")
-    parts = urllib.parse.urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
-        raise _versions.ReleaseError(
-            "VIRTUFIN_PACKAGES_URL must be an http(s) address without credentials, such as "
-            f"{DEFAULT_URL}"
-        )
-    if url.endswith("/simple"):
-        raise _versions.ReleaseError(
-            "VIRTUFIN_PACKAGES_URL is where files are uploaded; leave out its `/simple`"
-        )
+    url, user, token = (
+        os.environ.get(_VARIABLES + name, "").strip() for name in ("URL", "USER", "TOKEN")
+    )
+    url = (url or DEFAULT_URL).rstrip("/")
+    if wrong := _wrong(url):
+        raise _versions.ReleaseError(f"VIRTUFIN_PACKAGES_URL {wrong}")
     if to_publish and not (user and token):
         raise _versions.ReleaseError(
             "publishing needs VIRTUFIN_PACKAGES_USER and VIRTUFIN_PACKAGES_TOKEN: a Gitea personal "
@@ -69,60 +62,32 @@ def from_environment(*, to_publish: bool = False) -> Registry:
     return Registry(url, user, token)
 
 
-def publish(registry: Registry, files: list[Path]) -> None:
-    """Uploads what the registry does not have yet, each distribution after what it needs.
-
-    Nothing is uploaded where the registry has other bytes under one of the names. What is there
-    already with the same bytes is left out, so that a run that ended half-way can be repeated.
-
-    Raises:
-        ReleaseError: The registry refuses, or has other bytes.
-    """
-    _uv(registry, ["--dry-run", *map(str, files)])
-    version = _versions.current()
-    for distribution in _versions.DISTRIBUTIONS:
-        wanted = _distfiles.names(distribution, version)
-        _uv(registry, [str(path) for path in files if path.name in wanted])
+def forget_environment() -> None:
+    """Drops the variables, so that no program that builds or checks is given the token."""
+    for name in [name for name in os.environ if name.startswith(_VARIABLES)]:
+        del os.environ[name]
 
 
-def _uv(registry: Registry, arguments: list[str]) -> None:
-    env = {
-        **os.environ,
-        "UV_PUBLISH_URL": registry.url,
-        # With its login: without it a private owner's index looks empty.
-        "UV_PUBLISH_CHECK_URL": registry.login,
-        "UV_PUBLISH_USERNAME": registry.user,
-        "UV_PUBLISH_PASSWORD": registry.token,
-    }
-    for name in ("UV_PUBLISH_TOKEN", "UV_PUBLISH_INDEX"):
-        env.pop(name, None)
-    command = ["uv", "publish", "--no-config", "--trusted-publishing", "never", *arguments]
-    result = subprocess.run(
-        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-    )
-    said = result.stdout.replace(registry.token, "***") if registry.token else result.stdout
-    print("".join(f"  {line}\n" for line in said.splitlines()), end="", flush=True)
-    if result.returncode:
-        raise _versions.ReleaseError(_meaning(said, registry))
-
-
-def _meaning(said: str, registry: Registry) -> str:
-    if "do not match" in said:
+def _wrong(url: str) -> str | None:
+    try:
+        parts = urllib.parse.urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        return f"is no address ({error}); such as {DEFAULT_URL}"
+    plain = url.isascii() and url.isprintable() and not set(url) & set(' ?#"<>\\')
+    if parts.scheme not in ("http", "https") or not host or "@" in parts.netloc or not plain:
         return (
-            "the registry has this version with other bytes, and a published file never changes: "
-            "release the new content under a new version (scripts/bump_version)"
+            "must be an http(s) address without credentials, query or fragment, such as "
+            f"{DEFAULT_URL}"
         )
-    if " 401 " in said or " 403 " in said:
-        return (
-            f"{registry.url} does not let {registry.user} publish: VIRTUFIN_PACKAGES_TOKEN must be "
-            "a personal access token with the scope write:package, of somebody who may write the "
-            "owner's packages"
-        )
-    if " 409 " in said:
-        return (
-            "the registry has a file of this name but does not show it in its index: may "
-            f"{registry.user} read the owner's packages (scope read:package)?"
-        )
-    if "error sending request" in said or "Failed to fetch" in said:
-        return f"{registry.url} cannot be reached: what uv says is above. Repeat when it is back"
-    return "uv could not publish: what it says is above. A repeated run uploads what is missing"
+    if url.endswith("/simple"):
+        return "is where files are uploaded; leave out its `/simple`"
+    if parts.scheme == "http" and not _loopback(host):
+        return f"would send the token to {host} for everybody to read: use https"
+    return None
+
+
+def _loopback(host: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"

@@ -10,15 +10,16 @@ from collections.abc import Callable
 import _distfiles
 import _registry
 import _smoke
+import _upload
 import _verify
 import _versions
 
 STEPS = """
 steps:
   verify [TAG]   the tag is the version everywhere, the clone is clean, generated code is current
-  build          wheels and sdists into dist/, twice, and both the same
+  build          wheels and sdists of the commit into dist/, twice, and both the same
   check          what is in dist/: complete, accepted by indexes, each works installed alone
-  publish        what is in dist/, as far as the registry does not have it yet
+  publish [TAG]  what is in dist/, as far as the registry does not have it yet, and verified again
   smoke          each distribution, installed from the registry, works
   all [TAG]      all of these, in this order: nothing is uploaded before everything is verified
 
@@ -44,12 +45,12 @@ def check() -> None:
     print(f"  {len(files)} files are ready")
 
 
-def publish() -> None:
-    _registry.publish(_registry.from_environment(to_publish=True), _distfiles.check())
+def publish(tag: str, registry: _registry.Registry) -> None:
+    verify(tag)
+    _upload.publish(registry, _distfiles.check())
 
 
-def smoke() -> None:
-    registry = _registry.from_environment()
+def smoke(registry: _registry.Registry) -> None:
     _smoke.run(_smoke.from_registry(registry), _versions.current())
 
 
@@ -66,16 +67,16 @@ def main() -> int:
     )
     parser.add_argument("tag", nargs="?", default=f"v{_versions.current()}", metavar="TAG")
     arguments = parser.parse_args()
+    registry = _registry.from_environment(to_publish=arguments.step in ("publish", "all"))
+    _registry.forget_environment()
     steps: dict[str, Callable[[], object]] = {
         "verify": lambda: verify(arguments.tag),
         "build": _distfiles.build,
         "check": check,
-        "publish": publish,
-        "smoke": smoke,
+        "publish": lambda: publish(arguments.tag, registry),
+        "smoke": lambda: smoke(registry),
     }
     wanted = list(steps) if arguments.step == "all" else [arguments.step]
-    if "publish" in wanted:
-        _registry.from_environment(to_publish=True)
     for step in wanted:
         print(f"{step}:", flush=True)
         steps[step]()

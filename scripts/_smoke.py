@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import _process
 import _registry
 import _versions
 
+INSTALL_TIMEOUT = 600.0
+HELLO_TIMEOUT = 60.0
+_REACHES = re.compile(
+    r"UV_(DEFAULT_INDEX|INDEX_URL|INDEX_.*_(USERNAME|PASSWORD)|CACHE_DIR|LINK_MODE|HTTP_.*"
+    r"|REQUEST_TIMEOUT|NATIVE_TLS|SYSTEM_CERTS|INSECURE_HOST|PYTHON_DOWNLOADS|OFFLINE)"
+)
+"""The variables of uv that say how to reach things; the others would choose versions."""
 HELLO = {
     "virtufin-api-protos": """
 from virtufin.api.protos import state_pb2
@@ -98,8 +107,8 @@ def run(source: Source, version: str) -> None:
         for name in _versions.DISTRIBUTIONS:
             python = _install(Path(folder) / name, source, f"{name}=={version}")
             command = [python, "-W", "error", "-c", HELLO[name]]
-            if subprocess.run(command, env=env, cwd=folder, check=False).returncode:
-                raise _versions.ReleaseError(f"{name} {version} of {source.name} does not work")
+            what = f"{name} {version} of {source.name}"
+            _bounded(command, env, HELLO_TIMEOUT, f"{what} does not work", Path(folder))
             print(f"  {name} {version}: installed alone, said hello", flush=True)
 
 
@@ -108,28 +117,38 @@ def _gateway(folder: Path, source: Source, version: str) -> Iterator[dict[str, s
     python = _install(folder / "gateway", source, f"virtufin-api-emulator[dapr]=={version}")
     command = [python, "-m", "virtufin.api.emulator", "--port", "0", "--dapr-port", "0"]
     env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUFIN"))}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as process:
+    with _process.running(command, env) as process:
         try:
-            assert process.stdout is not None
-            address, dapr = (process.stdout.readline().split()[-1:] for _ in range(2))
-            if not address or not dapr:
-                raise _versions.ReleaseError(f"the emulator of {source.name} does not start")
-            port = address[0].rpartition(":")[2]
-            yield {**env, "GATEWAY_PORT": port, "DAPR_ADDRESS": dapr[0]}
-        finally:
-            process.terminate()
+            gateway, dapr = _process.emulator_addresses(process)
+        except (RuntimeError, TimeoutError) as error:
+            raise _versions.ReleaseError(f"emulator of {source.name}: {error}") from None
+        yield {**env, "GATEWAY_PORT": gateway.rpartition(":")[2], "DAPR_ADDRESS": dapr}
 
 
 def _install(folder: Path, source: Source, requirement: str) -> str:
     python = str(folder / "bin/python")
-    env = {**os.environ, **source.env}
+    env = {k: v for k, v in os.environ.items() if not k.startswith("UV_") or _REACHES.fullmatch(k)}
     # uv keeps what it unpacked by name and version, and what is not released yet still changes.
     fresh = [f"--refresh-package={name}" for name in _versions.DISTRIBUTIONS]
-    install = ["uv", "pip", "install", "--quiet", "--python", python, *fresh, *source.options]
     for command in (
-        ["uv", "venv", "--quiet", "--python", sys.executable, str(folder)],
-        [*install, requirement],
+        ["venv", "--python", sys.executable, str(folder)],
+        ["pip", "install", "--python", python, *fresh, *source.options, requirement],
     ):
-        if subprocess.run(command, env=env, check=False).returncode:
-            raise _versions.ReleaseError(f"{requirement} cannot be installed from {source.name}")
+        _bounded(
+            ["uv", "--quiet", "--no-config", *command],
+            {**env, **source.env},
+            INSTALL_TIMEOUT,
+            f"{requirement} cannot be installed from {source.name}",
+        )
     return python
+
+
+def _bounded(
+    command: list[str], env: dict[str, str], timeout: float, otherwise: str, cwd: Path | None = None
+) -> None:
+    try:
+        done = subprocess.run(command, env=env, cwd=cwd, timeout=timeout, check=False)
+    except subprocess.TimeoutExpired:
+        raise _versions.ReleaseError(f"{otherwise}: not done after {timeout:.0f} s") from None
+    if done.returncode:
+        raise _versions.ReleaseError(otherwise)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import re
 import sys
 from pathlib import Path
 from typing import Any
 
-from packaging.requirements import Requirement
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 if sys.version_info >= (3, 11):
@@ -24,11 +24,29 @@ DISTRIBUTIONS = (
     "virtufin-api-emulator",
 )
 """In the order of their dependencies, which is the order in which they are published."""
-_UNRELEASED = re.compile(r"^## \[([^\]]+)\](?: - unreleased)?$", re.MULTILINE)
+_FORM = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+((a|b|rc)[0-9]+)?(\.dev[0-9]+)?")
+_VERSION = re.compile(r"""^(version\s*=\s*)(["'])[^"'\n]*\2""", re.MULTILINE)
+_PIN = re.compile(
+    r"""(?P<quote>["'])
+    (?P<name>virtufin-api[a-z-]*(?:\s*\[[^\]"'\n]*\])?)
+    \s*[=<>!~][^;"'\n]*?
+    (?P<marker>\s*;[^\n]*?)?
+    (?P=quote)""",
+    re.VERBOSE,
+)
+_SAID = re.compile(r"""^__version__ = (["'])([^"'\r\n]*)\1(?=\r?$)""", re.MULTILINE)
 
 
 class ReleaseError(RuntimeError):
     """The release cannot go on; the text says what to do."""
+
+
+def read(path: Path) -> str:
+    """The text of a file with its own line ends."""
+    try:
+        return path.read_bytes().decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ReleaseError(f"{path} cannot be read: {error}; restore it with git") from None
 
 
 def current(root: Path = ROOT) -> str:
@@ -36,8 +54,29 @@ def current(root: Path = ROOT) -> str:
     return str(_project(root, "virtufin-api")["version"])
 
 
+def malformed(version: str) -> str | None:
+    """Why this is no version that a release may have; None where it is one."""
+    try:
+        written = str(Version(version))
+    except InvalidVersion:
+        return f"{version!r} is no version (PEP 440); such as 1.2.3"
+    if version != written:
+        return f"{version!r} is written {written} (PEP 440)"
+    if not _FORM.fullmatch(version):
+        return f"{version!r} is not of the form 1.2.3, 1.2.3a1, 1.2.3b1, 1.2.3rc1 or 1.2.3.dev1"
+    return None
+
+
 def problems(root: Path = ROOT) -> list[str]:
-    """Each place that says another version than the client's, as a sentence."""
+    """What is wrong with the version, and each place that says another than the client's."""
+    version = current(root)
+    if wrong := malformed(version):
+        return [f"{wrong}: run `scripts/bump_version` with one that is"]
+    return [f"{place}: run `scripts/bump_version {version}`" for place in differences(root)]
+
+
+def differences(root: Path = ROOT) -> list[str]:
+    """Each place that says another version than the client's."""
     version, found = current(root), []
     for name in DISTRIBUTIONS:
         project = _project(root, name)
@@ -45,65 +84,35 @@ def problems(root: Path = ROOT) -> list[str]:
             found.append(f"{name} has version {project['version']}, virtufin-api has {version}")
         extras = project.get("optional-dependencies", {}).values()
         for line in [*project["dependencies"], *(line for extra in extras for line in extra)]:
-            requirement = Requirement(line)
-            if requirement.name in DISTRIBUTIONS and str(requirement.specifier) != f"=={version}":
+            requirement = _requirement(name, line)
+            ours = canonicalize_name(requirement.name) in DISTRIBUTIONS
+            if ours and str(requirement.specifier) != f"=={version}":
                 found.append(f"{name} needs `{line}`, it must be pinned to =={version}")
         said = [match for path in _modules(root, name) for match in _said(path)]
         if said != [version]:
             found.append(f"the code of {name} has __version__ {' and '.join(said) or 'nowhere'}")
-    return [f"{problem}: run `scripts/bump_version {version}`" for problem in found]
+    return found
 
 
-def bump(version: str, root: Path = ROOT, today: dt.date | None = None) -> list[Path]:
-    """Writes a version wherever it stands, and dates its heading in the changelog.
-
-    Returns:
-        The files that changed.
-
-    Raises:
-        ReleaseError: The version is none, or lower than the present one, or the changelog has
-            nothing to say about it. Nothing is written then.
-    """
-    old = current(root)
-    try:
-        if version != str(Version(version)):
-            raise ReleaseError(f"{version!r} is written {Version(version)} (PEP 440)")
-    except InvalidVersion:
-        raise ReleaseError(f"{version!r} is no version (PEP 440); such as 1.2.3") from None
-    if Version(version) < Version(old):
-        raise ReleaseError(f"{version} is lower than the present version, {old}")
-    today = today or dt.datetime.now(dt.timezone.utc).date()
-    texts = {root / "CHANGELOG.md": _dated(root, version, today)}
-    for name in DISTRIBUTIONS:
-        path = root / "packages" / name / "pyproject.toml"
-        text = re.sub(r'^(version = )"[^"]*"', rf'\g<1>"{version}"', path.read_text(), flags=re.M)
-        texts[path] = _PIN.sub(rf'\g<1>=={version}"', text)
-        for module in _modules(root, name):
-            texts[module] = _SAID.sub(f'__version__ = "{version}"', module.read_text())
-    changed = [path for path, text in texts.items() if path.read_text() != text]
-    for path in changed:
-        path.write_text(texts[path])
-    return changed
+def places(root: Path = ROOT) -> list[Path]:
+    """The files in which the version stands."""
+    return [
+        path
+        for name in DISTRIBUTIONS
+        for path in (root / "packages" / name / "pyproject.toml", *_modules(root, name))
+    ]
 
 
-def released(version: str, root: Path = ROOT) -> str | None:
-    """Why the changelog is not that of a release of this version; None where it is."""
-    headings = re.findall(r"^## .*$", (root / "CHANGELOG.md").read_text(), re.MULTILINE)
-    first = headings[0] if headings else "(none)"
-    if re.fullmatch(rf"## \[{re.escape(version)}\] - \d{{4}}-\d\d-\d\d", first):
-        return None
-    return (
-        f"the first heading of CHANGELOG.md is `{first}`, not `## [{version}]` with its date: "
-        f"run `scripts/bump_version {version}`"
-    )
-
-
-_PIN = re.compile(r'("virtufin-api[a-z-]*)[=<>!~][^"]*"')
-_SAID = re.compile(r'^__version__ = "([^"]*)"$', re.MULTILINE)
+def moved(path: Path, text: str, version: str) -> str:
+    """The text of one of these files with another version."""
+    if path.suffix == ".toml":
+        text = _VERSION.sub(rf"\g<1>\g<2>{version}\g<2>", text)
+        return _PIN.sub(rf"\g<quote>\g<name>=={version}\g<marker>\g<quote>", text)
+    return _SAID.sub(f'__version__ = "{version}"', text)
 
 
 def _said(path: Path) -> list[str]:
-    return _SAID.findall(path.read_text())
+    return [said for _, said in _SAID.findall(read(path))]
 
 
 def _modules(root: Path, name: str) -> list[Path]:
@@ -111,24 +120,17 @@ def _modules(root: Path, name: str) -> list[Path]:
     return [path for path in files if _said(path)]
 
 
-def _dated(root: Path, version: str, today: dt.date) -> str:
-    text = (root / "CHANGELOG.md").read_text()
-    if released(version, root) is None:
-        return text
-    first = next(iter(re.finditer(r"^## .*$", text, re.MULTILINE)), None)
-    heading = first and _UNRELEASED.fullmatch(first[0])
-    if not (first and heading and heading[1] in ("Unreleased", version)):
-        raise ReleaseError(
-            f"CHANGELOG.md begins with `{first[0] if first else ''}`: write what is new in "
-            f"{version} under `## [Unreleased]` first, above it"
-        )
-    body = text[first.end() :].partition("\n## ")[0]
-    if not re.search(r"^- ", body, re.MULTILINE):
-        raise ReleaseError(f"CHANGELOG.md has no entry under `{first[0]}`: say what is new")
-    return f"{text[: first.start()]}## [{version}] - {today.isoformat()}{text[first.end() :]}"
-
-
 def _project(root: Path, name: str) -> dict[str, Any]:
-    text = (root / "packages" / name / "pyproject.toml").read_text()
-    project: dict[str, Any] = tomllib.loads(text)["project"]
+    path = root / "packages" / name / "pyproject.toml"
+    try:
+        project: dict[str, Any] = tomllib.loads(read(path))["project"]
+    except tomllib.TOMLDecodeError as error:
+        raise ReleaseError(f"{path} is no TOML: {error}; restore it with git") from None
     return project
+
+
+def _requirement(name: str, line: str) -> Requirement:
+    try:
+        return Requirement(line)
+    except InvalidRequirement as error:
+        raise ReleaseError(f"{name} needs `{line}`, which is no requirement: {error}") from None

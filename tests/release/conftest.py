@@ -1,5 +1,6 @@
 """A copy of the clone's released parts, in a repository of its own."""
 
+import os
 import shutil
 import subprocess
 
@@ -30,3 +31,12 @@ def git(root, *arguments):
 def commit(root):
     git(root, "add", "--all")
     git(root, "commit", "--quiet", "--allow-empty", "--message", "A change")
+
+
+def fake(folder, name, text):
+    """A program that is found before the real one."""
+    folder.mkdir(exist_ok=True)
+    path = folder / name
+    path.write_text(text)
+    path.chmod(0o755)
+    return os.pathsep.join([str(folder), os.environ["PATH"]])

@@ -1,5 +1,6 @@
 """What a tag promises, and each way to break it."""
 
+import os
 import shutil
 
 import pytest
@@ -9,19 +10,20 @@ from tests.workspace import script
 
 versions = script("_versions")
 verify = script("_verify")
+bump = script("_bump").bump
 
 
 @pytest.fixture(autouse=True)
 def generator(monkeypatch):
     """The comparison of the generated code is a check of its own; here it has an outcome."""
     found = []
-    monkeypatch.setattr(verify, "_generated", lambda root: found)
+    monkeypatch.setattr(verify, "_generated", lambda tree: found)
     return found
 
 
 @pytest.fixture
 def released(clone):
-    versions.bump("7.8.9", clone)
+    bump("7.8.9", clone)
     commit(clone)
     git(clone, "tag", "v7.8.9")
     return clone
@@ -58,6 +60,47 @@ def test_changes_that_are_not_committed_are_named(released):
     (released / "new.txt").write_text("x")
     [problem] = verify.problems("v7.8.9", released)
     assert "not committed (new.txt)" in problem
+
+
+@pytest.mark.parametrize("setting", ["no", "normal"])
+def test_a_new_file_in_a_new_folder_is_seen_whatever_git_shows(released, setting):
+    git(released, "config", "status.showUntrackedFiles", setting)
+    path = released / "packages/virtufin-api/src/virtufin/api/client/more/new.py"
+    path.parent.mkdir()
+    path.touch()
+    [problem] = verify.problems("v7.8.9", released)
+    assert "more/new.py" in problem
+
+
+def test_what_git_overlooks_is_not_what_is_verified(released):
+    path = released / "CHANGELOG.md"
+    text = path.read_text()
+    path.write_text(text.replace("## [7.8.9]", "## [Unreleased]"))
+    commit(released)
+    git(released, "tag", "--force", "v7.8.9")
+    git(released, "update-index", "--assume-unchanged", "CHANGELOG.md")
+    path.write_text(text)
+    [problem] = verify.problems("v7.8.9", released)
+    assert "the first heading of CHANGELOG.md is `## [Unreleased]" in problem
+
+
+def test_a_change_in_another_encoding_is_named(released):
+    (released / "CHANGELOG.md").write_bytes(b"Stra\xdfe")
+    [problem] = verify.problems("v7.8.9", released)
+    assert "not committed (CHANGELOG.md)" in problem
+
+
+def test_a_name_in_another_encoding_is_named(released):
+    (released / os.fsdecode(b"Stra\xdfe.txt")).touch()
+    [problem] = verify.problems("v7.8.9", released)
+    assert r"not committed (Stra\xdfe.txt)" in problem
+
+
+def test_a_commit_without_a_changelog_is_said_so(released):
+    (released / "CHANGELOG.md").unlink()
+    commit(released)
+    with pytest.raises(versions.ReleaseError, match=r"CHANGELOG\.md cannot be read"):
+        verify.problems("v7.8.9", released)
 
 
 def test_a_changelog_without_the_date_is_refused(clone):
