@@ -2,13 +2,24 @@
 
 import pytest
 
+from tests.backend import make_probe
 from virtufin.api.client import (
     ApiClient,
     InvalidRequestError,
     NotFoundError,
     VirtufinError,
 )
-from virtufin.api.emulator import Emulator
+from virtufin.api.emulator import Emulator, Service
+
+__all__ = ["make_probe"]
+
+
+@pytest.fixture
+async def behind_probe(make_probe, connect):
+    """A client of a gateway before a backend `probe`."""
+    probe = await make_probe()
+    async with Emulator(services=[Service("probe", probe.address)]) as gateway:
+        yield connect(gateway)
 
 
 async def failure(call, kind=VirtufinError):
@@ -87,6 +98,23 @@ async def test_without_reflection_methods_are_still_suggested(connect):
     async with Emulator(reflection=False) as gateway:
         error = await failure(connect(gateway).gateway.workmanager.ListWorker(), NotFoundError)
         assert "ListWorkers" in error.nearest
+
+
+async def test_what_is_in_an_any_is_nobodys_mistake(behind_probe):
+    request = {"anything": {"@type": "t/acme.Nothing", "s": "x"}, "some_txt": "q"}
+    error = await failure(behind_probe.gateway.probe.Echo(request), InvalidRequestError)
+    assert error.unknown == ("some_txt",)
+
+
+async def test_a_method_that_has_answered_is_not_looked_for(connect):
+    async with Emulator(reflection=False) as gateway:
+        client = connect(gateway)
+        await client.gateway.workmanager.ListWorkers()
+        tags = await client.gateway.workmanager.CreateWorker({"mime_type": "a"})
+        await client.gateway.workmanager.GetTags({"id": tags["id"]})
+        listed = gateway.faults.delay("Gateway/ListServices", 0.001, times=None)
+        await failure(client.gateway.workmanager.GetTags({"id": "gone"}), NotFoundError)
+        assert listed.used == 0
 
 
 # Discovery

@@ -11,11 +11,19 @@ import pytest
 import trustme
 
 from tests.client.conftest import UNIT
-from virtufin.api.client import ApiClient, InvalidInputError, Outcome, TlsSettings
+from virtufin.api.client import (
+    ApiClient,
+    ClientClosedError,
+    InvalidInputError,
+    Outcome,
+    TlsSettings,
+)
 from virtufin.api.client.doctor import __main__ as command
 from virtufin.api.client.doctor import diagnose
 from virtufin.api.emulator import Emulator
 from virtufin.api.emulator._wires import chosen_wire, without
+
+REFLECTION = "grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
 
 
 @pytest.fixture
@@ -209,7 +217,49 @@ async def test_a_given_channel_is_diagnosed_too(gateway):
     assert found(report, "TLS")[0][0] is Outcome.SKIPPED
 
 
+async def test_a_closed_client_diagnoses_nothing(gateway, connect):
+    client = connect(gateway)
+    await client.close()
+    with pytest.raises(ClientClosedError):
+        await client.diagnose()
+    with pytest.raises(ClientClosedError):
+        await client.gateway.workmanager.describe()
+
+
+async def test_a_slow_reflection_is_waited_for(gateway):
+    gateway.faults.delay(REFLECTION, 0.3 * UNIT, times=None)
+    settings = {"timeout": 0.2 * UNIT, "reflection_timeout": 10 * UNIT}
+    report = await diagnose(gateway.host, gateway.port, **settings)
+    assert outcomes(report)["reflection"] == "ok"
+
+
+async def test_a_reflection_that_does_not_answer_is_named(gateway):
+    gateway.faults.delay(REFLECTION, 3600, times=None)
+    settings = {"timeout": 5 * UNIT, "reflection_timeout": 0.2 * UNIT}
+    report = await diagnose(gateway.host, gateway.port, **settings)
+    assert outcomes(report)["reflection"] == "warning"
+    assert outcomes(report)["wire"] == "skipped"
+    assert report.ok
+
+
+async def test_each_difference_is_named_once(look):
+    report = await look(wire="moved-numbers")
+    texts = [check.text for check in report.checks]
+    assert len(texts) == len(set(texts))
+
+
 # The command
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure():
+    ran = subprocess.run(
+        ["/bin/sh", "-c", f"{sys.executable} -m virtufin.api.client.doctor memory: | true"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ran.stderr == ""
 
 
 def test_the_command_prints_a_table(capsys):
@@ -253,6 +303,7 @@ def test_a_wrong_command_is_refused(arguments, capsys):
         ("gateway:5002", ("gateway", 5002)),
         ("[::1]:5002", ("[::1]", 5002)),
         ("::1", ("::1",)),
+        ("ipv6:[::1]:5002", ("ipv6:[::1]:5002",)),
         ("dns:///gateway:5002", ("dns:///gateway:5002",)),
         ("unix:/run/gateway", ("unix:/run/gateway",)),
     ],

@@ -8,13 +8,19 @@ from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
-from tests.backend import Probe
+from tests.backend import PROBE, Probe
 from virtufin.api.client import InvalidInputError
 from virtufin.api.client._natural import Encoder
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
-EVERYTHING = Probe().message().DESCRIPTOR
+MASKED = PROBE.replace(
+    'field { name: "some_text" number: 1',
+    'field { name: "mask" number: 20 type: TYPE_MESSAGE label: LABEL_OPTIONAL '
+    'type_name: ".google.protobuf.FieldMask" }\n  field { name: "some_text" number: 1',
+).replace('syntax: "proto3"', 'syntax: "proto3" dependency: "google/protobuf/field_mask.proto"')
+EVERYTHING = Probe(MASKED).message().DESCRIPTOR
 
 
 class Color(enum.Enum):
@@ -88,6 +94,16 @@ TYPED = {
         {"children": 5, "counts_by_name": [1]},
         {"children": 5, "counts_by_name": [1]},
     ),
+    "paths": ({"mask": ["foo_bar", "a"]}, {"mask": "fooBar,a"}),
+    "a special message for an Any": (
+        {"anything": Timestamp(seconds=1)},
+        {
+            "anything": {
+                "@type": "type.googleapis.com/google.protobuf.Timestamp",
+                "value": "1970-01-01T00:00:01Z",
+            }
+        },
+    ),
     "a message for an Any": (
         {"anything": CloudEvent(id="1")},
         {"anything": {"@type": "type.googleapis.com/io.cloudevents.v1.CloudEvent", "id": "1"}},
@@ -116,6 +132,12 @@ def test_no_request_is_an_empty_one():
         ({"a": NOON.replace(tzinfo=None)}, "time zone"),
         ({"a": {(1,): 2}}, "keys"),
         ({"some_text": b"\xff"}, "not UTF-8"),
+        ({"a": {1: "a", "1": "b"}}, "two keys"),
+        ({"counts_by_name": {1: 1, "1": 2}}, "two keys"),
+        ({"a": 10**5000}, "sent as JSON"),
+        ({"a": datetime.min.replace(tzinfo=timezone(timedelta(hours=2)))}, "sent as JSON"),
+        ({"mask": ["line_1"]}, "no form in JSON"),
+        ({"mask": ["a__b"]}, "no form in JSON"),
         ("text", "must be a dict"),
         (Order, "must be a dict"),
     ],

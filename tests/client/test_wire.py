@@ -1,14 +1,24 @@
 """The client speaks the gateway's own wire, whatever its generation, and says so."""
 
 import asyncio
+import gc
 import subprocess
 import sys
+from contextlib import suppress
 
 import grpc
 import pytest
 
 from tests.client.conftest import UNIT, WAITS, until
-from virtufin.api.client import ApiClient, InvalidInputError, UnsupportedError, _adapted
+from virtufin.api.client import (
+    ApiClient,
+    DeadlineExceededError,
+    InvalidInputError,
+    RetrySettings,
+    UnavailableError,
+    UnsupportedError,
+    _adapted,
+)
 from virtufin.api.emulator import Emulator
 from virtufin.api.emulator._wires import chosen_wire, without
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
@@ -159,10 +169,84 @@ async def test_a_reflection_that_does_not_answer_costs_its_bound_once(meet):
     assert "could not be had" in client.wire.reason
 
 
-async def test_a_call_waits_half_of_its_time_for_the_wire_at_most(meet):
+async def test_a_call_whose_time_ends_before_the_wire_is_known_is_not_sent(meet):
     gateway, client = await meet(settings={"reflection_timeout": 3600.0})
     gateway.faults.delay(REFLECTION, 3600, times=None)
-    assert await client.list_services_async(timeout=2 * UNIT)
+    sent = gateway.faults.delay("State/SaveState", 0.001)
+    with pytest.raises(DeadlineExceededError):
+        await client.save_state_async("workmanager", "k", "v", timeout=0.5 * UNIT)
+    assert sent.used == 0
+
+
+async def test_a_gateway_that_starts_meanwhile_is_never_spoken_to_in_another_layout(unused_port):
+    answers = []
+    async with ApiClient("127.0.0.1", unused_port, timeout=5 * UNIT) as client:
+
+        async def poll():
+            while len(answers) < 20:
+                with suppress(UnavailableError):
+                    answers.append(await client.list_services_async())
+                await asyncio.sleep(0)
+
+        polling = [asyncio.create_task(poll()) for _ in range(3)]
+        await asyncio.sleep(0.2 * UNIT)
+        async with Emulator(port=unused_port, wire="moved-numbers"):
+            await asyncio.gather(*polling)
+    assert all(answer == ["workmanager", "websocketmanager"] for answer in answers)
+
+
+@pytest.mark.parametrize(
+    ("code", "times"),
+    [("UNAVAILABLE", 2), ("INTERNAL", 1), ("PERMISSION_DENIED", 1), ("UNKNOWN", 1)],
+)
+async def test_a_reflection_that_fails_once_is_asked_again(meet, code, times):
+    gateway, client = await meet(
+        wire="moved-numbers", settings={"retry": RetrySettings(max_attempts=1)}
+    )
+    gateway.faults.fail(REFLECTION, code, times=times)
+    await client.list_services_async()
+    assert client.wire.origin == "packaged"
+    assert await client.list_services_async() == ["workmanager", "websocketmanager"]
+    assert client.wire.origin == "reflection"
+
+
+async def test_a_reflection_that_always_fails_is_asked_ever_more_seldom(meet):
+    gateway, client = await meet()
+    failing = gateway.faults.fail(REFLECTION, "UNKNOWN", times=None)
+    for _ in range(20):
+        await client.list_services_async()
+    assert failing.used <= 3
+
+
+async def test_what_a_gateway_says_of_its_reflection_shows_no_key(meet):
+    gateway, client = await meet(api_keys=["s3cr3t-key"], settings={"api_key": "s3cr3t-key"})
+    gateway.faults.fail(REFLECTION, "PERMISSION_DENIED", details="s3cr3t-key may not", times=None)
+    await client.list_services_async()
+    assert "may not" in str(client.wire)
+    assert "s3cr3t" not in str(client.wire)
+    assert "s3cr3t" not in str(await client.diagnose(timeout=10 * UNIT))
+
+
+async def test_a_gateway_that_comes_back_without_reflection_is_taken_for_a_packaged_one(meet):
+    old, client = await meet(wire="moved-numbers")
+    await client.list_services_async()
+    assert client.wire.origin == "reflection"
+    await old.stop()
+    async with Emulator(port=old.port, reflection=False):
+        await client.connect()
+        assert await client.list_services_async()
+        assert client.wire.origin == "packaged"
+
+
+async def test_a_client_that_is_dropped_leaves_no_task(gateway):
+    async def drop():
+        await ApiClient(gateway.host, gateway.port).list_services_async()
+
+    await drop()
+    gc.collect()
+    await until(
+        lambda: not [t for t in asyncio.all_tasks() if t.get_name() == "virtufin-connection"]
+    )
 
 
 async def test_an_upgraded_gateway_is_followed(meet):

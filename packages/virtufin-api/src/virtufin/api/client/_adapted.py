@@ -5,6 +5,8 @@ To the rest of the client they look like the packaged methods; only bytes differ
 
 from __future__ import annotations
 
+import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -13,8 +15,10 @@ from google.protobuf.message import DecodeError
 
 from virtufin.api.client._earlier import flattened, restored
 from virtufin.api.client._method import Method
-from virtufin.api.client._translate import CannotTranslateError, Translation
+from virtufin.api.client._translate import Translation
 from virtufin.api.client.errors import UnsupportedError
+
+logger = logging.getLogger("virtufin.api.client.wire")
 
 _TIMESTAMP = "google.protobuf.Timestamp"
 
@@ -34,20 +38,30 @@ class AdaptedMethod(Method):
         object.__setattr__(self, "_back", back)
 
     def encode(self, request: Any) -> bytes:
-        message = self.theirs[0]()
         try:
-            self._translation("_out").fill(message, request)
-        except CannotTranslateError as error:
+            payload: bytes = self._there(request).SerializeToString()
+        except UnsupportedError:
+            raise
+        except Exception as error:
             raise self._unsupported(error) from error
-        payload: bytes = message.SerializeToString()
         return payload
 
     def decode(self, raw: bytes) -> Any:
-        response = self.response()
         try:
-            self._translation("_back").fill(response, self.theirs[1].FromString(raw))
-        except CannotTranslateError as error:
+            return self._here(self.theirs[1].FromString(raw))
+        except Exception as error:
             raise DecodeError(str(error)) from error
+
+    def _there(self, request: Any) -> Any:
+        """The request as the gateway's message."""
+        message = self.theirs[0]()
+        self._translation("_out").fill(message, request)
+        return message
+
+    def _here(self, message: Any) -> Any:
+        """The packaged message for the gateway's."""
+        response = self.response()
+        self._translation("_back").fill(response, message)
         return response
 
     def _translation(self, name: str) -> Translation:
@@ -64,7 +78,7 @@ class AdaptedMethod(Method):
 class EarlierPublish(AdaptedMethod):
     """`PublishEvent` of gateways that take `data` and `metadata` instead of a CloudEvent."""
 
-    def encode(self, request: Any) -> bytes:
+    def _there(self, request: Any) -> Any:
         event = request.cloudevent
         if event.HasField("proto_data"):
             raise self._unsupported("it carries text and bytes, no protobuf Any")
@@ -82,19 +96,29 @@ class EarlierPublish(AdaptedMethod):
             message.message_id = event.id
         if "timestamp" in fields:
             _set_time(message, metadata.get("ce-time", ""))
-        payload: bytes = message.SerializeToString()
-        return payload
+        return message
 
 
 @dataclass(frozen=True)
-class EarlierSubscribe(AdaptedMethod):
+class EarlierEvents(AdaptedMethod):
+    """A subscription whose events come in another form. One that cannot be read is skipped."""
+
+    def decode(self, raw: bytes) -> Any:
+        try:
+            return self._here(self.theirs[1].FromString(raw))
+        except Exception as error:  # noqa: BLE001 - of one event, and others follow
+            logger.warning("an event that cannot be read is skipped: %s", error)
+            return None
+
+
+@dataclass(frozen=True)
+class EarlierSubscribe(EarlierEvents):
     """`Pubsub.Subscribe` of gateways whose events come as `data` and `metadata`.
 
     They send events with empty data, id and type as heartbeats.
     """
 
-    def decode(self, raw: bytes) -> Any:
-        item = self.theirs[1].FromString(raw)
+    def _here(self, item: Any) -> Any:
         known = item.DESCRIPTOR.fields_by_name
         metadata = dict(item.metadata)
         if "message_id" in known and item.message_id:
@@ -105,14 +129,13 @@ class EarlierSubscribe(AdaptedMethod):
 
 
 @dataclass(frozen=True)
-class EarlierGatewaySubscribe(AdaptedMethod):
+class EarlierGatewaySubscribe(EarlierEvents):
     """`Gateway.Subscribe`, where a gateway has no `Pubsub.Subscribe`.
 
     Its event message has no place for extensions, correlation ids and reply topics among them.
     """
 
-    def decode(self, raw: bytes) -> Any:
-        item = self.theirs[1].FromString(raw)
+    def _here(self, item: Any) -> Any:
         metadata = {
             "ce-id": item.id,
             "ce-source": item.source,
@@ -135,7 +158,8 @@ def _set_time(message: Any, text: str) -> None:
     if field.type == FieldDescriptor.TYPE_STRING:
         message.timestamp = text
     elif _is_timestamp(field) and text:
-        message.timestamp.FromJsonString(text)
+        with suppress(ValueError):  # A time that is none stays in the metadata.
+            message.timestamp.FromJsonString(text)
 
 
 def _time(message: Any) -> str:

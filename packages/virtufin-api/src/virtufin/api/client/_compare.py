@@ -75,16 +75,35 @@ def different_messages(
     if ours.full_name in seen:
         return
     seen.add(ours.full_name)
+    matched: set[str] = set()
     for field in ours.fields:
-        other = theirs.fields_by_name.get(field.name)
+        other = counterpart(field, theirs)
         where = f"{ours.full_name}.{field.name}"
         if other is None:
             yield Difference(where, _field(field), "")
-        else:
-            yield from _different_fields(where, field, other, seen)
+            continue
+        matched.add(other.name)
+        if other.name != field.name:
+            yield Difference(where, f"this name, number {field.number}", f"named {other.name}")
+        yield from _different_fields(where, field, other, seen)
     for field in theirs.fields:
-        if field.name not in ours.fields_by_name:
+        if field.name not in matched:
             yield Difference(f"{ours.full_name}.{field.name}", "", _field(field))
+
+
+def counterpart(field: FieldDescriptor, message: Descriptor) -> FieldDescriptor | None:
+    """The field of another message that means the same: of the same name, or renamed.
+
+    Renamed is one of the same number and type, whose own name the first message does not have.
+    """
+    found: FieldDescriptor | None = message.fields_by_name.get(field.name)
+    if found is not None:
+        return found
+    found = message.fields_by_number.get(field.number)
+    own: Any = field.containing_type
+    if found is None or found.name in own.fields_by_name or _kind(found) != _kind(field):
+        return None
+    return found
 
 
 def type_name(field: FieldDescriptor) -> str:

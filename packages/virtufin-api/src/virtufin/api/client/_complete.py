@@ -33,9 +33,14 @@ from virtufin.api.client._fields import (
     Field,
     fields_of,
     message_type,
+    snake_case,
 )
 
 _MISSING = object()
+_MOST_SHOWN = 20
+Path = tuple[Any, ...]
+"""Where a value is: nothing, or the path of what holds it and its own name. Put into words only
+where something does not fit."""
 _NANOSECONDS = 1000
 
 
@@ -51,10 +56,11 @@ class Completer:
 
     def complete(self, message: Descriptor, value: Any) -> tuple[Any, list[str]]:
         """The Python value of a message's JSON, and the paths of what did not fit."""
-        misfits: list[str] = []
-        return self._message(message, value, "", misfits), misfits
+        misfits: list[Path] = []
+        result = self._message(message, value, (), misfits)
+        return result, [_shown(path) for path in misfits[:_MOST_SHOWN]]
 
-    def _message(self, message: Descriptor, value: Any, path: str, misfits: list[str]) -> Any:
+    def _message(self, message: Descriptor, value: Any, path: Path, misfits: list[Path]) -> Any:
         name = message.full_name
         try:
             if name in _WELL_KNOWN:
@@ -74,32 +80,31 @@ class Completer:
         return self._object(message, value, path, misfits)
 
     def _object(
-        self, message: Descriptor, value: dict[str, Any], path: str, misfits: list[str]
+        self, message: Descriptor, value: dict[str, Any], path: Path, misfits: list[Path]
     ) -> dict[str, Any]:
         left = dict(value)
         result: dict[str, Any] = {}
         for field in self._known(message):
-            sent = left.pop(field.json_name, _MISSING)
+            sent = left.pop(field.name, _MISSING)
             if sent is _MISSING:
-                sent = left.pop(field.name, _MISSING)
+                sent = left.pop(field.json_name, _MISSING)
             if sent is None and field.kind not in (VALUE, NULL_VALUE):
                 sent = _MISSING
             if sent is not _MISSING:
-                result[field.name] = self._field(field, sent, f"{path}.{field.name}", misfits)
+                result[field.name] = self._field(field, sent, (path, field.name), misfits)
             elif not field.in_oneof:
                 result[field.name] = _default(field)
         for key, sent in left.items():
-            misfits.append(f"{path}.{key}")
+            misfits.append((path, key))
             result.setdefault(key, sent)
         return result
 
-    def _field(self, field: Field, value: Any, path: str, misfits: list[str]) -> Any:
+    def _field(self, field: Field, value: Any, path: Path, misfits: list[Path]) -> Any:
         if field.value is not None:
             if isinstance(value, dict):
                 entry = field.value
                 return {
-                    key: self._one(entry, item, f"{path}.{key}", misfits)
-                    for key, item in value.items()
+                    key: self._one(entry, item, (path, key), misfits) for key, item in value.items()
                 }
         elif not field.repeated:
             return self._one(field.descriptor, value, path, misfits)
@@ -108,7 +113,7 @@ class Completer:
         misfits.append(path)
         return value
 
-    def _one(self, descriptor: FieldDescriptor, value: Any, path: str, misfits: list[str]) -> Any:
+    def _one(self, descriptor: FieldDescriptor, value: Any, path: Path, misfits: list[Path]) -> Any:
         if descriptor.message_type is not None:
             return self._message(message_type(descriptor), value, path, misfits)
         try:
@@ -118,19 +123,21 @@ class Completer:
             return value
 
     def _any(
-        self, message: Descriptor, value: dict[str, Any], path: str, misfits: list[str]
+        self, message: Descriptor, value: dict[str, Any], path: Path, misfits: list[Path]
     ) -> dict[str, Any]:
         """An Any, `@type` kept; what is in it is completed where the pool knows the type."""
         url = value.get("@type")
         name = url.rpartition("/")[2] if isinstance(url, str) else ""
         try:
             held = message.file.pool.FindMessageTypeByName(name)
-        except KeyError:
+        except (KeyError, TypeError, ValueError):  # A name may be anything.
             return value
-        if name in _WELL_KNOWN or name in WRAPPERS or name in JSON_TYPES:
-            inner = self._message(held, value.get("value"), f"{path}.value", misfits)
+        if name in _WELL_KNOWN or name in WRAPPERS or name in JSON_TYPES or name == ANY:
+            inner = self._message(held, value.get("value"), (path, "value"), misfits)
             return {**value, "value": inner}
         rest = {key: item for key, item in value.items() if key != "@type"}
+        if not held.fields and rest == {"value": {}}:
+            rest = {}  # Some write an Empty so.
         return {"@type": url, **self._message(held, rest, path, misfits)}
 
     def _known(self, message: Descriptor) -> tuple[Field, ...]:
@@ -138,6 +145,14 @@ class Completer:
         if known is None:
             known = self._fields[message.full_name] = tuple(fields_of(message))
         return known
+
+
+def _shown(path: Path) -> str:
+    names = []
+    while path:
+        path, name = path
+        names.append(f".{name}")
+    return "".join(reversed(names))
 
 
 def _default(field: Field) -> Any:
@@ -251,11 +266,7 @@ def _parse(message: Any, value: Any) -> None:
 def _field_mask(value: Any) -> list[str]:
     """Its paths, in the names of the proto."""
     text: str = _of(str, value)
-    return [_snake_case(path) for path in text.split(",")] if text else []
-
-
-def _snake_case(path: str) -> str:
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in path)
+    return [snake_case(path) for path in text.split(",")] if text else []
 
 
 _WELL_KNOWN: dict[str, Callable[[Any], Any]] = {

@@ -19,6 +19,7 @@ class Connections:
 
     def __init__(self) -> None:
         self._watch: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self.count = 0
         """Goes up whenever a connection broke."""
@@ -34,8 +35,9 @@ class Connections:
         """
         connected = is_connected(channel)
         if connected and owned and not self._closed and (self._watch is None or self._watch.done()):
+            self._loop = asyncio.get_running_loop()
             self._watch = contextvars.Context().run(
-                asyncio.get_running_loop().create_task,
+                self._loop.create_task,
                 self._until_it_breaks(channel),
                 name="virtufin-connection",
             )
@@ -44,6 +46,13 @@ class Connections:
     def stop(self) -> None:
         """Begins no further watch."""
         self._closed = True
+
+    def abandon(self) -> None:
+        """Ends the watch of a client that was dropped without being closed; from any thread."""
+        self._closed = True
+        if self._loop is not None and self._watch is not None:
+            with suppress(RuntimeError):  # The loop is closed.
+                self._loop.call_soon_threadsafe(self._watch.cancel)
 
     async def ended(self) -> None:
         """Waits for the end of the watch, to be awaited when its channel is closed.

@@ -31,13 +31,16 @@ from virtufin.api.client.errors import (
 TOPIC = "virtufin.doctor"
 """Where the round trip is made."""
 
+_NOBODY = "no gateway answers"
 _REFUSED_WAYS = (
     ("refused", "nothing listens there: is the gateway running, and is it this port?"),
+    ("certificate_verify_failed", "the certificate is not trusted: TlsSettings(ca=...)"),
+    ("hostname", "the certificate is of another name: TlsSettings(server_name=...)"),
+    ("peer name", "the certificate is of another name: TlsSettings(server_name=...)"),
     ("http1", "that is no native gRPC port: the gateway's is 5002, REST is on another"),
     ("ssl", "TLS does not fit: see tls= and TlsSettings, or whether the gateway has TLS at all"),
     ("tls", "TLS does not fit: see tls= and TlsSettings, or whether the gateway has TLS at all"),
     ("handshake", "TLS does not fit: see tls= and TlsSettings"),
-    ("certificate", "the certificate is not trusted: TlsSettings(ca=..., server_name=...)"),
     ("dns", "the name is not known: is it spelled right?"),
     ("name resolution", "the name is not known: is it spelled right?"),
     ("domain name", "the name is not known: is it spelled right?"),
@@ -81,8 +84,12 @@ class Diagnosis:
 
     async def report(self, *, publish: bool, topic: str) -> Report:
         """Makes all checks, in order; what cannot be checked without an earlier one is skipped."""
+        self._transport.check()
         reachable = await self._reach()
-        self._security()
+        if reachable:
+            self._security()
+        else:
+            self._add("TLS", Outcome.SKIPPED, _NOBODY)
         if reachable and await self._authenticate():
             await self._wire()
             if publish:
@@ -91,7 +98,7 @@ class Diagnosis:
                 self._add("round trip", Outcome.SKIPPED, "not asked for")
         elif not reachable:
             for name in ("authentication", "reflection", "wire", "round trip"):
-                self._add(name, Outcome.SKIPPED, "no gateway answers")
+                self._add(name, Outcome.SKIPPED, _NOBODY)
         else:
             for name in ("reflection", "wire", "round trip"):
                 self._add(name, Outcome.SKIPPED, "the gateway does not let this client in")
@@ -138,7 +145,7 @@ class Diagnosis:
             known = (advice for words, advice in _REFUSED_WAYS if words in lowered)
             advice = next(known, "is a gateway running there, and is it the native gRPC port?")
         self._add("reachability", Outcome.FAILED, text, advice)
-        self._add("health", Outcome.SKIPPED, "no gateway answers")
+        self._add("health", Outcome.SKIPPED, _NOBODY)
 
     def _security(self) -> None:
         if self._transport.encrypted is None:
@@ -154,6 +161,8 @@ class Diagnosis:
     async def _authenticate(self) -> bool:
         name, with_key = "authentication", self._transport.secrets.has_key
         try:
+            # Asking reflection first takes time of its own.
+            await self._transport.settled(self._transport.budget(None))
             services = await self._gateway.list_services_async(timeout=self._timeout)
         except UnauthenticatedError as error:
             what = "the API key is not accepted" if with_key else "an API key is needed"
@@ -182,6 +191,11 @@ class Diagnosis:
             self._add("reflection", Outcome.SKIPPED, text)
             self._add("wire", Outcome.SKIPPED, "the packaged protos are taken for the truth")
             return
+        try:
+            await self._transport.settled(self._transport.budget(None))
+        except VirtufinError as error:
+            self._no_reflection(error)
+            return
         failure = self._lookup.failure
         if failure is None:
             self._add("reflection", Outcome.OK, "describes the gateway's own services")
@@ -204,7 +218,7 @@ class Diagnosis:
 
     def _no_reflection(self, failure: Exception) -> None:
         advice = "replies come as sent, and the packaged protos are taken for the gateway's"
-        text = f"cannot be used: {self._transport.secrets.redact(str(failure))}"
+        text = f"cannot be used: {failure}"
         if isinstance(failure, ReflectionUnsupportedError):
             text = "the gateway has none"
         self._add("reflection", Outcome.WARNING, text, advice)

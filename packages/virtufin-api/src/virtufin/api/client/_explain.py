@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
-from virtufin.api.client._fields import JSON_TYPES, WRAPPERS, Field, message_type
+from virtufin.api.client._fields import ANY, JSON_TYPES, WRAPPERS, Field, message_type
 from virtufin.api.client._natural import Encoder
 
 _SHOWN = 12
@@ -58,7 +58,7 @@ def _plain(name: str) -> str:
 
 
 def _unknown(encoder: Encoder, message: Descriptor, value: object, path: str) -> Iterator[Unknown]:
-    if message.full_name in JSON_TYPES or message.full_name in WRAPPERS:
+    if message.full_name in JSON_TYPES or message.full_name in WRAPPERS | {ANY}:
         return
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}

@@ -112,3 +112,8 @@ def message_type(descriptor: FieldDescriptor) -> Descriptor:
     found: Any = descriptor.message_type
     assert found is not None
     return found  # type: ignore[no-any-return]
+
+
+def snake_case(path: str) -> str:
+    """`fooBar` to `foo_bar`, the way back of the JSON mapping of paths."""
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in path)

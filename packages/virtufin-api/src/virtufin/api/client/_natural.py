@@ -27,7 +27,7 @@ import json
 import math
 import numbers
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -39,20 +39,25 @@ from google.protobuf.message import Message
 from virtufin.api.client._attributes import checked_text
 from virtufin.api.client._fields import (
     ANY,
+    DURATION,
     FIELD_MASK,
     FLOATS,
     JSON_TYPES,
+    TIMESTAMP,
     WRAPPERS,
     Field,
     by_any_name,
     fields_of,
     kind_of,
     message_type,
+    snake_case,
 )
 from virtufin.api.client._shown import shown
 from virtufin.api.client.errors import InvalidInputError
 
 _EXACT = 2**53
+_SPECIAL = JSON_TYPES | WRAPPERS | {ANY, TIMESTAMP, DURATION, FIELD_MASK}
+"""Messages whose JSON is no object of their fields."""
 _BYTES = (bytes, bytearray, memoryview)
 
 
@@ -86,6 +91,10 @@ class Encoder:
             raise InvalidInputError(
                 "request cannot be sent as JSON: it is nested too deeply, or contains itself"
             ) from None
+        except InvalidInputError:
+            raise
+        except (ValueError, OverflowError, ArithmeticError) as error:
+            raise InvalidInputError(f"request cannot be sent as JSON: {error}") from None
         return checked_text(text, "request")
 
     def known(self, message: Descriptor) -> dict[str, Field]:
@@ -105,11 +114,11 @@ class Encoder:
         if name in WRAPPERS:
             return self._one(message.fields_by_name["value"], value, where)
         if name == FIELD_MASK and isinstance(value, (list, tuple)):
-            return ",".join(_camel_case(str(path)) for path in value)
+            return ",".join(_camel_case(path, where) for path in value)
         if name == ANY and isinstance(value, Message) and value.DESCRIPTOR.full_name != ANY:
             kind = f"type.googleapis.com/{value.DESCRIPTOR.full_name}"
-            held = _of_message(value)
-            return {"@type": kind, **(held if isinstance(held, dict) else {"value": held})}
+            held, special = _of_message(value), value.DESCRIPTOR.full_name in _SPECIAL
+            return {"@type": kind, **({"value": held} if special else held)}
         if isinstance(value, Message) or not _is_object(value):
             return _plain(value, where)
         given = _object(value)
@@ -128,10 +137,8 @@ class Encoder:
 
     def _field(self, field: Field, value: object, where: str) -> Any:
         if field.value is not None and isinstance(value, Mapping):
-            return {
-                _key(key, where): self._one(field.value, item, f"{where}[{key!r}]")
-                for key, item in value.items()
-            }
+            entry = field.value
+            return _keyed(value, where, lambda item, at: self._one(entry, item, at))
         if field.repeated and isinstance(value, (list, tuple, set, frozenset)):
             return [
                 self._one(field.descriptor, item, f"{where}[{index}]")
@@ -176,10 +183,7 @@ def _plain(value: object, where: str, *, exact: bool = True) -> Any:
     if isinstance(value, Message):
         return _of_message(value)
     if _is_object(value):
-        return {
-            _key(key, where): _plain(item, f"{where}[{key!r}]", exact=exact)
-            for key, item in _object(value).items()
-        }
+        return _keyed(_object(value), where, lambda item, at: _plain(item, at, exact=exact))
     raise InvalidInputError(
         f"request cannot be sent as JSON: {where} is {shown(value)}, and there is no rule for "
         f"{type(value).__name__}"
@@ -196,7 +200,7 @@ def _scalar(value: Any, where: str, *, exact: bool) -> Any:
         whole = int(value)
         return str(whole) if exact and abs(whole) > _EXACT else whole
     if isinstance(value, datetime):
-        if value.tzinfo is None:
+        if value.utcoffset() is None:
             raise InvalidInputError(f"{where} must have a time zone, not {value!r}")
         moment = value.astimezone(timezone.utc).replace(tzinfo=None)
         return f"{moment.isoformat()}Z"
@@ -215,6 +219,18 @@ def _seconds(time: timedelta) -> str:
     sign = "-" if microseconds < 0 else ""
     whole, part = divmod(abs(microseconds), 1_000_000)
     return f"{sign}{whole}.{part:06}s" if part else f"{sign}{whole}s"
+
+
+def _keyed(
+    value: Mapping[Any, Any], where: str, written: Callable[[object, str], Any]
+) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, item in value.items():
+        text = _key(key, where)
+        if text in result:
+            raise InvalidInputError(f"{where} has two keys that are sent as {text!r}")
+        result[text] = written(item, f"{where}[{key!r}]")
+    return result
 
 
 def _key(key: object, where: str) -> str:
@@ -261,6 +277,13 @@ def _twice(given: Mapping[Any, Any], known: Mapping[str, Field]) -> set[str]:
     return twice
 
 
-def _camel_case(path: str) -> str:
-    first, *others = path.split("_")
-    return first + "".join(part[:1].upper() + part[1:] for part in others)
+def _camel_case(path: object, where: str) -> str:
+    text = str(path)
+    first, *others = text.split("_")
+    written = first + "".join(part[:1].upper() + part[1:] for part in others)
+    if snake_case(written) != text:
+        raise InvalidInputError(
+            f"{where}: the path {text!r} has no form in JSON; paths are lower-case words joined by "
+            "one '_' each"
+        )
+    return written

@@ -7,7 +7,7 @@ are used here on a channel of grpc.aio. v1 has the same messages under another s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -130,15 +130,17 @@ class ReflectionClient:
         """
         deadline = self._deadline()
         known: dict[str, descriptor_pb2.FileDescriptorProto] = {}
-        missing: ReflectionError | None = None
-        for symbol in symbols:
-            response = await self._ask(deadline, file_containing_symbol=symbol)
-            if response.HasField("error_response"):
-                missing = _refusal(response.error_response, symbol)
-                if skip_missing and isinstance(missing, SymbolNotFoundError):
-                    continue
-                raise missing
-            _add(known, response.file_descriptor_response.file_descriptor_proto)
+        missing: SymbolNotFoundError | None = None
+        # One first, which tells the version of the service; the others at once.
+        answers = [await self._file_of(symbol, deadline) for symbol in symbols[:1]]
+        answers += await _all_of(self._file_of(symbol, deadline) for symbol in symbols[1:])
+        for answer in answers:
+            if not isinstance(answer, SymbolNotFoundError):
+                _add(known, answer)
+            elif not skip_missing:
+                raise answer
+            else:
+                missing = answer
         if missing is not None and not known:
             raise missing
         while unknown := _missing(known):
@@ -148,6 +150,16 @@ class ReflectionClient:
                 if name not in known:
                     raise InvalidDescriptorsError(f"asked for {name!r}, got another file")
         return _imports_first(known)
+
+    async def _file_of(self, symbol: str, deadline: float) -> list[bytes] | SymbolNotFoundError:
+        """The file that defines a symbol, with what the server sends along."""
+        response = await self._ask(deadline, file_containing_symbol=symbol)
+        if not response.HasField("error_response"):
+            return list(response.file_descriptor_response.file_descriptor_proto)
+        error = _refusal(response.error_response, symbol)
+        if isinstance(error, SymbolNotFoundError):
+            return error
+        raise error
 
     async def pool(self, *symbols: str) -> descriptor_pool.DescriptorPool:
         """A descriptor pool of its own with `symbols` and all they need.
@@ -206,6 +218,17 @@ class ReflectionClient:
             raise InvalidDescriptorsError("the reflection stream ended without an answer")
         data: bytes = reply
         return data
+
+
+async def _all_of(questions: Iterable[Coroutine[Any, Any, Any]]) -> list[Any]:
+    """The results of all, in order; where one fails the others are ended first."""
+    tasks = [asyncio.ensure_future(question) for question in questions]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def build_pool(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import grpc
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc import aio
@@ -39,47 +41,59 @@ class Reflector:
             return None
         return self._failure[1]
 
-    async def files(
-        self, *symbols: str, way: Way | None = None, skip_missing: bool = False
-    ) -> list[FileDescriptorProto]:
-        """The files that define `symbols`, with all they import, imported files first.
+    async def own_files(self, services: Sequence[str], way: Way) -> list[FileDescriptorProto]:
+        """The files of the gateway's own services, those that it does not know left out.
+
+        No answer to that means that its reflection does not answer at all.
+
+        Raises:
+            ReflectionError: As `files`.
+        """
+        connection = self._transport.connections.count
+        try:
+            return await self._ask(way, services, skip_missing=True)
+        except ReflectionUnavailableError as error:
+            unanswered = error.code is grpc.StatusCode.DEADLINE_EXCEEDED
+            if unanswered and self._transport.watch(way.channel):
+                self._failure = (connection, error)
+            raise
+
+    async def files(self, symbol: str) -> list[FileDescriptorProto]:
+        """The files that define a symbol, with all they import, imported files first.
 
         Args:
-            *symbols: Full names, or the registered name of a backend.
-            way: The way to ask; None takes one.
-            skip_missing: Whether those that the gateway does not know are left out.
+            symbol: A full name, or the registered name of a backend.
 
         Raises:
             ReflectionError: One of its subclasses; the same again, unasked, where the gateway has
                 no reflection or did not answer over this connection.
         """
-        if self.failure is not None:
-            raise self.failure
-        if way is not None:
-            return await self._ask(way, symbols, skip_missing)
         try:
-            async with self._transport.way(Budget(self.timeout)) as own:
-                return await self._ask(own, symbols, skip_missing)
+            # Getting the API key takes its own time.
+            async with self._transport.way(Budget(None)) as way:
+                return await self._ask(way, (symbol,), skip_missing=False)
         except VirtufinError as error:
             raise ReflectionUnavailableError(grpc.StatusCode.UNKNOWN, str(error)) from error
 
     async def _ask(
-        self, way: Way, symbols: tuple[str, ...], skip_missing: bool
+        self, way: Way, symbols: Sequence[str], *, skip_missing: bool
     ) -> list[FileDescriptorProto]:
+        if self.failure is not None:
+            raise self.failure
         connection = self._transport.connections.count
-        self._client = ReflectionClient(
+        client = ReflectionClient(
             way.channel, timeout=self.timeout, metadata=way.metadata, like=self._client
         )
+        self._client = client
         try:
-            files = await self._client.files(*symbols, skip_missing=skip_missing)
-        except ReflectionError as error:
-            connected = self._transport.watch(way.channel)
-            unanswered = (
-                isinstance(error, ReflectionUnavailableError)
-                and error.code is grpc.StatusCode.DEADLINE_EXCEEDED
-            )
-            if isinstance(error, ReflectionUnsupportedError) or (unanswered and connected):
-                self._failure = (connection, error)
+            files = await client.files(*symbols, skip_missing=skip_missing)
+        except ReflectionUnavailableError as error:
+            self._transport.watch(way.channel)
+            details = self._transport.secrets.redact(error.details)
+            raise ReflectionUnavailableError(error.code, details) from None
+        except ReflectionUnsupportedError as error:
+            self._transport.watch(way.channel)
+            self._failure = (connection, error)
             raise
         except aio.UsageError as error:
             raise ReflectionUnavailableError(grpc.StatusCode.CANCELLED, str(error)) from error

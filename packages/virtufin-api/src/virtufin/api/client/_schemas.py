@@ -9,8 +9,11 @@ another connection, and when a reply does not fit.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
-from collections.abc import Iterable
+import time
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from google.protobuf.descriptor import MethodDescriptor
@@ -19,6 +22,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from virtufin.api.client._complete import Completer
 from virtufin.api.client._deadline import Budget
 from virtufin.api.client._natural import Encoder
+from virtufin.api.client._pause import Pause
 from virtufin.api.client._reflection import (
     ReflectionError,
     SymbolNotFoundError,
@@ -32,15 +36,21 @@ from virtufin.api.client.errors import VirtufinError
 logger = logging.getLogger("virtufin.api.client.gateway")
 
 _INFRASTRUCTURE = ("grpc.reflection.", "grpc.health.", "grpc.channelz.")
-_FIRST_PAUSE = 1.0
-_LONGEST_PAUSE = 60.0
+LIFETIME = 300.0
+"""Seconds after which a schema is asked for again beside the next call, in case it has changed in a
+way that no reply shows."""
 
 
 class Schema:
     """The methods of one backend as far as they are known."""
 
     def __init__(
-        self, connection: int, methods: dict[str, MethodDescriptor], reason: str = ""
+        self,
+        connection: int,
+        methods: dict[str, MethodDescriptor],
+        *,
+        reason: str = "",
+        fingerprint: bytes = b"",
     ) -> None:
         self.connection = connection
         self.methods = methods
@@ -49,11 +59,10 @@ class Schema:
         """Why nothing is known; empty where something is."""
         self.completer = Completer()
         self.encoder = Encoder()
-        self._shapes = {name: _shape(method) for name, method in methods.items()}
-
-    def says_the_same(self, other: Schema) -> bool:
-        """Whether both describe the same methods in the same words."""
-        return self._shapes == other._shapes
+        self.fingerprint = fingerprint
+        """The same for schemas that say the same."""
+        self.until = time.monotonic() + LIFETIME
+        """When it is asked for again."""
 
 
 class Schemas:
@@ -65,74 +74,99 @@ class Schemas:
         self._wire = wire
         self._known: dict[str, Schema] = {}
         self._fetching: dict[str, asyncio.Task[None]] = {}
-        self._pauses: dict[str, tuple[float, float]] = {}
+        self._pauses: dict[str, Pause] = {}
 
     def known(self, service: str) -> Schema | None:
         """What is known of a backend now."""
         return self._known.get(service)
 
     async def of(self, service: str, budget: Budget) -> Schema:
-        """The schema of a backend; waits for it, half of what is left of the budget at most."""
+        """The schema of a backend; waits for it, half of what is left of the budget at most.
+
+        Raises:
+            VirtufinError: The gateway cannot be reached, or the budget ended first.
+        """
         known = self._known.get(service)
         if known is None or known.connection != self._transport.connections.count:
+            await self._transport.settled(budget)
             await self._fetch(service, budget)
-        return self._known.get(service) or Schema(-1, {}, "it was not told in time")
+        elif time.monotonic() >= known.until:
+            _ = self._begin(service)  # Beside this call, for the next ones.
+        return self._known.get(service) or Schema(-1, {}, reason="it was not told in time")
 
     async def renewed(self, service: str, budget: Budget) -> Schema:
         """The schema of a backend, fetched again unless that was of no use a short while ago."""
-        now = asyncio.get_running_loop().time()
-        due, pause = self._pauses.get(service, (0.0, _FIRST_PAUSE))
+        pause = self._pauses.setdefault(service, Pause())
         before = self._known.get(service)
-        if now >= due:
+        if pause.over:
             await self._fetch(service, budget)
             after = self._known.get(service)
-            useless = before is not None and after is not None and after.says_the_same(before)
-            pause = min(2 * pause, _LONGEST_PAUSE) if useless else _FIRST_PAUSE
-            self._pauses[service] = (now + pause, pause)
-        return self._known.get(service) or Schema(-1, {}, "it was not told in time")
+            if before is not None and after is not None and after.fingerprint == before.fingerprint:
+                pause.longer()
+            else:
+                pause.reset()
+        return self._known.get(service) or Schema(-1, {}, reason="it was not told in time")
 
     async def _fetch(self, service: str, budget: Budget) -> None:
+        task = self._begin(service)
+        await asyncio.wait((task,), timeout=budget.at_most(2 * self._reflector.timeout, 0.5))
+        self._transport.check()
+
+    def _begin(self, service: str) -> asyncio.Task[None]:
         task = self._fetching.get(service)
         if task is None:
             self._transport.check()
             task = self._transport.spawn(self._ask(service), f"virtufin-schema {service}")
             self._fetching[service] = task
             task.add_done_callback(lambda _: self._fetching.pop(service, None))
-        await asyncio.wait((task,), timeout=budget.at_most(2 * self._reflector.timeout, 0.5))
+        return task
 
     async def _ask(self, service: str) -> None:
         connection = self._transport.connections.count
         try:
-            methods, reason = await self._methods(service), ""
+            methods, fingerprint = await self._methods(service)
+            fetched = Schema(connection, methods, fingerprint=fingerprint)
         except Exception as error:  # noqa: BLE001 - whatever it tells, calls go on
-            methods, reason = {}, self._transport.secrets.redact(str(error) or repr(error))
+            reason = self._transport.secrets.redact(str(error) or repr(error))
             logger.debug("the types of %s are not known: %s", service, reason)
-        fetched = Schema(connection, methods, reason)
+            fetched = Schema(connection, {}, reason=reason)
         known = self._known.get(service)
-        if known is not None and (known.says_the_same(fetched) or not methods):
-            known.connection = connection
+        same = known is not None and known.fingerprint == fetched.fingerprint
+        if known is not None and (same or not fetched.methods):
+            known.connection, known.until = connection, fetched.until
         else:
             self._known[service] = fetched
 
-    async def _methods(self, service: str) -> dict[str, MethodDescriptor]:
-        """All methods of a backend; those that its alias leaves open by what the gateway lists."""
+    async def _methods(self, service: str) -> tuple[dict[str, MethodDescriptor], bytes]:
+        """All methods of a backend, and a fingerprint of what describes them.
+
+        Those that its alias leaves open by what the gateway lists.
+        """
+        digest = hashlib.sha256()
         try:
-            found = _by_name(await self._reflector.files(service))
+            found = await self._by_name(service, digest)
         except SymbolNotFoundError:
             found = {}
         if len({_owner(one) for methods in found.values() for one in methods}) == 1:
-            return {name: methods[0] for name, methods in found.items()}
-        owners = await self._owners(service)
-        chosen: dict[str, MethodDescriptor] = {}
+            chosen = {name: methods[0] for name, methods in found.items()}
+            return chosen, digest.digest()
+        chosen = {}
         others: dict[str, dict[str, list[MethodDescriptor]]] = {}
-        for name, owner in owners.items():
+        for name, owner in (await self._owners(service)).items():
             candidates = [one for one in found.get(name, ()) if _owner(one) == owner]
             if not candidates:
                 if owner not in others:
-                    others[owner] = _by_name(await self._reflector.files(owner))
+                    others[owner] = {}
+                    with suppress(SymbolNotFoundError):
+                        others[owner] = await self._by_name(owner, digest)
                 candidates = [one for one in others[owner].get(name, ()) if _owner(one) == owner]
             chosen.update((name, one) for one in candidates)
-        return chosen
+        return chosen, digest.digest()
+
+    async def _by_name(self, symbol: str, digest: Any) -> dict[str, list[MethodDescriptor]]:
+        files = await self._reflector.files(symbol)
+        # Large ones take long to be read.
+        return await asyncio.to_thread(_by_name, files, digest)
 
     async def _owners(self, service: str) -> dict[str, str]:
         """The gRPC service of each method, as the gateway lists them."""
@@ -150,12 +184,14 @@ class Schemas:
         }
 
 
-def _by_name(files: Iterable[FileDescriptorProto]) -> dict[str, list[MethodDescriptor]]:
+def _by_name(
+    files: Sequence[FileDescriptorProto], digest: Any
+) -> dict[str, list[MethodDescriptor]]:
     """The methods of all services in these files, in a descriptor pool of their own."""
-    files = list(files)
     pool: Any = build_pool(files)
     found: dict[str, list[MethodDescriptor]] = {}
-    for file in files:
+    for file in sorted(files, key=lambda one: one.name):
+        digest.update(file.SerializeToString(deterministic=True))
         for service in pool.FindFileByName(file.name).services_by_name.values():
             if not service.full_name.startswith(_INFRASTRUCTURE):
                 for method in service.methods:
@@ -165,16 +201,3 @@ def _by_name(files: Iterable[FileDescriptorProto]) -> dict[str, list[MethodDescr
 
 def _owner(method: MethodDescriptor) -> str:
     return str(method.containing_service.full_name)
-
-
-def _shape(method: MethodDescriptor) -> tuple[Any, ...]:
-    """All that says what a method takes and answers, to be compared."""
-    files: dict[str, bytes] = {}
-    stack = [method.input_type.file, method.output_type.file]
-    while stack:
-        file = stack.pop()
-        if file.name not in files:
-            files[file.name] = file.serialized_pb
-            stack.extend(file.dependencies)
-    names = (method.input_type.full_name, method.output_type.full_name)
-    return (method.full_name, *names, tuple(sorted(files.items())))

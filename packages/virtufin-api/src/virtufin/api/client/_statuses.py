@@ -52,6 +52,12 @@ def from_rpc_error(error: aio.AioRpcError, redacting: Redacting, **context: Any)
     )
 
 
+def unreachable(details: str, **context: Any) -> VirtufinError:
+    """The error of a call that was not sent, as nobody answers."""
+    code = grpc.StatusCode.UNAVAILABLE
+    return from_status(code, f"{details} ({_HINTS[code]})", details=details, **context)
+
+
 def expired(budget: Budget, **context: Any) -> VirtufinError:
     """The error of a call whose time was up before it was sent."""
     total = budget.total or 0.0

@@ -11,7 +11,7 @@ from typing import Any
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
-from virtufin.api.client._compare import different_messages, is_repeated
+from virtufin.api.client._compare import counterpart, different_messages, is_repeated
 
 Copy = Callable[[Any], Any]
 
@@ -46,7 +46,7 @@ class Translation:
         self._alike = not any(True for _ in different_messages(source, target))
         self._name = target.full_name
         self._fields = {
-            field.name: self._field(field, target.fields_by_name.get(field.name), known)
+            field.name: self._field(field, counterpart(field, target), known)
             for field in (() if self._alike else source.fields)
         }
 
@@ -163,25 +163,74 @@ def _items(value: Any, many: bool, into_many: bool, name: str) -> list[Any]:
     return items
 
 
+def convertible(packaged: str, gateway: str) -> bool:
+    """Whether values of these two types, as protos write them, can be translated.
+
+    Args:
+        packaged: Such as `string` or `repeated int32`.
+        gateway: The same.
+    """
+    kinds = {kind.removeprefix("repeated ") for kind in (packaged, gateway)}
+    if len(kinds) == 1:
+        return True
+    if kinds & {"message", "group"}:
+        return False
+    return "bytes" not in kinds or kinds == {"bytes", "string"}
+
+
 def _converter(source: FieldDescriptor, target: FieldDescriptor) -> Copy:
     """A function from values of one scalar field to those of another."""
     if source.enum_type is not None and target.enum_type is not None:
         return _enum(source.enum_type, target.enum_type)
-    into = _PYTHON[target.cpp_type]
+    if source.type == target.type:
+        return lambda value: value
+    convert = _CONVERT.get(_kind(target), int)
+    if target.enum_type is not None and _kind(source) == "string":
+        values = target.enum_type.values_by_name
+        return lambda value: values[value].number if value in values else int(value)
+    if source.enum_type is not None and _kind(target) == "string":
+        known = source.enum_type.values_by_number
+        return lambda value: str(known[value].name if value in known else value)
+    return convert
 
-    def convert(value: Any) -> Any:
-        try:
-            if into is str and isinstance(value, bytes):
-                return value.decode()
-            if into is bytes:
-                return value if isinstance(value, bytes) else str(value).encode()
-            if into is str and isinstance(value, bool):
-                return "true" if value else "false"
-            return into(value)
-        except (ValueError, TypeError) as error:
-            raise CannotTranslateError(f"field {target.name!r} cannot hold {value!r}") from error
 
-    return (lambda value: value) if source.type == target.type else convert
+def _kind(field: FieldDescriptor) -> str:
+    """`string`, `bytes`, `bool`, `float`, or something else for whole numbers."""
+    if field.type == FieldDescriptor.TYPE_BYTES:
+        return "bytes"
+    return _KINDS.get(field.cpp_type, "int")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def _bytes(value: Any) -> bytes:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value.encode()
+
+
+def _bool(value: Any) -> bool:
+    if not isinstance(value, str):
+        return bool(value)
+    try:
+        return {"true": True, "1": True, "false": False, "0": False, "": False}[value.lower()]
+    except KeyError:
+        raise ValueError(f"{value!r} is neither true nor false") from None
+
+
+_KINDS = {
+    FieldDescriptor.CPPTYPE_STRING: "string",
+    FieldDescriptor.CPPTYPE_BOOL: "bool",
+    FieldDescriptor.CPPTYPE_FLOAT: "float",
+    FieldDescriptor.CPPTYPE_DOUBLE: "float",
+}
+_CONVERT: dict[str, Copy] = {"string": _text, "bytes": _bytes, "bool": _bool, "float": float}
 
 
 def _enum(source: EnumDescriptor, target: EnumDescriptor) -> Copy:
@@ -200,16 +249,3 @@ def _message_type(field: FieldDescriptor) -> Descriptor:
 
 def _is_map(field: FieldDescriptor) -> bool:
     return field.message_type is not None and field.message_type.GetOptions().map_entry
-
-
-_PYTHON: dict[int, type] = {
-    FieldDescriptor.CPPTYPE_INT32: int,
-    FieldDescriptor.CPPTYPE_INT64: int,
-    FieldDescriptor.CPPTYPE_UINT32: int,
-    FieldDescriptor.CPPTYPE_UINT64: int,
-    FieldDescriptor.CPPTYPE_DOUBLE: float,
-    FieldDescriptor.CPPTYPE_FLOAT: float,
-    FieldDescriptor.CPPTYPE_BOOL: bool,
-    FieldDescriptor.CPPTYPE_ENUM: int,
-    FieldDescriptor.CPPTYPE_STRING: str,
-}

@@ -27,7 +27,7 @@ from virtufin.api.client._channels import (
 from virtufin.api.client._checks import timeout_or_none
 from virtufin.api.client._connections import Connections, is_connected
 from virtufin.api.client._deadline import Budget
-from virtufin.api.client._failures import Metadata, as_kind
+from virtufin.api.client._failures import Metadata, as_kind, fresh
 from virtufin.api.client._method import Method
 from virtufin.api.client._secrets import Secrets
 from virtufin.api.client._sentinel import NotGiven
@@ -74,6 +74,13 @@ class Resolver(Protocol):
     async def resolve(self, method: Method, budget: Budget, way: Way) -> Method:
         """The method as the gateway has it, which may be asked the same way."""
 
+    async def settle(self, budget: Budget, way: Way) -> None:
+        """Asks the gateway where that is to be done."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is to be asked."""
+
 
 class Unused(Protocol):
     """What was made and not used yet, so that no task would end it."""
@@ -99,6 +106,7 @@ class Transport:
         self._tasks: set[asyncio.Task[Any]] = set()
         self.unused: weakref.WeakSet[Unused] = weakref.WeakSet()
         self.connections = Connections()
+        weakref.finalize(self, Connections.abandon, self.connections).atexit = False
         self.resolver: Resolver | None = None
         """Asked before each call where there is one; else methods go out as they are."""
         self.peer = settings.target if channel is None else "the given channel"
@@ -278,7 +286,7 @@ class Transport:
         slot = channels.unary_slot()
         way = Way(slot.channel, metadata)
         with _released_on_failure(slot):
-            resolved = await self._resolved(method, budget, way)
+            resolved = await self._resolved(method, budget, way, context)
             if resolved is not method:
                 method, payload = resolved, self._serialized(resolved, request, context)
             left = budget.left()
@@ -310,7 +318,8 @@ class Transport:
         metadata = await self._headers(budget, context)
         slot = channels.stream_slot()
         with _released_on_failure(slot):
-            method = await self._resolved(method, budget, Way(slot.channel, metadata))
+            way = Way(slot.channel, metadata)
+            method = await self._resolved(method, budget, way, context)
             context.update(method=method.full_name)
             payload = self._serialized(method, request, context)
         invoke: Any = slot.channel.unary_stream(method.path)
@@ -333,18 +342,38 @@ class Transport:
         finally:
             slot.release()
 
+    async def settled(self, budget: Budget) -> None:
+        """Waits until it is known how the gateway's messages are laid out.
+
+        Raises:
+            VirtufinError: The client cannot make calls, or the budget ended first.
+        """
+        self.check()
+        if self.resolver is not None and not self.resolver.settled:
+            async with self.way(budget) as way:
+                await self.resolver.settle(budget, way)
+
     def watch(self, channel: aio.Channel) -> bool:
         """Notices when the channel's connection breaks; False where there is none."""
         return self.connections.watch(channel, owned=self._borrowed is None)
 
-    async def _resolved(self, method: Method, budget: Budget, way: Way) -> Method:
+    async def _resolved(
+        self, method: Method, budget: Budget, way: Way, context: dict[str, Any]
+    ) -> Method:
         if self.resolver is None:
             return method
         if self._borrowed is not None and not is_connected(way.channel):
             self.connections.broke()
-        resolved = await self.resolver.resolve(method, budget, way)
-        self.check()
-        return resolved
+        try:
+            resolved = await self.resolver.resolve(method, budget, way)
+        except VirtufinError as error:
+            # Of the call that could not be made for it.
+            failure = fresh(error)
+        else:
+            self.check()
+            return resolved
+        failure.__dict__.update({**context, "peer": self.peer})
+        raise failure
 
     def budget(self, timeout: float | NotGiven | None) -> Budget:
         """The time a call may take."""

@@ -25,7 +25,7 @@ Request = Any
 """A mapping of the request's fields, a dataclass, a protobuf message, or None."""
 
 _UNTYPED = Encoder()
-_UNKNOWN = Schema(-1, {}, "complete_replies=False")
+_UNKNOWN = Schema(-1, {}, reason="complete_replies=False")
 _ADVICE_WAIT = 2.0
 
 
@@ -59,14 +59,18 @@ class TypedCalls:
         self._wire = wire
         self._schemas = schemas
         self._listing = listing
+        self._found: set[tuple[str, str]] = set()
 
     async def invoke(self, service: str, method: str, request: Request, budget: Budget) -> Any:
         """Calls a method; see `GatewayClient.invoke_async`."""
-        text = _UNTYPED.encode(request)
+        text = ""
+        if method not in self._known(service).methods:
+            # What cannot be sent is told before anybody is asked.
+            text = _UNTYPED.encode(request)
         schema = await self.schema(service, budget)
         types = schema.methods.get(method)
-        if types is not None:
-            text = schema.encoder.encode(request, types.input_type)
+        if types is not None or not text:
+            text = schema.encoder.encode(request, types.input_type if types else None)
         try:
             reply = await self._send(service, method, text, budget)
         except (InvalidRequestError, NotFoundError, UnsupportedError) as error:
@@ -76,12 +80,14 @@ class TypedCalls:
             unknown, nearest = (advice.what,), advice.nearest
             failure = with_advice(error, advice.text, unknown=unknown, nearest=nearest)
         else:
+            self._found.add((service, method))
             return await self._completed(service, method, reply, schema, budget)
         # Out here, as the error without the advice would be its context.
         raise failure
 
     async def schema(self, service: str, budget: Budget) -> Schema:
         """What is known of a backend; it is asked for where that has not been done."""
+        self._transport.check()
         return _UNKNOWN if self._schemas is None else await self._schemas.of(service, budget)
 
     def known_methods(self, service: str) -> list[str]:
@@ -122,11 +128,9 @@ class TypedCalls:
     ) -> Unknown | None:
         """What the request names that is not there; None where nothing of that is known."""
         schema = self._known(service)
-        types = schema.methods.get(method)
-        if types is not None:
-            found = unknown_fields(schema.encoder, types.input_type, request)
-            return next(found, None) if isinstance(error, InvalidRequestError) else None
         if isinstance(error, InvalidRequestError):
+            return await self._unknown_field(service, method, request, budget)
+        if method in schema.methods or (service, method) in self._found:
             return None
         try:
             wait = budget.at_most(_ADVICE_WAIT)
@@ -140,7 +144,27 @@ class TypedCalls:
                 methods = [one["name"] for one in listed]
         except VirtufinError:
             return None
-        return None if method in methods else unknown_name("method", method, service, methods)
+        if method not in methods:
+            return unknown_name("method", method, service, methods)
+        self._found.add((service, method))
+        return None
+
+    async def _unknown_field(
+        self, service: str, method: str, request: object, budget: Budget
+    ) -> Unknown | None:
+        """A field that the method's request does not have, by the newest schema there is."""
+        schema = self._known(service)
+        for _ in range(2):
+            types = schema.methods.get(method)
+            if types is None:
+                return None
+            found = next(unknown_fields(schema.encoder, types.input_type, request), None)
+            if found is None or self._schemas is None:
+                return None
+            schema, before = await self._schemas.renewed(service, budget), schema
+            if schema is before:
+                break
+        return found
 
 
 def _typed(schema: Schema, method: str, reply: Any) -> tuple[Any, bool]:
@@ -148,5 +172,8 @@ def _typed(schema: Schema, method: str, reply: Any) -> tuple[Any, bool]:
     types = schema.methods.get(method)
     if types is None:
         return reply, False
-    value, misfits = schema.completer.complete(types.output_type, reply)
+    try:
+        value, misfits = schema.completer.complete(types.output_type, reply)
+    except RecursionError:
+        return reply, True  # Nested too deeply to be completed, whatever describes it.
     return value, not misfits

@@ -22,6 +22,7 @@ from virtufin.api.client._adapted import (
 )
 from virtufin.api.client._compare import Difference, different_methods, method_of
 from virtufin.api.client._method import Method
+from virtufin.api.client._translate import convertible
 from virtufin.api.protos import config_pb2, gateway_pb2, pubsub_pb2, state_pb2
 
 PACKAGE = "virtufin"
@@ -88,7 +89,8 @@ class Wire:
         if changed:
             reason = "the gateway's own descriptors say something else than the packaged ones"
         origin = "reflection" if changed else "packaged"
-        return Wire(methods, origin=origin, differences=differences, reason=reason)
+        each_once = dict.fromkeys(differences)
+        return Wire(methods, origin=origin, differences=each_once, reason=reason)
 
     @property
     def generation(self) -> Literal["current", "earlier"]:
@@ -103,12 +105,11 @@ class Wire:
             return difference.where == f"{PACKAGE}.{_SUBSCRIBE}" and isinstance(
                 self._methods[_SUBSCRIBE], EarlierGatewaySubscribe
             )
+        if difference.gateway.startswith("named ") or difference.gateway.startswith("number "):
+            return True
         if not difference.gateway:
             return self.generation == "earlier" and difference.where.endswith(f".{_EVENT}")
-        return "message" not in {
-            difference.packaged.removeprefix("repeated "),
-            difference.gateway.removeprefix("repeated "),
-        }
+        return convertible(difference.packaged, difference.gateway)
 
     def because(self, reason: str) -> Wire:
         """The same wire, in use for another reason."""

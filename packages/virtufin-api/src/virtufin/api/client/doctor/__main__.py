@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import sys
 from typing import Any
 
@@ -39,7 +40,12 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     text = json.dumps(report.as_dict(), indent=2) if given.json else str(report)
-    sys.stdout.write(f"{text}\n")
+    try:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read it has seen enough; Python would complain again when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0 if report.ok else 1
 
 
@@ -78,7 +84,7 @@ def _address(target: str | None) -> tuple[Any, ...]:
     if target is None:
         return ()
     host, colon, port = target.rpartition(":")
-    plain = colon and port.isdecimal() and (host.count(":") == 0 or host.endswith("]"))
+    plain = colon and port.isdecimal() and (":" not in host or (host[0] == "[" and host[-1] == "]"))
     if plain and host:
         return host, int(port)
     return (target,)
