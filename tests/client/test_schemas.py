@@ -255,7 +255,7 @@ def test_an_any_of_a_type_nobody_knows_stays_as_sent(kind):
 
 async def test_a_reply_nested_too_deeply_comes_as_sent(behind, make_probe):
     probe = await make_probe()
-    gateway, client = await behind(Service("probe", probe.address))
+    _, client = await behind(Service("probe", probe.address))
     await client.gateway.probe.Echo()
     deep = {"some_text": "end"}
     for _ in range(400):
