@@ -9,6 +9,10 @@ from contextlib import suppress
 import grpc
 from grpc import aio
 
+CAN_WATCH = tuple(int(part) for part in grpc.__version__.split(".")[:2]) >= (1, 72)
+"""With grpcio 1.66 a process hangs at its end where a client was left open with a watch pending;
+1.72 is the first of those tried since in which it does not."""
+
 _END = 0.1
 """Seconds that a watch may take to end once its channel is closed; it takes as long as somebody, a
 caller's traceback for one, still holds a call of that channel."""
@@ -34,7 +38,8 @@ class Connections:
         A channel that is not ours is only looked at: what waits for it would outlive the client.
         """
         connected = is_connected(channel)
-        if connected and owned and not self._closed and (self._watch is None or self._watch.done()):
+        watched = CAN_WATCH and owned and not self._closed
+        if connected and watched and (self._watch is None or self._watch.done()):
             self._loop = asyncio.get_running_loop()
             self._watch = contextvars.Context().run(
                 self._loop.create_task,

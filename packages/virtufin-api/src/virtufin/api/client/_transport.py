@@ -25,7 +25,7 @@ from virtufin.api.client._channels import (
     read_credentials,
 )
 from virtufin.api.client._checks import timeout_or_none
-from virtufin.api.client._connections import Connections, is_connected
+from virtufin.api.client._connections import CAN_WATCH, Connections, is_connected
 from virtufin.api.client._deadline import Budget
 from virtufin.api.client._failures import Metadata, as_kind, fresh
 from virtufin.api.client._method import Method
@@ -362,7 +362,8 @@ class Transport:
     ) -> Method:
         if self.resolver is None:
             return method
-        if self._borrowed is not None and not is_connected(way.channel):
+        watched = CAN_WATCH and self._borrowed is None
+        if not watched and not is_connected(way.channel):
             self.connections.broke()
         try:
             resolved = await self.resolver.resolve(method, budget, way)
