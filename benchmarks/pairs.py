@@ -8,9 +8,9 @@ import time
 
 
 @contextlib.contextmanager
-def emulator():
+def emulator(*options):
     """An emulator as a process of its own; yields its port."""
-    command = [sys.executable, "-m", "virtufin.api.emulator", "--port", "0"]
+    command = [sys.executable, "-m", "virtufin.api.emulator", "--port", "0", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             line = process.stdout.readline()

@@ -73,6 +73,38 @@ async def events(client, channel):
     await compare("events, published and received", "event", base, ours, rounds=5)
 
 
+async def replies(client, plain):
+    """A backend's reply completed by its descriptor, against its JSON as sent."""
+
+    def calls(of):
+        async def run(count=200):
+            for _ in range(count):
+                assert (await of.gateway.workmanager.ListWorkers())["workers"]
+            return count
+
+        return run
+
+    labels = ("as sent", "complete")
+    await compare("backend calls", "call", calls(plain), calls(client), labels=labels)
+
+
+async def wires(client):
+    """A gateway whose messages are laid out in another way, against one of the packaged wire."""
+    with emulator("--wire", "moved-numbers") as port:
+        async with ApiClient("127.0.0.1", port) as moved:
+
+            def calls(of):
+                async def run(count=200):
+                    for number in range(count):
+                        await of.save_state_async("workmanager", "k", str(number))
+                    return count
+
+                return run
+
+            labels = ("packaged", "translated")
+            await compare("another wire", "call", calls(client), calls(moved), labels=labels)
+
+
 def import_time():
     """Seconds until `import` is done, in fresh interpreters, in turn."""
     pairs = []
@@ -98,11 +130,14 @@ async def main():
     with emulator() as port:
         async with (
             ApiClient("127.0.0.1", port) as client,
+            ApiClient("127.0.0.1", port, complete_replies=False) as plain,
             aio.insecure_channel(f"127.0.0.1:{port}") as channel,
         ):
             await client.connect()
             await unary(client, channel)
             await events(client, channel)
+            await replies(client, plain)
+            await wires(client)
 
 
 if __name__ == "__main__":
