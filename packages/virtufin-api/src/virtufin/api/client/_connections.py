@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import weakref
 from contextlib import suppress
 
 import grpc
@@ -25,12 +26,21 @@ class Connections:
         self._watch: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
+        self._connected: weakref.WeakSet[aio.Channel] = weakref.WeakSet()
         self.count = 0
         """Goes up whenever a connection broke."""
 
     def broke(self) -> None:
         """Notes that a call told so."""
         self.count += 1
+
+    def look(self, channel: aio.Channel) -> None:
+        """Notes whether a channel, which cannot be watched, was connected and is no more."""
+        if is_connected(channel):
+            self._connected.add(channel)
+        elif channel in self._connected:
+            self._connected.discard(channel)
+            self.count += 1
 
     def watch(self, channel: aio.Channel, *, owned: bool) -> bool:
         """Watches the channel's connection until it breaks; False where there is none.
@@ -39,7 +49,9 @@ class Connections:
         """
         connected = is_connected(channel)
         watched = CAN_WATCH and owned and not self._closed
-        if connected and watched and (self._watch is None or self._watch.done()):
+        if connected and not watched:
+            self._connected.add(channel)
+        elif connected and (self._watch is None or self._watch.done()):
             self._loop = asyncio.get_running_loop()
             self._watch = contextvars.Context().run(
                 self._loop.create_task,
@@ -80,5 +92,13 @@ def is_connected(channel: aio.Channel) -> bool:
     """Whether the channel has a connection now."""
     try:
         return channel.get_state() is grpc.ChannelConnectivity.READY
+    except aio.UsageError:
+        return False
+
+
+def is_connecting(channel: aio.Channel) -> bool:
+    """Whether the channel is about to have a connection."""
+    try:
+        return channel.get_state() is grpc.ChannelConnectivity.CONNECTING
     except aio.UsageError:
         return False

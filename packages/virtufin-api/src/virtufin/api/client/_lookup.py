@@ -12,7 +12,7 @@ import logging
 
 import grpc
 
-from virtufin.api.client._connections import is_connected
+from virtufin.api.client._connections import is_connected, is_connecting
 from virtufin.api.client._deadline import Budget
 from virtufin.api.client._method import Method
 from virtufin.api.client._pause import Pause
@@ -105,7 +105,7 @@ class WireLookup:
                 break
             except ReflectionUnavailableError as error:
                 connected = is_connected(way.channel)
-                if error.code is grpc.StatusCode.DEADLINE_EXCEEDED and not connected:
+                if error.code is grpc.StatusCode.DEADLINE_EXCEEDED and is_connecting(way.channel):
                     continue  # As any call, it waits as long as it takes to connect.
                 if error.code is not grpc.StatusCode.UNAVAILABLE or not connected or asked_again:
                     raise

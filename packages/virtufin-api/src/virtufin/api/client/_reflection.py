@@ -29,6 +29,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 V1 = "grpc.reflection.v1.ServerReflection"
 V1ALPHA = "grpc.reflection.v1alpha.ServerReflection"
 DEFAULT_TIMEOUT = 5.0
+_OVERTIME = 0.5
 
 WELL_KNOWN = {
     module.DESCRIPTOR.name: module.DESCRIPTOR.serialized_pb
@@ -211,7 +212,11 @@ class ReflectionClient:
         left = deadline - asyncio.get_running_loop().time()
         call = ask(request, timeout=max(left, 0.0), metadata=self._metadata)
         try:
-            reply = await call.read()
+            # Some calls that grpc cannot begin never end by themselves.
+            reply = await asyncio.wait_for(call.read(), max(left, 0.0) + _OVERTIME)
+        except asyncio.TimeoutError:
+            code = grpc.StatusCode.DEADLINE_EXCEEDED
+            raise ReflectionUnavailableError(code, "Deadline Exceeded") from None
         finally:
             call.cancel()
         if reply is grpc.aio.EOF:

@@ -362,9 +362,8 @@ class Transport:
     ) -> Method:
         if self.resolver is None:
             return method
-        watched = CAN_WATCH and self._borrowed is None
-        if not watched and not is_connected(way.channel):
-            self.connections.broke()
+        if self._borrowed is not None or not CAN_WATCH:
+            self.connections.look(way.channel)
         try:
             resolved = await self.resolver.resolve(method, budget, way)
         except VirtufinError as error:
