@@ -14,6 +14,7 @@ import grpc
 
 from virtufin.api.client._connections import is_connected, is_connecting
 from virtufin.api.client._deadline import Budget
+from virtufin.api.client._failures import from_status
 from virtufin.api.client._method import Method
 from virtufin.api.client._pause import Pause
 from virtufin.api.client._reflection import (
@@ -22,7 +23,7 @@ from virtufin.api.client._reflection import (
     build_pool,
 )
 from virtufin.api.client._reflector import Reflector
-from virtufin.api.client._statuses import expired, unreachable
+from virtufin.api.client._statuses import unreachable
 from virtufin.api.client._transport import Transport, Way
 from virtufin.api.client._wire import Wire
 
@@ -69,15 +70,22 @@ class WireLookup:
 
     async def settle(self, budget: Budget, way: Way) -> None:
         """Waits until it is known, within the budget; raises as `resolve` does."""
-        if self.settled:
-            return
+        if self.settled or budget.left() == 0.0:
+            return  # A call that begins too late is not sent, whatever is known.
         if self._task is None or self._task.done():
             self._task = self._transport.spawn(self._ask(way), "virtufin-wire")
         task = self._task
         await asyncio.wait((task,), timeout=budget.left())
         self._transport.check()
         if not task.done():
-            raise expired(budget, peer=self._transport.peer)
+            raise from_status(
+                grpc.StatusCode.DEADLINE_EXCEEDED,
+                "the gateway's reflection, which tells how its messages are laid out, had not "
+                f"answered when the time was up ({budget.total:.3g} s), so nothing was sent; give "
+                "more time, or wire='packaged' to leave it out",
+                details="deadline exceeded before the call was sent",
+                peer=self._transport.peer,
+            )
         if self._unreached is not None:
             raise unreachable(self._unreached.details, peer=self._transport.peer)
 
