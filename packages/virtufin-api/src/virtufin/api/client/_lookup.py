@@ -41,12 +41,11 @@ class WireLookup:
         """The wire in use."""
         self.failure: Exception | None = None
         """Why the gateway's own descriptors could not be had when it was asked last."""
-        self._unreached: ReflectionUnavailableError | None = None
         self._names = {packaged[name].full_name: name for name in packaged}
         self._services = tuple(dict.fromkeys(packaged[name].service for name in packaged))
         self._connection: int | None = None
         self._pause = Pause()
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[ReflectionUnavailableError | None] | None = None
 
     @property
     def settled(self) -> bool:
@@ -70,11 +69,25 @@ class WireLookup:
 
     async def settle(self, budget: Budget, way: Way) -> None:
         """Waits until it is known, within the budget; raises as `resolve` does."""
-        if self.settled or budget.left() == 0.0:
-            return  # A call that begins too late is not sent, whatever is known.
-        if self._task is None or self._task.done():
-            self._task = self._transport.spawn(self._ask(way), "virtufin-wire")
-        task = self._task
+        # A call that begins too late is not sent, whatever is known.
+        while not self.settled and budget.left() != 0.0:
+            own = self._task is None or self._task.done()
+            if own:
+                self._task = self._transport.spawn(self._ask(way), "virtufin-wire")
+            assert self._task is not None
+            unreached = await self._answered(self._task, budget)
+            if unreached is None:
+                return
+            # Who asked may have gone over another connection than this call. As any call, it waits
+            # as long as it takes to connect.
+            connected, connecting = is_connected(way.channel), is_connecting(way.channel)
+            timed_out = unreached.code is grpc.StatusCode.DEADLINE_EXCEEDED
+            if (own or not connected) and not (timed_out and connecting):
+                raise unreachable(unreached.details, peer=self._transport.peer)
+
+    async def _answered(
+        self, task: asyncio.Task[ReflectionUnavailableError | None], budget: Budget
+    ) -> ReflectionUnavailableError | None:
         await asyncio.wait((task,), timeout=budget.left())
         self._transport.check()
         if not task.done():
@@ -86,52 +99,39 @@ class WireLookup:
                 details="deadline exceeded before the call was sent",
                 peer=self._transport.peer,
             )
-        if self._unreached is not None:
-            raise unreachable(self._unreached.details, peer=self._transport.peer)
+        return None if task.cancelled() else task.result()
 
-    async def _ask(self, way: Way) -> None:
+    async def _ask(self, way: Way) -> ReflectionUnavailableError | None:
+        """Learns the wire; returns why where the gateway could not be reached."""
         connection = self._transport.connections.count
-        self._unreached = None
         try:
             wire = await self._described(way)
         except Exception as error:  # noqa: BLE001 - whatever it tells, calls go on
-            self._failed(error, way)
+            told = str(error) or repr(error)
+            logger.debug("the gateway's own descriptors could not be had: %s", told)
+            if isinstance(error, ReflectionUnavailableError) and _is_away(error, way):
+                return error
+            self._failed(error, told)
         else:
             if wire.origin != "packaged" and wire.differences != self.wire.differences:
                 logger.info("the gateway speaks another wire than the packaged protos: %s", wire)
             self.wire = wire
             self.failure = None
             self._pause.reset()
-        if self._unreached is None:
-            self._connection = connection
+        self._connection = connection
+        return None
 
     async def _described(self, way: Way) -> Wire:
-        asked_again = False
-        while True:
-            try:
-                files = await self._reflector.own_files(self._services, way)
-                break
-            except ReflectionUnavailableError as error:
-                connected = is_connected(way.channel)
-                if error.code is grpc.StatusCode.DEADLINE_EXCEEDED and is_connecting(way.channel):
-                    continue  # As any call, it waits as long as it takes to connect.
-                if error.code is not grpc.StatusCode.UNAVAILABLE or not connected or asked_again:
-                    raise
-                # There is a connection by now: if it says so again, it is the gateway that does.
-                asked_again = True
+        try:
+            files = await self._reflector.own_files(self._services, way)
+        except ReflectionUnavailableError as error:
+            # Once more, if there is a connection by now: then it is the gateway that says so.
+            if error.code is not grpc.StatusCode.UNAVAILABLE or not is_connected(way.channel):
+                raise
+            files = await self._reflector.own_files(self._services, way)
         return await asyncio.to_thread(lambda: self._packaged.described_by(build_pool(files)))
 
-    def _failed(self, error: Exception, way: Way) -> None:
-        told = str(error) or repr(error)
-        reason = f"the gateway's own descriptors could not be had: {told}"
-        logger.debug("%s", reason)
-        if (
-            isinstance(error, ReflectionUnavailableError)
-            and error.code is grpc.StatusCode.UNAVAILABLE
-            and not is_connected(way.channel)
-        ):
-            self._unreached = error
-            return
+    def _failed(self, error: Exception, told: str) -> None:
         if isinstance(error, ReflectionUnsupportedError):
             self.wire = self._packaged
             self._pause.never()
@@ -140,4 +140,11 @@ class WireLookup:
         else:
             self._pause.longer()
         self.failure = error
-        self.wire = self.wire.because(reason)
+        self.wire = self.wire.because(f"the gateway's own descriptors could not be had: {told}")
+
+
+def _is_away(error: ReflectionUnavailableError, way: Way) -> bool:
+    """Whether it was no answer of the gateway, which is not there, or not yet."""
+    if error.code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return is_connecting(way.channel)
+    return error.code is grpc.StatusCode.UNAVAILABLE and not is_connected(way.channel)

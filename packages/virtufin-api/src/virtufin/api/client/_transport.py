@@ -9,7 +9,7 @@ import logging
 import weakref
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from google.protobuf.message import Message
 from grpc import aio
@@ -44,6 +44,8 @@ from virtufin.api.client.errors import (
 )
 
 logger = logging.getLogger("virtufin.api.client.transport")
+
+T = TypeVar("T")
 
 _CLOSED = "the client is closed; make a new one"
 
@@ -195,7 +197,7 @@ class Transport:
                 settings.target,
             )
 
-    def spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+    def spawn(self, coroutine: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         """Starts a task that `close()` cancels and awaits, in a context of its own.
 
         A fresh context, because a caller's `deadline()` is not meant for work that outlives it.
@@ -207,7 +209,7 @@ class Transport:
         task.add_done_callback(self._ended)
         return task
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, VirtufinError):
