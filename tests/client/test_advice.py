@@ -7,6 +7,7 @@ from virtufin.api.client import (
     ApiClient,
     InvalidRequestError,
     NotFoundError,
+    UnavailableError,
     VirtufinError,
 )
 from virtufin.api.emulator import Emulator, Service
@@ -115,6 +116,13 @@ async def test_a_method_that_has_answered_is_not_looked_for(connect):
         listed = gateway.faults.delay("Gateway/ListServices", 0.001, times=None)
         await failure(client.gateway.workmanager.GetTags({"id": "gone"}), NotFoundError)
         assert listed.used == 0
+
+
+async def test_a_call_that_found_nobody_says_what_was_tried(unused_port):
+    async with ApiClient("127.0.0.1", unused_port) as client:
+        error = await failure(client.gateway.workmanager.ListWorkers(), UnavailableError)
+    assert (error.method, error.service) == ("virtufin.Gateway/InvokeJson", "workmanager")
+    assert error.peer == f"127.0.0.1:{unused_port}"
 
 
 # Discovery

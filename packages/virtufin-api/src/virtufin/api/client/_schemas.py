@@ -88,7 +88,8 @@ class Schemas:
         """
         known = self._known.get(service)
         if known is None or known.connection != self._transport.connections.count:
-            await self._transport.settled(budget)
+            call = self._wire["Gateway.InvokeJson"].full_name
+            await self._transport.settled(budget, method=call, service=service)
             await self._fetch(service, budget)
         elif time.monotonic() >= known.until:
             _ = self._begin(service)  # Beside this call, for the next ones.

@@ -344,7 +344,7 @@ class Transport:
         finally:
             slot.release()
 
-    async def settled(self, budget: Budget) -> None:
+    async def settled(self, budget: Budget, **context: Any) -> None:
         """Waits until it is known how the gateway's messages are laid out.
 
         Raises:
@@ -353,7 +353,8 @@ class Transport:
         self.check()
         if self.resolver is not None and not self.resolver.settled:
             async with self.way(budget) as way:
-                await self.resolver.settle(budget, way)
+                with self._as_of(context):
+                    await self.resolver.settle(budget, way)
 
     def watch(self, channel: aio.Channel) -> bool:
         """Notices when the channel's connection breaks; False where there is none."""
@@ -366,16 +367,21 @@ class Transport:
             return method
         if self._borrowed is not None or not CAN_WATCH:
             self.connections.look(way.channel)
-        try:
+        with self._as_of(context):
             resolved = await self.resolver.resolve(method, budget, way)
+        self.check()
+        return resolved
+
+    @contextmanager
+    def _as_of(self, context: dict[str, Any]) -> Iterator[None]:
+        """Raises what is raised inside as the error of the call that could not be made for it."""
+        try:
+            yield
+            return
         except VirtufinError as error:
-            # Of the call that could not be made for it.
             failure = fresh(error)
-        else:
-            self.check()
-            return resolved
         failure.__dict__.update({**context, "peer": self.peer})
-        raise failure
+        raise failure from None
 
     def budget(self, timeout: float | NotGiven | None) -> Budget:
         """The time a call may take."""
