@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 
 import pytest
+from google.protobuf.any_pb2 import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tests.backend import PROBE, Probe
@@ -137,6 +138,7 @@ def test_no_request_is_an_empty_one():
         ({"a": 10**5000}, "sent as JSON"),
         ({"a": datetime.min.replace(tzinfo=timezone(timedelta(hours=2)))}, "sent as JSON"),
         ({"mask": ["line_1"]}, "no form in JSON"),
+        ({"a": Any(type_url="t/no.Such", value=b"")}, "sent as JSON"),
         ({"mask": ["a__b"]}, "no form in JSON"),
         ("text", "must be a dict"),
         (Order, "must be a dict"),

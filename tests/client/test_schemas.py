@@ -11,7 +11,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool
 
 from tests.backend import PROBE, Probe, make_probe, probe
 from tests.client.conftest import UNIT, until
-from virtufin.api.client import ApiClient, VirtufinError
+from virtufin.api.client import ApiClient, VirtufinError, _pause
 from virtufin.api.client._complete import Completer
 from virtufin.api.client._typed_calls import _typed
 from virtufin.api.emulator import SAMPLES, Emulator, InvocationPolicy, Service
@@ -95,6 +95,7 @@ async def test_a_reply_that_never_fits_is_not_asked_about_each_time(behind, monk
     gateway, client = await behind()
     await client.gateway.workmanager.ListWorkers()
     monkeypatch.setattr(Completer, "complete", lambda *_: ({}, [".odd"]))
+    monkeypatch.setattr(_pause, "_FIRST", 3600.0)
     asked = gateway.faults.delay(REFLECTION, 0.001, times=None)
     await client.gateway.workmanager.ListWorkers()
     once = asked.used
@@ -294,3 +295,12 @@ async def test_a_backend_whose_reflection_hangs_does_not_take_the_others_along(b
         with suppress(VirtufinError):
             await client.gateway.probe.Echo(timeout=2 * UNIT)
         assert "mime_type" in (await client.gateway.workmanager.ListWorkers())["workers"][0]
+
+
+async def test_a_silent_reflection_costs_its_bound_once_though_nobody_asks_for_the_wire(behind):
+    settings = {"reflection_timeout": 0.2 * UNIT, "wire": "packaged"}
+    gateway, client = await behind(settings=settings)
+    silent = gateway.faults.delay(REFLECTION, 3600, times=None)
+    for _ in range(4):
+        await client.gateway.workmanager.ListWorkers()
+    assert silent.used == 1

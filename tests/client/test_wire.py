@@ -4,6 +4,7 @@ import asyncio
 import gc
 import subprocess
 import sys
+from contextlib import suppress
 
 import grpc
 import pytest
@@ -16,9 +17,12 @@ from virtufin.api.client import (
     RetrySettings,
     UnavailableError,
     UnsupportedError,
+    VirtufinError,
     _adapted,
+    _connections,
+    _pause,
 )
-from virtufin.api.emulator import Emulator
+from virtufin.api.emulator import Emulator, _reflection_service
 from virtufin.api.emulator._wires import chosen_wire, without
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
@@ -218,6 +222,13 @@ async def test_a_reflection_that_always_fails_is_asked_ever_more_seldom(meet):
     assert failing.used <= 3
 
 
+@pytest.fixture(autouse=True)
+def _long_pauses(monkeypatch):
+    """Pauses that no test outlasts, once they have begun."""
+    monkeypatch.setattr(_pause, "_FIRST", 3600.0)
+    monkeypatch.setattr(_pause, "_LONGEST", 3600.0)
+
+
 async def test_what_a_gateway_says_of_its_reflection_shows_no_key(meet):
     gateway, client = await meet(api_keys=["s3cr3t-key"], settings={"api_key": "s3cr3t-key"})
     gateway.faults.fail(REFLECTION, "PERMISSION_DENIED", details="s3cr3t-key may not", times=None)
@@ -242,6 +253,9 @@ async def test_a_client_that_is_dropped_leaves_no_task(gateway):
     async def drop():
         await ApiClient(gateway.host, gateway.port).list_services_async()
 
+        if _connections.CAN_WATCH:
+            assert [t for t in asyncio.all_tasks() if t.get_name() == "virtufin-connection"]
+
     await drop()
     gc.collect()
     await until(
@@ -259,6 +273,42 @@ async def test_an_upgraded_gateway_is_followed(meet):
         await client.save_state_async("workmanager", "k", "w")
         assert (await client.get_state_async("workmanager", "k"))["value"] == "w"
         assert client.wire.generation == "current"
+
+
+async def test_a_gateway_that_was_replaced_between_two_calls_is_noticed(meet):
+    old, client = await meet(wire="earlier")
+    await client.save_state_async("workmanager", "k", "v")
+    await old.stop()
+    async with Emulator(port=old.port, wire="moved-numbers"):
+        # The channel connects again by itself, and is ready before anything is called.
+        (channel,) = {one.channel for one in client._transport._channels._unary._channels}
+        await until(
+            lambda: channel.get_state(try_to_connect=True) is grpc.ChannelConnectivity.READY
+        )
+        await until(lambda: not client._lookup.settled)
+        await client.save_state_async("workmanager", "k", "w")
+        assert (await client.get_state_async("workmanager", "k"))["value"] == "w"
+
+
+async def test_a_gateway_with_another_version_of_reflection_is_asked_too(meet, monkeypatch):
+    monkeypatch.setattr(_reflection_service, "V1", "grpc.reflection.v0.ServerReflection")
+    old, client = await meet()
+    await client.list_services_async()
+    await old.stop()
+    monkeypatch.undo()
+    monkeypatch.setattr(_reflection_service, "V1ALPHA", "grpc.reflection.v0.ServerReflection")
+    async with Emulator(port=old.port, wire="moved-numbers"):
+        await client.connect()
+        assert await client.list_services_async()
+        assert client.wire.origin == "reflection"
+
+
+async def test_a_subscription_without_any_time_to_open_is_not_opened(meet):
+    gateway, client = await meet(settings={"timeout": 0.0})
+    opened = gateway.faults.delay("Pubsub/Subscribe", 0.001)
+    with suppress(VirtufinError):
+        await client.pubsub.subscribe_async("t", timeout=1 * UNIT)
+    assert opened.used == 0
 
 
 async def test_a_subscription_follows_an_upgraded_gateway(meet):

@@ -14,6 +14,9 @@ CAN_WATCH = tuple(int(part) for part in grpc.__version__.split(".")[:2]) >= (1, 
 """With grpcio 1.66 a process hangs at its end where a client was left open with a watch pending;
 1.72 is the first of those tried since in which it does not."""
 
+_GLANCE = 0.1
+"""Seconds from one look to the next at a connection that cannot be watched."""
+
 _END = 0.1
 """Seconds that a watch may take to end once its channel is closed; it takes as long as somebody, a
 caller's traceback for one, still holds a call of that channel."""
@@ -26,6 +29,7 @@ class Connections:
         self._watch: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
+        self._over = asyncio.Event()
         self._connected: weakref.WeakSet[aio.Channel] = weakref.WeakSet()
         self.count = 0
         """Goes up whenever a connection broke."""
@@ -35,7 +39,7 @@ class Connections:
         self.count += 1
 
     def look(self, channel: aio.Channel) -> None:
-        """Notes whether a channel, which cannot be watched, was connected and is no more."""
+        """Notes whether a channel was connected and is no more: a watch tells that a turn later."""
         if is_connected(channel):
             self._connected.add(channel)
         elif channel in self._connected:
@@ -45,17 +49,19 @@ class Connections:
     def watch(self, channel: aio.Channel, *, owned: bool) -> bool:
         """Watches the channel's connection until it breaks; False where there is none.
 
-        A channel that is not ours is only looked at: what waits for it would outlive the client.
+        A channel that is not ours is only looked at now and then: what waits for it would outlive
+        the client.
         """
         connected = is_connected(channel)
-        watched = CAN_WATCH and owned and not self._closed
-        if connected and not watched:
+        if connected:
             self._connected.add(channel)
-        elif connected and (self._watch is None or self._watch.done()):
+        watchable = CAN_WATCH and owned
+        watching = self._until_it_breaks if watchable else self._until_it_is_seen_broken
+        if connected and not self._closed and (self._watch is None or self._watch.done()):
             self._loop = asyncio.get_running_loop()
             self._watch = contextvars.Context().run(
                 self._loop.create_task,
-                self._until_it_breaks(channel),
+                watching(channel),
                 name="virtufin-connection",
             )
         return connected
@@ -79,12 +85,25 @@ class Connections:
         """
         watch, self._watch = self._watch, None
         if watch is not None:
+            self._over.set()
             await asyncio.wait((watch,), timeout=_END)
             watch.cancel()
 
     async def _until_it_breaks(self, channel: aio.Channel) -> None:
         with suppress(aio.UsageError, AssertionError):
             await channel.wait_for_state_change(grpc.ChannelConnectivity.READY)
+        self.count += 1
+
+    async def _until_it_is_seen_broken(self, channel: aio.Channel) -> None:
+        seen = weakref.ref(channel)
+        del channel
+        while not self._over.is_set():
+            held = seen()
+            if held is None or not is_connected(held):
+                break
+            del held
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._over.wait(), _GLANCE)
         self.count += 1
 
 
@@ -96,9 +115,12 @@ def is_connected(channel: aio.Channel) -> bool:
         return False
 
 
-def is_connecting(channel: aio.Channel) -> bool:
-    """Whether the channel is about to have a connection."""
+def is_connecting(channel: aio.Channel, *, begin: bool = False) -> bool:
+    """Whether the channel is about to have a connection; `begin` lets it begin to connect."""
     try:
-        return channel.get_state() is grpc.ChannelConnectivity.CONNECTING
+        state = channel.get_state(try_to_connect=begin)
     except aio.UsageError:
         return False
+    if begin and state is grpc.ChannelConnectivity.IDLE:
+        return True
+    return state is grpc.ChannelConnectivity.CONNECTING

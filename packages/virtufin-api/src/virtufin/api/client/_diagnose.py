@@ -20,6 +20,7 @@ from virtufin.api.client._transport import Transport
 from virtufin.api.client._version import __version__
 from virtufin.api.client.diagnosis import Check, Outcome, Report
 from virtufin.api.client.errors import (
+    ClientClosedError,
     DeadlineExceededError,
     PermissionDeniedError,
     UnauthenticatedError,
@@ -121,7 +122,13 @@ class Diagnosis:
             self._unreachable(error)
             return False
         except VirtufinError as error:
+            if not _is_answer(error):
+                # Not even asked: the key cannot be had, for one.
+                self._add("reachability", Outcome.FAILED, _said(error))
+                self._add("health", Outcome.SKIPPED, _NOBODY)
+                return False
             health, refusal = None, error
+            unsupported = isinstance(error, UnsupportedError)
         took = (time.monotonic() - began) * 1000
         self._add("reachability", Outcome.OK, f"answers in {took:.0f} ms")
         if health is Health.SERVING:
@@ -129,7 +136,7 @@ class Diagnosis:
         elif health is Health.NOT_SERVING:
             advice = "look at the gateway's own log"
             self._add("health", Outcome.FAILED, "it says that it is not serving", advice)
-        elif isinstance(refusal, UnsupportedError):
+        elif unsupported:
             self._add("health", Outcome.WARNING, "it has no health service")
         else:
             self._add("health", Outcome.WARNING, _said(refusal))
@@ -249,6 +256,12 @@ class Diagnosis:
             async for event in events:
                 if event.data == mark.encode():
                     return
+        raise ClientClosedError("the client was closed during the check")
+
+
+def _is_answer(error: Exception) -> bool:
+    """Whether an error came as a status, so that somebody was asked."""
+    return isinstance(error, grpc.RpcError)
 
 
 def _said(error: VirtufinError) -> str:

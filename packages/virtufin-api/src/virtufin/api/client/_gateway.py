@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -12,6 +11,7 @@ from virtufin.api.client._replies import check
 from virtufin.api.client._schemas import Schemas
 from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven
 from virtufin.api.client._shown import shown
+from virtufin.api.client._together import all_of
 from virtufin.api.client._transport import Transport
 from virtufin.api.client._typed_calls import Request, TypedCalls
 from virtufin.api.client._wire import Wire
@@ -207,12 +207,10 @@ class GatewayClient:
         if schema.methods:
             return from_descriptors(service, schema.methods.values())
         methods = await self.list_methods_async(service, timeout=budget.left())
-        schemas = await asyncio.gather(
-            *(
-                self.get_method_schema_async(service, one["name"], kind, timeout=budget.left())
-                for one in methods
-                for kind in ("input", "output")
-            )
+        schemas = await all_of(
+            self.get_method_schema_async(service, one["name"], kind, timeout=budget.left())
+            for one in methods
+            for kind in ("input", "output")
         )
         return from_answers(service, methods, schemas)
 

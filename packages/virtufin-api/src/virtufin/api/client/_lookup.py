@@ -1,14 +1,15 @@
 """Which wire the gateway speaks: asked at the first call, and again on another connection.
 
-Calls that come meanwhile wait for the same answer. Where the gateway has none to give, the packaged
-protos are taken for its own; where it cannot be reached, the call fails as it would have anyway, so
-that nothing is ever sent in a layout that may be another one's.
+Calls that come meanwhile wait for the same answer. Where the gateway has none to give, the wire
+known last stays in use, the packaged one at first; where it cannot be reached, the call fails as it
+would have anyway, so that nothing is sent in a layout that may be another gateway's.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 
 import grpc
 
@@ -28,6 +29,8 @@ from virtufin.api.client._transport import Transport, Way
 from virtufin.api.client._wire import Wire
 
 logger = logging.getLogger("virtufin.api.client.wire")
+
+_GLANCE = 0.005
 
 
 class WireLookup:
@@ -77,7 +80,9 @@ class WireLookup:
             assert self._task is not None
             unreached = await self._answered(self._task, budget)
             if unreached is None:
-                return
+                if self._connection == self._transport.connections.count:
+                    return
+                continue  # The connection is another one by now.
             # Who asked may have gone over another connection than this call. As any call, it waits
             # as long as it takes to connect.
             connected, connecting = is_connected(way.channel), is_connecting(way.channel)
@@ -107,7 +112,7 @@ class WireLookup:
         try:
             wire = await self._described(way)
         except Exception as error:  # noqa: BLE001 - whatever it tells, calls go on
-            told = str(error) or repr(error)
+            told = self._transport.secrets.redact(str(error) or repr(error))
             logger.debug("the gateway's own descriptors could not be had: %s", told)
             if isinstance(error, ReflectionUnavailableError) and _is_away(error, way):
                 return error
@@ -122,6 +127,7 @@ class WireLookup:
         return None
 
     async def _described(self, way: Way) -> Wire:
+        await self._connected(way)
         try:
             files = await self._reflector.own_files(self._services, way)
         except ReflectionUnavailableError as error:
@@ -131,6 +137,15 @@ class WireLookup:
             files = await self._reflector.own_files(self._services, way)
         return await asyncio.to_thread(lambda: self._packaged.described_by(build_pool(files)))
 
+    async def _connected(self, way: Way) -> None:
+        """Waits for the connection, so that it takes none of the time that an answer may take."""
+        until = time.monotonic() + self._reflector.timeout
+        while is_connecting(way.channel, begin=True):
+            if time.monotonic() > until:
+                code = grpc.StatusCode.DEADLINE_EXCEEDED
+                raise ReflectionUnavailableError(code, "still connecting")
+            await asyncio.sleep(_GLANCE)
+
     def _failed(self, error: Exception, told: str) -> None:
         if isinstance(error, ReflectionUnsupportedError):
             self.wire = self._packaged
@@ -139,7 +154,9 @@ class WireLookup:
             self._pause.never()
         else:
             self._pause.longer()
-        self.failure = error
+        # Frames of a traceback would hold grpc's call, and with it the channel.
+        error.__context__ = error.__cause__ = None
+        self.failure = error.with_traceback(None)
         self.wire = self.wire.because(f"the gateway's own descriptors could not be had: {told}")
 
 

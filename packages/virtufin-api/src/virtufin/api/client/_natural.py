@@ -260,9 +260,12 @@ def _object(value: Any) -> Mapping[Any, Any]:
 
 def _of_message(message: Message) -> Any:
     pool: Any = message.DESCRIPTOR.file.pool
-    return json_format.MessageToDict(
-        message, preserving_proto_field_name=True, descriptor_pool=pool
-    )
+    try:
+        return json_format.MessageToDict(
+            message, preserving_proto_field_name=True, descriptor_pool=pool
+        )
+    except (TypeError, json_format.Error) as error:  # An Any of a type that nobody knows.
+        raise InvalidInputError(f"request cannot be sent as JSON: {error}") from None
 
 
 def _twice(given: Mapping[Any, Any], known: Mapping[str, Field]) -> set[str]:

@@ -7,7 +7,7 @@ are used here on a channel of grpc.aio. v1 has the same messages under another s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -25,6 +25,8 @@ from google.protobuf import (  # Importing them registers them in the default po
 )
 from google.protobuf.message import DecodeError
 from grpc_reflection.v1alpha import reflection_pb2
+
+from virtufin.api.client._together import all_of
 
 V1 = "grpc.reflection.v1.ServerReflection"
 V1ALPHA = "grpc.reflection.v1alpha.ServerReflection"
@@ -134,7 +136,7 @@ class ReflectionClient:
         missing: SymbolNotFoundError | None = None
         # One first, which tells the version of the service; the others at once.
         answers = [await self._file_of(symbol, deadline) for symbol in symbols[:1]]
-        answers += await _all_of(self._file_of(symbol, deadline) for symbol in symbols[1:])
+        answers += await all_of(self._file_of(symbol, deadline) for symbol in symbols[1:])
         for answer in answers:
             if not isinstance(answer, SymbolNotFoundError):
                 _add(known, answer)
@@ -190,7 +192,8 @@ class ReflectionClient:
     async def _ask(self, deadline: float, **question: str) -> Any:
         """The response to one question, from the version of the service that the server has."""
         request = reflection_pb2.ServerReflectionRequest(**question).SerializeToString()
-        for service in self._services:
+        # The version known last first: the server may be another one by now.
+        for service in dict.fromkeys((*self._services, V1, V1ALPHA)):
             try:
                 reply = await self._call(service, request, deadline)
             except grpc.aio.AioRpcError as error:
@@ -223,17 +226,6 @@ class ReflectionClient:
             raise InvalidDescriptorsError("the reflection stream ended without an answer")
         data: bytes = reply
         return data
-
-
-async def _all_of(questions: Iterable[Coroutine[Any, Any, Any]]) -> list[Any]:
-    """The results of all, in order; where one fails the others are ended first."""
-    tasks = [asyncio.ensure_future(question) for question in questions]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def build_pool(

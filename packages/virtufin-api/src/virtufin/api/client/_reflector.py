@@ -8,13 +8,13 @@ import grpc
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc import aio
 
-from virtufin.api.client._deadline import Budget
 from virtufin.api.client._reflection import (
     ReflectionClient,
     ReflectionError,
     ReflectionUnavailableError,
     ReflectionUnsupportedError,
 )
+from virtufin.api.client._sentinel import NOT_GIVEN
 from virtufin.api.client._transport import Transport, Way
 from virtufin.api.client.errors import VirtufinError
 
@@ -69,8 +69,8 @@ class Reflector:
                 no reflection or did not answer over this connection.
         """
         try:
-            # Getting the API key takes its own time.
-            async with self._transport.way(Budget(None)) as way:
+            # Getting the API key takes its own time, as for any call.
+            async with self._transport.way(self._transport.budget(NOT_GIVEN)) as way:
                 return await self._ask(way, (symbol,), skip_missing=False)
         except VirtufinError as error:
             raise ReflectionUnavailableError(grpc.StatusCode.UNKNOWN, str(error)) from error
@@ -79,7 +79,7 @@ class Reflector:
         self, way: Way, symbols: Sequence[str], *, skip_missing: bool
     ) -> list[FileDescriptorProto]:
         if self.failure is not None:
-            raise self.failure
+            raise self.failure.with_traceback(None)
         connection = self._transport.connections.count
         client = ReflectionClient(
             way.channel, timeout=self.timeout, metadata=way.metadata, like=self._client
@@ -97,5 +97,6 @@ class Reflector:
             raise
         except aio.UsageError as error:
             raise ReflectionUnavailableError(grpc.StatusCode.CANCELLED, str(error)) from error
-        self._transport.watch(way.channel)
+        if not self._transport.watch(way.channel):
+            self._transport.connections.broke()
         return files

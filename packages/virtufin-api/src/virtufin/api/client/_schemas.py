@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+import grpc
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
@@ -25,6 +26,7 @@ from virtufin.api.client._natural import Encoder
 from virtufin.api.client._pause import Pause
 from virtufin.api.client._reflection import (
     ReflectionError,
+    ReflectionUnavailableError,
     SymbolNotFoundError,
     build_pool,
 )
@@ -50,6 +52,7 @@ class Schema:
         methods: dict[str, MethodDescriptor],
         *,
         reason: str = "",
+        silent: bool = False,
         fingerprint: bytes = b"",
     ) -> None:
         self.connection = connection
@@ -57,6 +60,8 @@ class Schema:
         """By short name."""
         self.reason = reason
         """Why nothing is known; empty where something is."""
+        self.silent = silent
+        """Whether reflection did not answer about it, and is not asked again on this connection."""
         self.completer = Completer()
         self.encoder = Encoder()
         self.fingerprint = fingerprint
@@ -99,6 +104,8 @@ class Schemas:
         """The schema of a backend, fetched again unless that was of no use a short while ago."""
         pause = self._pauses.setdefault(service, Pause())
         before = self._known.get(service)
+        if before is not None and before.silent:
+            return before
         if pause.over:
             await self._fetch(service, budget)
             after = self._known.get(service)
@@ -130,7 +137,9 @@ class Schemas:
         except Exception as error:  # noqa: BLE001 - whatever it tells, calls go on
             reason = self._transport.secrets.redact(str(error) or repr(error))
             logger.debug("the types of %s are not known: %s", service, reason)
-            fetched = Schema(connection, {}, reason=reason)
+            code = error.code if isinstance(error, ReflectionUnavailableError) else None
+            silent = code is grpc.StatusCode.DEADLINE_EXCEEDED
+            fetched = Schema(connection, {}, reason=reason, silent=silent)
         known = self._known.get(service)
         same = known is not None and known.fingerprint == fetched.fingerprint
         if known is not None and (same or not fetched.methods):

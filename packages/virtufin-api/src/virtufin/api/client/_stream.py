@@ -32,6 +32,7 @@ from virtufin.api.client._transport import Transport
 from virtufin.api.client.errors import (
     ApiKeyError,
     ClientClosedError,
+    InvalidReplyError,
     StreamFailedError,
     StreamInterruptedError,
     UnauthenticatedError,
@@ -276,7 +277,7 @@ class EventStream:
             ended = await self._reader.read(stream)
         finally:
             presume.cancel()
-        if not stream.connected:
+        if isinstance(ended, InvalidReplyError) or not stream.connected:
             self._transport.connections.broke()
         return ended
 

@@ -25,7 +25,7 @@ from virtufin.api.client._channels import (
     read_credentials,
 )
 from virtufin.api.client._checks import timeout_or_none
-from virtufin.api.client._connections import CAN_WATCH, Connections, is_connected
+from virtufin.api.client._connections import Connections, is_connected
 from virtufin.api.client._deadline import Budget
 from virtufin.api.client._failures import Metadata, as_kind, fresh
 from virtufin.api.client._method import Method
@@ -34,7 +34,9 @@ from virtufin.api.client._sentinel import NotGiven
 from virtufin.api.client._settings import CLOSE_WAIT, ClientSettings
 from virtufin.api.client._statuses import expired
 from virtufin.api.client.errors import (
+    CallCancelledError,
     ClientClosedError,
+    DeadlineExceededError,
     InvalidInputError,
     InvalidReplyError,
     UnavailableError,
@@ -47,6 +49,7 @@ logger = logging.getLogger("virtufin.api.client.transport")
 
 T = TypeVar("T")
 
+_UNANSWERED = (DeadlineExceededError, CallCancelledError, ClientClosedError)
 _CLOSED = "the client is closed; make a new one"
 
 
@@ -279,6 +282,7 @@ class Transport:
             VirtufinError: See `errors`.
         """
         budget = self.budget(timeout)
+        asked, tried = method, dict(context)
         # Where gRPC itself may try again, nobody knows which attempt failed.
         attempt = None if is_retried(method, self._settings) else 1
         context.update(peer=self.peer, method=method.full_name, attempt=attempt)
@@ -294,6 +298,13 @@ class Transport:
             left = budget.left()
             if left == 0.0:
                 raise expired(budget, **context)
+        connection = self.connections.count
+
+        def again() -> bool:
+            """Whether what only reads may have been sent once more, by gRPC, to another gateway."""
+            moved = self.connections.count != connection and self.resolver is not None
+            return moved and attempt is None and not self._closed and budget.left() != 0.0
+
         invoke: Any = slot.channel.unary_unary(method.path)
         call = Call(
             lambda: invoke(payload, timeout=left, metadata=metadata), slot, self.secrets, context
@@ -301,7 +312,7 @@ class Transport:
         self._calls.add(call)
         try:
             raw = await call.response()
-            return decoded(method, raw, context)
+            reply = decoded(method, raw, context)
         except InvalidReplyError:
             self.connections.broke()
             raise
@@ -309,8 +320,17 @@ class Transport:
             if not is_connected(slot.channel):
                 self.connections.broke()
             raise
+        except _UNANSWERED:
+            raise
+        except VirtufinError:
+            if not again():
+                raise
+        else:
+            if not again():
+                return reply
         finally:
             self._calls.discard(call)
+        return await self.unary(asked, request, timeout=budget.left(), **tried)
 
     async def stream(self, method: Method, request: Message, **context: Any) -> Stream:
         """Opens a server stream; the caller releases it."""
@@ -322,6 +342,8 @@ class Transport:
         with _released_on_failure(slot):
             way = Way(slot.channel, metadata)
             method = await self._resolved(method, budget, way, context)
+            if budget.left() == 0.0:
+                raise expired(budget, **context)
             context.update(method=method.full_name)
             payload = self._serialized(method, request, context)
         invoke: Any = slot.channel.unary_stream(method.path)
@@ -365,8 +387,7 @@ class Transport:
     ) -> Method:
         if self.resolver is None:
             return method
-        if self._borrowed is not None or not CAN_WATCH:
-            self.connections.look(way.channel)
+        self.connections.look(way.channel)
         with self._as_of(context):
             resolved = await self.resolver.resolve(method, budget, way)
         self.check()
