@@ -96,7 +96,7 @@ async def test_a_gateway_that_goes_away_meanwhile_hides_no_error(gateway, client
 
 
 async def test_without_reflection_methods_are_still_suggested(connect):
-    async with Emulator(reflection=False) as gateway:
+    async with Emulator(reflection=False, wire="current") as gateway:
         error = await failure(connect(gateway).gateway.workmanager.ListWorker(), NotFoundError)
         assert "ListWorkers" in error.nearest
 
@@ -108,7 +108,7 @@ async def test_what_is_in_an_any_is_nobodys_mistake(behind_probe):
 
 
 async def test_a_method_that_has_answered_is_not_looked_for(connect):
-    async with Emulator(reflection=False) as gateway:
+    async with Emulator(reflection=False, wire="current") as gateway:
         client = connect(gateway)
         await client.gateway.workmanager.ListWorkers()
         tags = await client.gateway.workmanager.CreateWorker({"mime_type": "a"})
@@ -151,7 +151,7 @@ async def test_a_description_without_that_method_says_so(client):
 
 
 async def test_a_backend_is_described_without_reflection(connect):
-    async with Emulator(reflection=False) as gateway:
+    async with Emulator(reflection=False, wire="current") as gateway:
         description = await connect(gateway).gateway.workmanager.describe()
     fields = {one.name: one for one in description.messages["virtufin.CreateWorkerRequest"].fields}
     assert fields["config"].type == "map<string, string>"

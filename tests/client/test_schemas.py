@@ -29,6 +29,7 @@ async def behind(connect):
     gateways = []
 
     async def start(*services, settings=None, **options):
+        options = {"wire": "current", **options}
         gateway = await Emulator(services=[*SAMPLES, *services], **options).__aenter__()
         gateways.append(gateway)
         return gateway, connect(gateway, **(settings or {}))

@@ -35,7 +35,7 @@ async def meet(connect):
     gateways = []
 
     async def start(*, settings=None, **options):
-        gateway = await Emulator(**options).__aenter__()
+        gateway = await Emulator(**{"wire": "current", **options}).__aenter__()
         gateways.append(gateway)
         return gateway, connect(gateway, **(settings or {}))
 
@@ -243,7 +243,7 @@ async def test_a_gateway_that_comes_back_without_reflection_is_taken_for_a_packa
     await client.list_services_async()
     assert client.wire.origin == "reflection"
     await old.stop()
-    async with Emulator(port=old.port, reflection=False):
+    async with Emulator(port=old.port, reflection=False, wire="current"):
         await client.connect()
         assert await client.list_services_async()
         assert client.wire.origin == "packaged"
