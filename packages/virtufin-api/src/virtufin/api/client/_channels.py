@@ -67,8 +67,8 @@ def _service_config(settings: ClientSettings) -> dict[str, Any]:
     limit = {"maxResponseMessageBytes": settings.max_message_bytes}
     methods: list[dict[str, Any]] = [
         {"name": [{}], **limit},
+        {"name": [{"service": service} for service in (V1, V1ALPHA)]},
     ]
-    reflection: dict[str, Any] = {"name": [{"service": service} for service in (V1, V1ALPHA)]}
     retry = settings.retry
     if retry.max_attempts > 1:
         names = [
@@ -84,10 +84,8 @@ def _service_config(settings: ClientSettings) -> dict[str, Any]:
             "retryableStatusCodes": ["UNAVAILABLE"],
         }
         methods.append({"name": names, "retryPolicy": policy, **limit})
-        # A call waits for its answer, so that it fails no sooner than one that is retried.
-        reflection["retryPolicy"] = policy
         config["retryThrottling"] = {"maxTokens": 10, "tokenRatio": 0.1}
-    config["methodConfig"] = [*methods, reflection]
+    config["methodConfig"] = methods
     return config
 
 

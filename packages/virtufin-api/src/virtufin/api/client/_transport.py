@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from grpc import aio
 
 from virtufin.api.client import _memory
+from virtufin.api.client._backoff import delays
 from virtufin.api.client._calls import Call, Stream, decoded
 from virtufin.api.client._channels import (
     BorrowedChannel,
@@ -388,8 +389,18 @@ class Transport:
         if self.resolver is None:
             return method
         self.connections.look(way.channel)
+        retry = self._settings.retry
+        waits = delays(retry.initial_backoff, retry.max_backoff, retry.multiplier, 0.2)
+        attempts = retry.max_attempts if is_retried(method, self._settings) else 1
         with self._as_of(context):
-            resolved = await self.resolver.resolve(method, budget, way)
+            for last in (attempt + 1 == attempts for attempt in range(attempts)):
+                try:
+                    resolved = await self.resolver.resolve(method, budget, way)
+                    break
+                except UnavailableError:
+                    if last:
+                        raise
+                await asyncio.sleep(budget.at_most(next(waits)))
         self.check()
         return resolved
 
