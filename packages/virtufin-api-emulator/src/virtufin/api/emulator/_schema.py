@@ -8,10 +8,10 @@ from google.protobuf.descriptor import (
     Descriptor,
     FieldDescriptor,
     MethodDescriptor,
-    OneofDescriptor,
 )
 
 from virtufin.api.client._compare import is_repeated, type_name
+from virtufin.api.client._fields import Field, fields_of
 
 
 def method_info(method: MethodDescriptor) -> dict[str, Any]:
@@ -33,17 +33,15 @@ def method_schema(method: MethodDescriptor, schema_type: str) -> dict[str, Any]:
         "input_type_name": method.input_type.full_name,
         "output_type_name": method.output_type.full_name,
         "schema_type": schema_type,
-        "fields": [_field(field) for field in message.fields],
+        "fields": [_field(field) for field in fields_of(message)],
     }
 
 
-def _field(field: FieldDescriptor) -> dict[str, Any]:
-    oneof: OneofDescriptor | None = field.containing_oneof
-    # `optional` in proto3 is a oneof of one field, made by the compiler, with a name like _this.
-    optional = oneof is not None and len(oneof.fields) == 1 and oneof.name == f"_{field.name}"
-    described = _type(field)
-    described["is_optional"] = optional
-    if oneof is not None and not optional:
+def _field(field: Field) -> dict[str, Any]:
+    described = _type(field.descriptor)
+    described["is_optional"] = field.optional
+    if field.in_oneof:
+        oneof: Any = field.descriptor.containing_oneof
         described["oneof_group"] = oneof.name
         described["oneof_cases"] = [_case(case) for case in oneof.fields]
     return described

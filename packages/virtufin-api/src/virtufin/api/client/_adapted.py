@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, cast
+from dataclasses import dataclass, field
+from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError
 
 from virtufin.api.client._earlier import flattened, restored
+from virtufin.api.client._fields import TIMESTAMP, kind_of
 from virtufin.api.client._method import Method
 from virtufin.api.client._translate import Translation
 from virtufin.api.client.errors import UnsupportedError
 
 logger = logging.getLogger("virtufin.api.client.wire")
-
-_TIMESTAMP = "google.protobuf.Timestamp"
 
 
 @dataclass(frozen=True)
@@ -29,6 +28,9 @@ class AdaptedMethod(Method):
 
     theirs: tuple[Any, Any] = (None, None)
     """The gateway's message classes for request and response."""
+
+    _out: Translation = field(init=False, repr=False, compare=False)
+    _back: Translation = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         there = self.theirs
@@ -55,17 +57,14 @@ class AdaptedMethod(Method):
     def _there(self, request: Any) -> Any:
         """The request as the gateway's message."""
         message = self.theirs[0]()
-        self._translation("_out").fill(message, request)
+        self._out.fill(message, request)
         return message
 
     def _here(self, message: Any) -> Any:
         """The packaged message for the gateway's."""
         response = self.response()
-        self._translation("_back").fill(response, message)
+        self._back.fill(response, message)
         return response
-
-    def _translation(self, name: str) -> Translation:
-        return cast("Translation", getattr(self, name))
 
     def _unsupported(self, reason: object) -> UnsupportedError:
         return UnsupportedError(
@@ -154,22 +153,22 @@ def _event(response: Any, topic: str, data: bytes | str, metadata: dict[str, str
 
 
 def _set_time(message: Any, text: str) -> None:
-    field = message.DESCRIPTOR.fields_by_name["timestamp"]
-    if field.type == FieldDescriptor.TYPE_STRING:
+    described = message.DESCRIPTOR.fields_by_name["timestamp"]
+    if described.type == FieldDescriptor.TYPE_STRING:
         message.timestamp = text
-    elif _is_timestamp(field) and text:
+    elif _is_timestamp(described) and text:
         with suppress(ValueError):  # A time that is none stays in the metadata.
             message.timestamp.FromJsonString(text)
 
 
 def _time(message: Any) -> str:
-    field = message.DESCRIPTOR.fields_by_name["timestamp"]
-    if field.type == FieldDescriptor.TYPE_STRING:
+    described = message.DESCRIPTOR.fields_by_name["timestamp"]
+    if described.type == FieldDescriptor.TYPE_STRING:
         return str(message.timestamp)
-    if _is_timestamp(field) and message.HasField("timestamp"):
+    if _is_timestamp(described) and message.HasField("timestamp"):
         return str(message.timestamp.ToJsonString())
     return ""
 
 
-def _is_timestamp(field: FieldDescriptor) -> bool:
-    return field.message_type is not None and field.message_type.full_name == _TIMESTAMP
+def _is_timestamp(described: FieldDescriptor) -> bool:
+    return kind_of(described) == TIMESTAMP

@@ -5,7 +5,6 @@ Only ever asked after the gateway has refused; what it accepts is its own to dec
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -14,7 +13,7 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
 from virtufin.api.client._fields import ANY, JSON_TYPES, WRAPPERS, Field, message_type
-from virtufin.api.client._natural import Encoder
+from virtufin.api.client._natural import Encoder, as_object, is_object
 
 _SHOWN = 12
 
@@ -60,16 +59,14 @@ def _plain(name: str) -> str:
 def _unknown(encoder: Encoder, message: Descriptor, value: object, path: str) -> Iterator[Unknown]:
     if message.full_name in JSON_TYPES or message.full_name in WRAPPERS | {ANY}:
         return
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    if not isinstance(value, Mapping) or isinstance(value, Message):
+    if isinstance(value, Message) or not is_object(value):
         return
     known = encoder.known(message)
-    for key, item in value.items():
+    for key, item in as_object(value).items():
         field = known.get(key) if isinstance(key, str) else None
         where = f"{path}.{key}" if path else str(key)
         if field is not None:
-            for inner, one in _inside(field, item, where):
+            for inner, one in _inside(field, item):
                 yield from _unknown(encoder, inner, one, where)
         elif not str(key).startswith(("@", "[")):
             names = list(dict.fromkeys(each.name for each in known.values()))
@@ -77,7 +74,7 @@ def _unknown(encoder: Encoder, message: Descriptor, value: object, path: str) ->
             yield found._replace(what=where)
 
 
-def _inside(field: Field, value: Any, where: str) -> Iterator[tuple[Descriptor, Any]]:
+def _inside(field: Field, value: Any) -> Iterator[tuple[Descriptor, Any]]:
     """The messages that a field holds, with their descriptor."""
     if field.value is not None:
         if field.value.message_type is not None and isinstance(value, Mapping):

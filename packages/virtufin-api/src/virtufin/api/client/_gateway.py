@@ -16,9 +16,7 @@ from virtufin.api.client._transport import Transport
 from virtufin.api.client._typed_calls import Request, TypedCalls
 from virtufin.api.client._wire import Wire
 from virtufin.api.client.descriptions import ServiceDescription
-from virtufin.api.client.errors import (
-    InvalidInputError,
-)
+from virtufin.api.client.errors import InvalidInputError
 from virtufin.api.client.results import FieldSchema, MethodInfo, MethodSchema, OneofCaseSchema
 
 
@@ -67,8 +65,7 @@ class GatewayClient:
             service: Registered name of the backend.
             method: Name of a unary method.
             request_data: Fields of the request, in snake_case or lowerCamelCase, as natural Python
-                values (see the page about values); also a dataclass or a protobuf message. None
-                means `{}`.
+                values; also a dataclass or a protobuf message. None means `{}`.
             timeout: Seconds for the call; not given means the client's default, None no deadline.
 
         Returns:

@@ -79,7 +79,7 @@ class Encoder:
         """
         if request is None:
             return "{}"
-        if not _is_object(request):
+        if not is_object(request):
             raise InvalidInputError(
                 "request_data must be a dict of the request's fields (or a dataclass, or a "
                 f"message), not {shown(request)}"
@@ -119,9 +119,9 @@ class Encoder:
             kind = f"type.googleapis.com/{value.DESCRIPTOR.full_name}"
             held, special = _of_message(value), value.DESCRIPTOR.full_name in _SPECIAL
             return {"@type": kind, **({"value": held} if special else held)}
-        if isinstance(value, Message) or not _is_object(value):
+        if isinstance(value, Message) or not is_object(value):
             return _plain(value, where)
-        given = _object(value)
+        given = as_object(value)
         known = self.known(message)
         twice = _twice(given, known)
         result = {}
@@ -182,8 +182,8 @@ def _plain(value: object, where: str, *, exact: bool = True) -> Any:
         return [_plain(item, f"{where}[{index}]", exact=exact) for index, item in enumerate(value)]
     if isinstance(value, Message):
         return _of_message(value)
-    if _is_object(value):
-        return _keyed(_object(value), where, lambda item, at: _plain(item, at, exact=exact))
+    if is_object(value):
+        return _keyed(as_object(value), where, lambda item, at: _plain(item, at, exact=exact))
     raise InvalidInputError(
         f"request cannot be sent as JSON: {where} is {shown(value)}, and there is no rule for "
         f"{type(value).__name__}"
@@ -246,13 +246,15 @@ def _key(key: object, where: str) -> str:
     )
 
 
-def _is_object(value: object) -> bool:
+def is_object(value: object) -> bool:
+    """Whether a value is sent as an object of fields."""
     if isinstance(value, (Mapping, Message)):
         return True
     return dataclasses.is_dataclass(value) and not isinstance(value, type)
 
 
-def _object(value: Any) -> Mapping[Any, Any]:
+def as_object(value: Any) -> Mapping[Any, Any]:
+    """The fields of a mapping or a dataclass."""
     if isinstance(value, Mapping):
         return value
     return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}

@@ -70,6 +70,9 @@ class Schema:
         """When it is asked for again."""
 
 
+_LATE = Schema(-1, {}, reason="it was not told in time")
+
+
 class Schemas:
     """The schemas of all backends behind one gateway."""
 
@@ -98,7 +101,7 @@ class Schemas:
             await self._fetch(service, budget)
         elif time.monotonic() >= known.until:
             _ = self._begin(service)  # Beside this call, for the next ones.
-        return self._known.get(service) or Schema(-1, {}, reason="it was not told in time")
+        return self._known.get(service) or _LATE
 
     async def renewed(self, service: str, budget: Budget) -> Schema:
         """The schema of a backend, fetched again unless that was of no use a short while ago."""
@@ -113,7 +116,7 @@ class Schemas:
                 pause.longer()
             else:
                 pause.reset()
-        return self._known.get(service) or Schema(-1, {}, reason="it was not told in time")
+        return self._known.get(service) or _LATE
 
     async def _fetch(self, service: str, budget: Budget) -> None:
         task = self._begin(service)
