@@ -6,17 +6,21 @@
 from __future__ import annotations
 
 import functools
+import os
 import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import nox
 from packaging.requirements import Requirement
 
 sys.path.insert(0, str(Path(__file__).parent / "scripts"))
 import _matrix
+import _newer_pythons
 import _records
 
 nox.needs_version = ">=2026.10.20"
@@ -49,8 +53,14 @@ NO_LOGIN = {f"VIRTUFIN_PACKAGES_{what}": None for what in ("USER", "TOKEN")}
 """Keeps the login of a release from what an installed package may run."""
 REAL_TESTS = ["tests/e2e", "tests/emulator/test_real_parts.py", "tests/emulator/test_state.py"]
 """What runs on a real sidecar and Redis."""
-REAL_ONLY = "*/emulator/_dapr_*,*/emulator/_program.py,*/emulator/_guard.py,*/emulator/sidecar.py"
-"""Modules that only those tests cover."""
+NEWEST = next(
+    (version for version in reversed(_matrix.NEWER) if _newer_pythons.find(version)), "3.13"
+)
+"""The newest Python that is here: from 3.14 on, branch coverage costs next to nothing."""
+COVERAGE = Path(".nox/coverage-data").absolute()
+"""Where the sessions that measure coverage leave it."""
+WORKERS = ("-n", str(2 * (os.cpu_count() or 1)), "--dist", "worksteal")
+"""Tests run in two processes a core, as most of them wait most of the time."""
 COVERED = {"virtufin-api": 95, "virtufin-api-dapr": 95, "virtufin-api-emulator": 95}
 """Branch coverage in per cent below which the checks fail."""
 
@@ -90,11 +100,13 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(tags=["quick"])
 def types(session: nox.Session) -> None:
-    """Everything shipped, and what builds it, under mypy strict."""
+    """Everything shipped under mypy strict, for each platform, and what builds it."""
     install(session, "types")
-    for source in SOURCES:
-        session.run("mypy", source)
-    session.run("mypy", *SCRIPTS)
+    for platform in ("linux", "darwin", "win32"):
+        checked = [*SOURCES, *SCRIPTS] if platform == "linux" else SOURCES
+        session.run(
+            "mypy", "--platform", platform, "--cache-dir", f".mypy_cache/{platform}", *checked
+        )
 
 
 @nox.session(tags=["quick"], venv_backend="none")
@@ -128,50 +140,128 @@ def real_parts(session: nox.Session, *, required: bool) -> dict[str, str]:
 
 
 @nox.session(tags=["quick"])
-def coverage(session: nox.Session) -> None:
-    """The tests on this Python, with branch coverage; with arguments only the tests they pick."""
+def tests(session: nox.Session) -> None:
+    """The tests on this Python, in parallel and random order; with arguments those they pick."""
     install(session, "test", "dapr-extension")
-    parts = real_parts(session, required=False)
     if session.posargs:
-        session.run("pytest", *session.posargs, env=parts)
+        session.run("pytest", *session.posargs, env=real_parts(session, required=False))
         return
-    data = Path(session.virtualenv.location) / "coverage"
-    shutil.rmtree(data, ignore_errors=True)
-    data.mkdir()
-    env = {**parts, "COVERAGE_FILE": str(data / "data")}
-    session.run("coverage", "run", "-m", "pytest", "-m", "not heavy", env=env)
-    session.run("coverage", "combine", "--quiet", env=env)
-    for name, floor in COVERED.items():
-        session.log(f"branch coverage of {name}, at least {floor} %")
-        include = f"--include=packages/{name}/*"
-        omit = [] if len(parts) == 2 else [f"--omit={REAL_ONLY}"]
-        session.run("coverage", "report", include, *omit, f"--fail-under={floor}", env=env)
+    session.log("LEFT OUT: tests with a real sidecar and Redis; `scripts/nox -s dapr` runs them")
+    session.log("LEFT OUT: tests that take minutes; `scripts/nox -s heavy packaging` runs them")
+    parallel(session, "not heavy", env={"VIRTUFIN_REAL_PARTS": "none"})
 
 
 @nox.session
-@nox.parametrize(
-    "python,row",
-    [
-        nox.param(row.python, row, id=row.name, tags=["change"] if row.each_change else [])
-        for row in _matrix.ROWS
-    ],
-)
+def quick(session: nox.Session) -> None:
+    """The part of the tests that takes a minute, for people while they work."""
+    install(session, "test", "dapr-extension")
+    session.log(
+        "LEFT OUT: tests of amounts and times, packages, releases; `scripts/test` runs them"
+    )
+    folders = [f"tests/{name}" for name in ("protos", "client", "dapr", "emulator")]
+    parallel(session, "not heavy and not slow", *folders, env={"VIRTUFIN_REAL_PARTS": "none"})
+
+
+def parallel(
+    session: nox.Session,
+    marked: str,
+    *arguments: str,
+    env: dict[str, str] | None = None,
+    measure: bool = False,
+    reports: Path | None = None,
+) -> None:
+    """Runs tests side by side, then those that need the machine to themselves.
+
+    Args:
+        session: Has pytest installed.
+        marked: Which of them, as pytest's `-m` takes it; empty for all.
+        arguments: Folders, and options of pytest.
+        env: Variables for the tests.
+        measure: Measure coverage, under asyncio's debug mode.
+        reports: A folder for the results as JUnit XML, made anew.
+    """
+    if reports:
+        shutil.rmtree(reports, ignore_errors=True)
+    pytest = ["pytest", "--quiet"]
+    if measure:
+        name = Path(session.virtualenv.location).name
+        COVERAGE.mkdir(parents=True, exist_ok=True)
+        env = {**(env or {}), "COVERAGE_FILE": str(COVERAGE / name)}
+        pytest = ["coverage", "run", "-m", *pytest, "-o", "asyncio_debug=true"]
+    marked = f"({marked}) and " if marked else ""
+    for some, options, codes in (
+        ("not alone", WORKERS, [0]),
+        ("alone", (), [0, 5]),  # 5: there is none
+    ):
+        if reports:
+            options = (*options, f"--junit-xml={reports / some}.xml")
+        command = [*pytest, "-m", marked + some, *options, *arguments]
+        session.run(*command, env=env, success_codes=codes)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Branch coverage of what the rows at the newest edge and the real sidecar have run."""
+    install_only(session, "test")
+    env = {"COVERAGE_FILE": str(COVERAGE / "all")}
+    session.run("coverage", "combine", "--keep", "--quiet", str(COVERAGE), env=env)
+    for name, floor in COVERED.items():
+        session.log(f"branch coverage of {name}, at least {floor} %")
+        include = f"--include=packages/{name}/*"
+        session.run("coverage", "report", include, f"--fail-under={floor}", env=env)
+
+
+def row_parameters(rows: Iterable[_matrix.Row]) -> list[Any]:
+    """A session for each row, on its Python."""
+    return [nox.param(row.python, row, id=row.name) for row in rows]
+
+
+@nox.session
+@nox.parametrize("python,row", row_parameters(_matrix.ROWS))
 def matrix(session: nox.Session, row: _matrix.Row) -> None:
-    """The tests of a distribution as a wheel, on a Python, with versions of what it needs."""
-    if not session.posargs:
-        _records.begin(row.name)
+    """All tests of a distribution as a wheel, on a Python, with versions of what it needs."""
+    if session.posargs:
+        install_row(session, row)
+        session.run("pytest", *_matrix.FOLDERS[row.subject], *session.posargs)
+        return
+    _records.begin(row.name)
+    got = install_row(session, row)
+    reports = Path(session.virtualenv.location) / "reports"
+    env, folders = {"VIRTUFIN_REAL_PARTS": "none"}, _matrix.FOLDERS[row.subject]
+    parallel(session, "not heavy", *folders, env=env, reports=reports)
+    record(session, row, got, reports)
+
+
+@nox.session
+@nox.parametrize("python,row", row_parameters(_matrix.each_change(NEWEST)))
+def rows(session: nox.Session, row: _matrix.Row) -> None:
+    """The part of the matrix that runs on each change; the newest rows measure coverage."""
+    measure = (row.python, row.versions) == (NEWEST, "latest")
+    install_row(session, row)
+    all_of_it = measure or row.each_change == "all"
+    marked = "not heavy" if all_of_it else "not heavy and not slow"
+    folders = _matrix.FOLDERS[row.subject]
+    parallel(session, marked, *folders, env={"VIRTUFIN_REAL_PARTS": "none"}, measure=measure)
+
+
+def install_row(session: nox.Session, row: _matrix.Row) -> dict[str, str]:
+    """Installs the wheels and the versions that a row is about; returns the versions it got."""
     wheels = build_wheels()
     ours = NEEDED[row.subject]
     wanted, constraints = [*ours], None
     if row.versions == "lowest":
         constraints = str(wheels / f"{row.name}.txt")
+        # The floors are given, as the resolver also looks for the newest of what they need in turn
+        # and may end with other versions.
+        floors = wheels / f"{row.name}.floors.txt"
+        floors.write_text("".join(f"{name}=={v}\n" for name, v in claimed(row).items()))
         session.run(
             "uv", "pip", "compile", "--quiet",
             *(f"packages/{name}/pyproject.toml" for name in (*ours, *BESIDE.get(row.subject, ()))),
             *(["--extra", "grpc"] if row.subject == "protos" else []),
             "--python-version", row.python, "--resolution", "lowest-direct",
             "--only-binary", ":all:", "--find-links", str(wheels), *FRESH,
-            "--output-file", constraints,
+            "--constraints", str(floors), "--output-file", constraints,
             external=True, silent=True,
         )  # fmt: skip
     else:
@@ -199,12 +289,7 @@ def matrix(session: nox.Session, row: _matrix.Row) -> None:
     module = f"virtufin.api.{'protos' if row.subject == 'together' else row.subject}"
     installed = f"import {module} as m; assert 'site-packages' in m.__file__, m.__file__"
     session.run("python", "-c", installed, silent=True)
-    report = Path(session.virtualenv.location) / "report.xml"
-    folders = _matrix.FOLDERS[row.subject]
-    pytest = ["pytest", "-m", "not heavy", f"--junit-xml={report}", *folders]
-    session.run(*pytest, *session.posargs, env=real_parts(session, required=False))
-    if not session.posargs:
-        record(session, row, got, report)
+    return got
 
 
 def claimed(row: _matrix.Row) -> dict[str, str]:
@@ -227,13 +312,12 @@ def claimed(row: _matrix.Row) -> dict[str, str]:
     return floors
 
 
-def record(session: nox.Session, row: _matrix.Row, got: dict[str, str], report: Path) -> None:
+def record(session: nox.Session, row: _matrix.Row, got: dict[str, str], reports: Path) -> None:
     """Keeps what a row has proven, for `matrix_table`."""
-    suite = ET.parse(report).getroot().find("testsuite")
-    assert suite is not None
+    suites = [suite for path in reports.iterdir() for suite in ET.parse(path).iter("testsuite")]
     python = str(session.run("python", "-V", silent=True)).split()[1]
-    skipped = int(suite.get("skipped", 0))
-    passed = int(suite.get("tests", 0)) - skipped
+    skipped = sum(int(suite.get("skipped", 0)) for suite in suites)
+    passed = sum(int(suite.get("tests", 0)) for suite in suites) - skipped
     needs = {name: got[name] for name in _matrix.SHOWN if name in got}
     proven = {"python": python, "versions": needs, "passed": passed, "skipped": skipped}
     _records.prove(row.name, proven)
@@ -260,7 +344,7 @@ def build_wheels() -> Path:
 def heavy(session: nox.Session) -> None:
     """The tests of the client that take long, the whole grid of faults among them."""
     install(session, "test")
-    session.run("pytest", "-m", "heavy", "tests/client", "tests/chaos", *session.posargs)
+    parallel(session, "heavy", "tests/client", "tests/chaos", *session.posargs)
 
 
 @nox.session
@@ -269,17 +353,19 @@ def wires(session: nox.Session) -> None:
     install(session, "test")
     for wire in ("moved-numbers", "earlier"):
         env = {"VIRTUFIN_TEST_WIRE": wire}
-        session.run(
-            "pytest", "-m", "not heavy", "tests/client", "tests/chaos", *session.posargs, env=env
-        )
+        parallel(session, "not heavy", "tests/client", "tests/chaos", *session.posargs, env=env)
 
 
-@nox.session
+@nox.session(python=NEWEST)
 def dapr(session: nox.Session) -> None:
     """Everything that needs a real sidecar and Redis, which are got where they are missing."""
     install(session, "test", "dapr-extension")
     env = real_parts(session, required=True)
-    session.run("pytest", *REAL_TESTS, *session.posargs, env=env)
+    if session.posargs:
+        session.run("pytest", *session.posargs, env=env)
+        return
+    # A file a process: the tests of one share their sidecars.
+    parallel(session, "", *REAL_TESTS, "--dist", "loadfile", env=env, measure=True)
 
 
 @nox.session

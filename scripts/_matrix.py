@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 
-PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+NEWER = ("3.14", "3.15")
+"""Pythons that few machines have yet: scripts/newer_pythons gets them."""
+PYTHONS = ("3.10", "3.11", "3.12", "3.13", *NEWER)
 FOLDERS = {
     "protos": ("tests/protos",),
     "client": ("tests/client", "tests/chaos"),
@@ -36,7 +38,8 @@ SHOWN = (
     "tomli",
 )
 """What is said about a row, where the row has it."""
-_SHAPE_OF = dict(zip(PYTHONS, ("1.16", "1.19", "1.17", "1.18"), strict=True))
+_SHAPE_OF = {"3.10": "1.16", "3.11": "1.19", "3.12": "1.17", "3.13": "1.18"}
+"""The minor version of dapr that a Python runs on each change; newer ones run the latest."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,17 +65,31 @@ class Row:
         return None
 
     @property
-    def each_change(self) -> bool:
-        """Whether it runs on each change; all rows run before a release."""
+    def edge(self) -> str:
+        """Whether all lies at its oldest (`oldest`) or its newest (`newest`), or nothing does."""
+        if (self.python, self.versions) == (PYTHONS[0], "lowest"):
+            return "oldest"
+        return "newest" if (self.python, self.versions) == (PYTHONS[-1], "latest") else ""
+
+    @property
+    def each_change(self) -> str:
+        """What of it runs on each change: `all` its tests, or but the `quick` ones, or nothing.
+
+        A newer release of a dependency, or the oldest that is allowed, breaks at the edges first.
+        What lies between depends on versions in what the quick tests show: imports, generated
+        code, message layout, the shape of dapr. All of every row runs before a release.
+        """
+        if self.edge:
+            return "all"
         if self.subject == "protos":
-            return True  # seconds
+            return "quick" if self.versions in ("lowest", "latest") or self.python == "3.12" else ""
         if self.subject == "dapr":
-            lowest = self.versions == "lowest" and self.python == PYTHONS[0]
-            return lowest or self.versions == f"dapr{_SHAPE_OF[self.python]}"
-        if self.subject == "client" and self.versions == "protobuf6.31":
-            return True
-        edge = {"lowest": PYTHONS[0], "latest": PYTHONS[-1]}
-        return edge.get(self.versions) == self.python
+            return "quick" if self.versions == f"dapr{_SHAPE_OF.get(self.python)}" else ""
+        if self.subject == "client":
+            # Other Pythons run what scripts/test runs, or an edge.
+            between = self.versions == "latest" and self.python in ("3.13", "3.14")
+            return "quick" if between or self.versions == "protobuf6.31" else ""
+        return ""
 
 
 ROWS = (
@@ -87,3 +104,14 @@ ROWS = (
     *(Row("client", "3.12", f"protobuf{point}") for point in PROTOBUF),
     *(Row("together", python, "latest") for python in PYTHONS),
 )
+
+
+def each_change(newest: str) -> list[Row]:
+    """The rows that run on each change where `newest` is the newest Python that is here."""
+    here = PYTHONS[: PYTHONS.index(newest) + 1]
+    return [
+        row
+        for row in ROWS
+        if row.python in here
+        and (row.each_change or (row.python, row.versions) == (newest, "latest"))
+    ]

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import _newer_pythons
 import _venv
 
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ("nox", "uv")
+RUN = "VIRTUFIN_RUN"
+"""Names the clone whose lock a parent process holds."""
 
 
 def pinned(names: tuple[str, ...]) -> list[str]:
@@ -32,7 +37,8 @@ def environment(tools: Path) -> dict[str, str]:
     env = dict(os.environ)
     shims = str(Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "shims")
     path = [folder for folder in env.get("PATH", "").split(os.pathsep) if folder != shims]
-    env["PATH"] = os.pathsep.join([str(tools / "bin"), *path, *interpreters()])
+    newer = str(_newer_pythons.folder())
+    env["PATH"] = os.pathsep.join([str(tools / "bin"), *path, *interpreters(), newer])
     env["UV_PYTHON_DOWNLOADS"] = "never"
     # Relative to the clone, where nox runs: uv splits this one at spaces.
     env["UV_BUILD_CONSTRAINT"] = "requirements/constraints.txt"
@@ -43,6 +49,20 @@ def environment(tools: Path) -> dict[str, str]:
     return env
 
 
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Keeps other runs out of this clone; what is started inside the block belongs to this run."""
+    if os.environ.get(RUN) == str(ROOT):
+        yield
+        return
+    with _venv.lock(ROOT / ".nox/.lock", "another run in this clone"):
+        os.environ[RUN] = str(ROOT)
+        try:
+            yield
+        finally:
+            del os.environ[RUN]
+
+
 def main() -> int:
     """Sets up the tools, waits for other runs in this clone, and runs nox."""
     try:
@@ -50,7 +70,7 @@ def main() -> int:
     except _venv.SetupError as error:
         sys.exit(str(error))
     command = [str(tools / "bin/nox"), "--noxfile", str(ROOT / "noxfile.py"), *sys.argv[1:]]
-    with _venv.lock(ROOT / ".nox/.lock", "another run in this clone"):
+    with alone():
         process = subprocess.Popen(command, env=environment(tools))
         # Ctrl-C reaches nox too, which ends its children first: wait for that.
         signal.signal(signal.SIGINT, lambda *_: None)

@@ -127,13 +127,13 @@ class Probe:
 
 
 @pytest.fixture
-async def make_probe():
+async def make_probe(take_port):
     """Starts backends that are stopped after the test: `await make_probe()`."""
     probes = []
 
     async def make(text=PROBE, *, port=0, reflect=True, service=None):
         probe = Probe(text, service)
-        probe.port = port
+        probe.port = port or take_port()
         probes.append(probe)
         return await probe.start(reflect=reflect)
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 
 import pytest
 
@@ -11,7 +10,6 @@ from tests.client.scripted import ScriptedGateway
 from tests.timing import UNIT, until
 from virtufin.api.client import ApiClient, ReconnectSettings, SubscriptionSettings
 from virtufin.api.emulator import Emulator
-from virtufin.api.emulator._ports import ReservedPort
 
 __all__ = ["QUICK", "UNIT", "WAITS", "until"]
 
@@ -33,11 +31,11 @@ async def swift():
 
 
 @pytest.fixture
-async def gateway():
+async def gateway(unused_port):
     """An emulator in the loop of the test."""
     # Wall time, which a busy machine stretches: what blocks a loop is measured elsewhere.
     asyncio.get_running_loop().slow_callback_duration = 10 * UNIT
-    async with Emulator() as emulator:
+    async with Emulator(port=unused_port) as emulator:
         yield emulator
 
 
@@ -92,10 +90,3 @@ def hanging(scripted):
     method = Hanging()
     scripted.answer("State.GetState", method.serve)
     return method
-
-
-@pytest.fixture
-def unused_port():
-    """A port on which nobody listens, kept from others."""
-    with ReservedPort(("127.0.0.1", 0), socket.AF_INET) as port:
-        yield port.port

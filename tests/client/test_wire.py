@@ -30,12 +30,12 @@ REFLECTION = "grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
 
 
 @pytest.fixture
-async def meet(connect):
+async def meet(connect, take_port):
     """Starts a gateway with these options; returns it and a client of it."""
     gateways = []
 
     async def start(*, settings=None, **options):
-        gateway = await Emulator(**{"wire": "current", **options}).__aenter__()
+        gateway = await Emulator(**{"wire": "current", "port": take_port(), **options}).__aenter__()
         gateways.append(gateway)
         return gateway, connect(gateway, **(settings or {}))
 

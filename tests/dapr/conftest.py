@@ -27,8 +27,8 @@ def clean_environment(monkeypatch):
 
 
 @pytest.fixture
-async def sidecar():
-    async with Sidecar() as running:
+async def sidecar(unused_port):
+    async with Sidecar(unused_port) as running:
         yield running
 
 

@@ -16,7 +16,7 @@ class Sidecar(api_service_v1.DaprServicer):
     calls wait; so they do for `delay` seconds.
     """
 
-    def __init__(self):
+    def __init__(self, port=0):
         self.requests = []
         self.bulks = []
         self.accepted = []
@@ -30,7 +30,7 @@ class Sidecar(api_service_v1.DaprServicer):
         self.cancelled = asyncio.Event()
         self.at_once = 0
         self.most_at_once = 0
-        self.port = 0
+        self.port = port
         self._server = None
 
     async def PublishEvent(self, request, context):

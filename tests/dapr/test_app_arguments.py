@@ -84,14 +84,13 @@ class Handler:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (None, "must be a function"),
-        (Handler, "is the class Handler"),
-        (generator, "is a generator"),
-        (asynchronous_generator, "is a generator"),
-        (functools.partial(generator), "is a generator"),
-        (Generating(), "is a generator"),
+        pytest.param(None, "must be a function", id="nothing"),
+        pytest.param(Handler, "is the class Handler", id="class"),
+        pytest.param(generator, "is a generator", id="generator"),
+        pytest.param(asynchronous_generator, "is a generator", id="asynchronous generator"),
+        pytest.param(functools.partial(generator), "is a generator", id="partial generator"),
+        pytest.param(Generating(), "is a generator", id="generating object"),
     ],
-    ids=str,
 )
 @pytest.mark.parametrize("register", ["subscribe", "method", "binding", "health_check"])
 def test_what_is_no_handler_is_refused(app, register, wrong, message):

@@ -97,17 +97,15 @@ async def test_a_taken_port_is_an_error_that_says_so():
 
 
 @pytest.mark.parametrize("turns", range(1, 5))
-async def test_a_start_that_is_cancelled_leaves_no_server_behind(turns):
-    with socket.create_server(("127.0.0.1", 0)) as reserved:
-        port = reserved.getsockname()[1]
-    app = DaprApp(port=port)
+async def test_a_start_that_is_cancelled_leaves_no_server_behind(turns, unused_port):
+    app = DaprApp(port=unused_port)
     starting = asyncio.ensure_future(app.start())
     for _ in range(turns):
         await asyncio.sleep(0)
     starting.cancel()
     await asyncio.wait((starting,))
     await app.stop()
-    async with DaprApp(port=port):
+    async with DaprApp(port=unused_port):
         pass  # The port is free again.
 
 

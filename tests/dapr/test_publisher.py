@@ -154,7 +154,7 @@ def test_bad_settings_are_refused_at_once(arguments):
         (None, "data"),
         ("t", {1: "x"}),
         ("t", float("nan")),
-        ("t", object()),
+        ("t", 1j),
         ("t", "data", {"Bad-Name": "x"}),
         ("t", CloudEvent(id="1", source="s", type="t"), 5),
         ("t", CloudEvent(id="1", source="s", type="t"), {5: "x"}),

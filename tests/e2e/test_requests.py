@@ -5,19 +5,19 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.ports import kept_port
 from tests.timing import UNIT
 from virtufin.api.client import errors
 from virtufin.api.dapr import DaprApp, Drop
 from virtufin.api.emulator import Service
-from virtufin.api.emulator._ports import ReservedPort
 
 REQUESTS = 200
 
 
 @pytest.fixture(scope="module")
 def app_port():
-    with ReservedPort(("127.0.0.1", 0), 2) as port:
-        yield port.port
+    with kept_port() as port:
+        yield port
 
 
 @pytest.fixture(scope="module")

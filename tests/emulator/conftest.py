@@ -51,11 +51,13 @@ async def connect():
 
 
 @pytest.fixture
-async def start():
+async def start(take_port):
     """Starts emulators that are stopped after the test."""
     emulators = []
 
     async def start_one(**options):
+        if not {"host", "port"} & options.keys():
+            options["port"] = take_port()
         emulator = Emulator(**options)
         emulators.append(emulator)
         await emulator.start()

@@ -16,7 +16,6 @@ import pytest
 
 from tests.timing import UNIT
 from virtufin.api.emulator import EmulatorProcess, _program, sidecar
-from virtufin.api.emulator._ports import ReservedPort
 from virtufin.api.emulator._program import Program
 
 PYTHON = sys.executable
@@ -233,10 +232,9 @@ def test_a_sidecar_waits_for_its_app():
 
 
 @pytest.mark.usefixtures("real_parts")
-def test_an_app_that_does_not_come_says_so():
+def test_an_app_that_does_not_come_says_so(unused_port):
     with (
-        ReservedPort(("127.0.0.1", 0), socket.AF_INET) as port,
-        sidecar.Sidecar("alone", app_port=port.port) as dapr,
+        sidecar.Sidecar("alone", app_port=unused_port) as dapr,
         pytest.raises(RuntimeError, match="not ready within"),
     ):
         dapr.wait_for_app(UNIT)

@@ -8,7 +8,9 @@ import json
 import logging
 import os
 import sys
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from virtufin.api.emulator import __version__, _signals
@@ -248,7 +250,10 @@ async def _serve(emulator: Emulator, control_port: int | None, *, piped: bool) -
     told_to_end = asyncio.Event()
     loop = asyncio.get_running_loop()
     if piped:
-        loop.add_reader(sys.stdin, _end_of_input, told_to_end)
+        # A thread, as event loops on Windows cannot watch standard input. Nothing ends it: it waits
+        # in a system call, and a daemon thread goes with the process.
+        ending = threading.Thread(target=_await_end_of_input, args=(loop, told_to_end), daemon=True)
+        ending.start()
     control = ControlServer(emulator)
     try:
         await emulator.start()
@@ -261,15 +266,16 @@ async def _serve(emulator: Emulator, control_port: int | None, *, piped: bool) -
         await told_to_end.wait()
     finally:
         _signals.ignore()
-        if piped:
-            loop.remove_reader(sys.stdin)
         await control.stop()
         await emulator.stop()
 
 
-def _end_of_input(told_to_end: asyncio.Event) -> None:
-    if not os.read(sys.stdin.fileno(), 1024):
-        told_to_end.set()
+def _await_end_of_input(loop: asyncio.AbstractEventLoop, told_to_end: asyncio.Event) -> None:
+    # Not `sys.stdin.read`: an end of the interpreter while that holds its lock is a crash.
+    while os.read(sys.stdin.fileno(), 1024):
+        pass
+    with suppress(RuntimeError):  # The loop is closed: it ends for another reason.
+        loop.call_soon_threadsafe(told_to_end.set)
 
 
 def _port(text: str) -> int:

@@ -44,8 +44,9 @@ def _end_when_told(child: subprocess.Popen[bytes], told: threading.Event, folder
     # Not `sys.stdin`: an end of the interpreter while that is being read is a crash.
     orphaned = not os.read(0, 1)
     told.set()
-    # A frozen child would not see the signal.
-    child.send_signal(signal.SIGCONT)
+    if sys.platform != "win32":
+        # A frozen child would not see the signal.
+        child.send_signal(signal.SIGCONT)
     child.terminate()
     try:
         child.wait(_GRACE)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+import sys
 from typing import Protocol
 
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+# `struct linger` of the system's C library.
+_RESET_ON_CLOSE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
 
 class Owner(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import shutil
 import signal
@@ -17,6 +18,7 @@ _GUARD = Path(__file__).with_name("_guard.py")
 _POLL = 0.02
 _STOP_TIMEOUT = 10.0
 _SHOWN = 2000
+_POSIX = "a real sidecar or Redis is run on Linux and macOS only: stopping one needs POSIX signals"
 
 
 class MissingProgramError(FileNotFoundError):
@@ -58,7 +60,10 @@ class Program:
 
         Raises:
             RuntimeError: It could not be started; the text says why.
+            NotImplementedError: This is Windows.
         """
+        if os.name != "posix":
+            raise NotImplementedError(_POSIX)
         self._name = Path(command[0]).name
         self._output = tempfile.TemporaryFile()  # noqa: SIM115
         self._guard = subprocess.Popen(
@@ -84,8 +89,11 @@ class Program:
 
     def output(self) -> str:
         """What it has written so far."""
-        size = os.fstat(self._output.fileno()).st_size
-        return os.pread(self._output.fileno(), size, 0).decode(errors="replace")
+        if not os.fstat(self._output.fileno()).st_size:
+            return ""  # Which cannot be mapped.
+        # Not by reading: the program writes at the offset that a read would move.
+        with mmap.mmap(self._output.fileno(), 0, access=mmap.ACCESS_READ) as written:
+            return written[:].decode(errors="replace")
 
     def wait_until(self, ready: Callable[[], bool], timeout: float) -> None:
         """Waits until it is ready; ends it where it does not come to that.
@@ -109,17 +117,17 @@ class Program:
 
     def kill(self) -> None:
         """Ends it on the spot, without a chance to tidy up (SIGKILL)."""
-        self._signal(signal.SIGKILL)
+        self._signal("SIGKILL")
         self._guard.wait(_STOP_TIMEOUT)
         self.stop()
 
     def freeze(self) -> None:
         """Stops its time (SIGSTOP): connections stand, nothing is answered."""
-        self._signal(signal.SIGSTOP)
+        self._signal("SIGSTOP")
 
     def thaw(self) -> None:
         """Lets it go on (SIGCONT)."""
-        self._signal(signal.SIGCONT)
+        self._signal("SIGCONT")
 
     def stop(self) -> None:
         """Asks it to end (SIGTERM), and waits. Idempotent."""
@@ -135,11 +143,12 @@ class Program:
         try:
             guard.wait(_STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
-            self._signal(signal.SIGKILL)
+            self._signal("SIGKILL")
             guard.wait()
         guard.stdout.close()
         self._output.close()
 
-    def _signal(self, number: signal.Signals) -> None:
+    def _signal(self, name: str) -> None:
         with suppress(ProcessLookupError):
-            os.kill(self._pid, number)
+            # By name, as Windows has none of them.
+            os.kill(self._pid, signal.Signals[name])

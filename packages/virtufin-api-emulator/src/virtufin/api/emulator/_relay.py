@@ -41,10 +41,11 @@ class Relay(Network):
         self._host = text(host, "host")
         self._port = whole(port, "port", 0, 65535)
         self._links: dict[Link, None] = {}
-        self._arriving: set[asyncio.Task[None]] = set()
         self._connecting: dict[Link, asyncio.Task[None]] = {}
         self._changing = asyncio.Lock()
         self._listening: socket.socket | None = None
+        self._server: asyncio.Server | None = None
+        self._serving: asyncio.Task[None] | None = None
         self._reserved: _ports.ReservedPort | None = None
         self._refusals: set[NetworkPlan] = set()
         self._freezes: set[NetworkPlan] = set()
@@ -94,10 +95,11 @@ class Relay(Network):
     async def stop(self) -> None:
         """Stops listening and closes what is open. Does nothing if it is not running."""
         async with self._changing:
+            serving = self._serving
             self.stop_listening()
+            if serving is not None:
+                await asyncio.wait((serving,))
             self._release()
-            if self._arriving:
-                await asyncio.wait(tuple(self._arriving))
             for link in tuple(self._links):
                 link.abort() if link.frozen else link.close()
             if self._links:
@@ -111,10 +113,14 @@ class Relay(Network):
 
     def stop_listening(self) -> None:
         """Takes no more connections."""
+        if self._serving is not None:
+            self._serving.cancel()
+        if self._server is not None:
+            self._server.close()
         if self._listening is not None:
-            asyncio.get_running_loop().remove_reader(self._listening)
+            # The server closes what it serves; this is for one that was not made yet.
             self._listening.close()
-            self._listening = None
+        self._serving = self._server = self._listening = None
 
     def clear(self) -> None:
         for plan in (*self._refusals, *self._freezes):
@@ -156,6 +162,10 @@ class Relay(Network):
 
     def accepted(self, link: Link) -> None:
         """A client has connected."""
+        if self._reserved is None:
+            # Accepted just before the relay was stopped.
+            link.abort()
+            return
         self._links[link] = None
         for plan in self._freezes:
             if plan.new:
@@ -179,33 +189,21 @@ class Relay(Network):
     def _listen(self) -> None:
         if self._refusals or self._reserved is None or self._listening is not None:
             return
+        # From here on clients are connected: those that come before the task runs wait for it.
         self._listening = self._reserved.listen()
-        asyncio.get_running_loop().add_reader(self._listening, self._accept, self._listening)
+        self._serving = asyncio.create_task(self._serve(self._listening), name="relay listen")
+
+    async def _serve(self, listening: socket.socket) -> None:
+        # Not `add_reader`, which event loops on Windows do not have.
+        self._server = await asyncio.get_running_loop().create_server(
+            lambda: Link(self).client, sock=listening, start_serving=False
+        )
+        await self._server.start_serving()
 
     def _release(self) -> None:
         if self._reserved is not None:
             self._reserved.close()
             self._reserved = None
-
-    def _accept(self, listening: socket.socket) -> None:
-        try:
-            sock, _ = listening.accept()
-        except OSError:
-            # The client has gone again, or no file can be opened for it yet.
-            return
-        sock.setblocking(False)
-        # Never cancelled, it takes a turn or two of the loop: so the socket always gets its link.
-        task = asyncio.create_task(self._admit(sock), name="relay accept")
-        self._arriving.add(task)
-        task.add_done_callback(self._arriving.discard)
-
-    async def _admit(self, sock: socket.socket) -> None:
-        try:
-            await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: Link(self).client, sock
-            )
-        except OSError:
-            sock.close()
 
     def _thaw(self) -> None:
         for link in tuple(self._links):

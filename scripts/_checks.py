@@ -1,0 +1,254 @@
+"""Runs checks, some side by side, and ends with what failed and how to repeat it.
+
+    _checks.py test                what scripts/test runs; --quick: a part of it, in about a minute
+    _checks.py test TESTS ...      only tests; the arguments are pytest's
+    _checks.py ci                  what .ci/run runs
+
+Each line of a check stands behind its name, and all that it prints is kept in .nox/logs. Checks in
+one lane run one after the other; lanes of one stage run side by side. Standard library only, so
+that it runs under any Python from 3.10 on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import _tools
+import _venv
+
+ROOT = Path(__file__).resolve().parent.parent
+LOGS = ROOT / ".nox/logs"
+SHOWN_FAILURES = 4
+"""How many failed tests the end of the output has room for: all else must stay within 20 lines."""
+WIDTH = "200"
+"""Columns for pytest, which cuts the reason of a failure to the width of the terminal."""
+
+_NOISE = re.compile(
+    r"nox > (Running session|Creating virtual environment|Re-using existing|uv pip install"
+    r"|Session \S+ was successful|python -V|[a-z0-9.-]+==)|bringing up nodes|\s*$"
+)
+_FAILED = re.compile(r"(FAILED|ERROR) (\S+?\.py(?:::.+?)?)(?: - (.*))?$")
+_COUNT = re.compile(r"(\d+) (passed|failed|skipped|errors?)\b")
+_CLOSING = re.compile(r"(=+ )?\d+ (passed|failed|skipped|errors?|deselected).* in [\d.]+s")
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """A command of this project, and the name that its lines stand behind."""
+
+    name: str
+    command: tuple[str, ...]
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What became of a check."""
+
+    check: Check
+    seconds: float = 0.0
+    failed: bool = False
+    failures: dict[str, str] = dataclasses.field(default_factory=dict)
+    """Failed tests, each with the reason."""
+    left_out: list[str] = dataclasses.field(default_factory=list)
+    tests: dict[str, int] = dataclasses.field(default_factory=dict)
+    """How many tests passed, failed and were skipped."""
+    end: list[str] = dataclasses.field(default_factory=list)
+    """The last lines."""
+
+    def read(self, line: str) -> None:
+        """Notes what a line of the output says."""
+        if found := _FAILED.match(line):
+            self.failures[found[2]] = found[3] or ""
+        elif "LEFT OUT: " in line:
+            self.left_out.append(line.partition("LEFT OUT: ")[2])
+        elif _CLOSING.match(line):
+            for number, kind in _COUNT.findall(line):
+                kind = "failed" if kind.startswith("error") else kind
+                self.tests[kind] = self.tests.get(kind, 0) + int(number)
+        self.end = [*self.end[-9:], line]
+
+
+Stage = tuple[tuple[Check, ...], ...]
+"""Lanes, which run side by side."""
+
+
+class Run:
+    """One run of several checks."""
+
+    def __init__(self, title: str, stages: tuple[Stage, ...]) -> None:
+        self.title = title
+        self.outcomes: list[Outcome] = []
+        self._stages = stages
+        self._begin = time.monotonic()
+        self._width = max(len(check.name) for stage in stages for lane in stage for check in lane)
+        self._printing = threading.Lock()
+        self._interrupted = False
+
+    def run(self) -> int:
+        """Runs everything; returns the exit code."""
+        LOGS.mkdir(parents=True, exist_ok=True)
+        # Ctrl-C reaches the children too; each ends what it has started, and so does this.
+        signal.signal(signal.SIGINT, self._interrupt)
+        for stage in self._stages:
+            lanes = [threading.Thread(target=self._lane, args=(lane,)) for lane in stage]
+            for lane in lanes:
+                lane.start()
+            for lane in lanes:
+                lane.join()
+        self._summary()
+        if self._interrupted:
+            return 130
+        return 1 if any(outcome.failed for outcome in self.outcomes) else 0
+
+    def _interrupt(self, number: int, frame: object) -> None:
+        self._interrupted = True
+
+    def _lane(self, checks: tuple[Check, ...]) -> None:
+        for check in checks:
+            if not self._interrupted:
+                self._check(check)
+
+    def _check(self, check: Check) -> None:
+        outcome = Outcome(check)
+        begin = time.monotonic()
+        env = {**os.environ, "COLUMNS": WIDTH, "PYTHONUNBUFFERED": "1"}
+        with (
+            (LOGS / f"{check.name.replace(' ', '-')}.log").open("w") as log,
+            subprocess.Popen(
+                check.command, cwd=ROOT, env=env, text=True, errors="replace",
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            ) as process,
+        ):  # fmt: skip
+            assert process.stdout is not None
+            for line in process.stdout:
+                log.write(line)
+                line = line.rstrip()
+                outcome.read(line)
+                if not _NOISE.match(line):
+                    self._say(check.name, line)
+        outcome.failed = process.returncode != 0
+        outcome.seconds = time.monotonic() - begin
+        word = "FAILED" if outcome.failed else "passed"
+        self._say(check.name, f"--- {word} in {outcome.seconds:.0f} s")
+        self.outcomes.append(outcome)
+
+    def _say(self, name: str, line: str) -> None:
+        with self._printing:
+            print(f"{name:>{self._width}} | {line}", flush=True)
+
+    def _summary(self) -> None:
+        print()
+        for outcome in self.outcomes:
+            for line in outcome.left_out:
+                print(f"left out: {line}")
+        failed = [outcome for outcome in self.outcomes if outcome.failed]
+        room = SHOWN_FAILURES
+        for outcome in failed:
+            room -= self._explain(outcome, room)
+        total: dict[str, int] = {"passed": 0, "failed": 0, "skipped": 0}
+        for outcome in self.outcomes:
+            for kind, number in outcome.tests.items():
+                total[kind] = total.get(kind, 0) + number
+        if any(total.values()):
+            print("tests: " + ", ".join(f"{number} {kind}" for kind, number in total.items()))
+        minutes, seconds = divmod(round(time.monotonic() - self._begin), 60)
+        times = ", ".join(
+            f"{outcome.check.name} {outcome.seconds:.0f}" for outcome in self.outcomes
+        )
+        print(f"seconds: {times}")
+        verdict = "all passed"
+        if self._interrupted:
+            verdict = "interrupted"
+        elif failed:
+            verdict = "FAILED: " + ", ".join(outcome.check.name for outcome in failed)
+        print(f"{self.title} took {minutes} min {seconds} s, {verdict}", flush=True)
+
+    def _explain(self, outcome: Outcome, room: int) -> int:
+        """Prints why a check failed and how to repeat it; returns how many failures that took."""
+        log = LOGS.relative_to(ROOT) / f"{outcome.check.name.replace(' ', '-')}.log"
+        if not outcome.failures:
+            for line in outcome.end[-4:]:
+                print(f"  {line}")
+            print(f"FAILED {outcome.check.name}: all of it is in {log}")
+            print(f"  again: {shlex.join(outcome.check.command)}")
+            return 1
+        shown = dict(list(outcome.failures.items())[: max(room, 1)])
+        for test, reason in shown.items():
+            print(f"FAILED {test}\n  {reason}\n  again: scripts/test {shlex.quote(test)}")
+        if more := len(outcome.failures) - len(shown):
+            print(f"and {more} more; all of it is in {log}")
+        return len(shown)
+
+
+def nox(name: str, *arguments: str, session: str = "") -> Check:
+    """A session of noxfile.py."""
+    return Check(name, ("scripts/nox", "-s", session or name, *arguments))
+
+
+TEST: tuple[Stage, ...] = (
+    ((nox("types"),), (nox("lint"), nox("protos"), nox("docs"))),
+    ((nox("tests"),),),
+)
+QUICK: tuple[Stage, ...] = (((nox("lint"),),), ((nox("quick"),),))
+CI: tuple[Stage, ...] = (
+    ((Check("scripts/test", ("scripts/test",)),),),
+    # On a new machine these build for a quarter of an hour; afterwards they take no time.
+    (
+        (
+            Check("real parts", ("scripts/real_parts",)),
+            Check("newer Pythons", ("scripts/newer_pythons", "--optional")),
+        ),
+    ),
+    (
+        # What computes beside what mostly waits.
+        (
+            nox("rows"),
+            nox("wires"),
+            nox("demo"),
+            nox("generator", "--", "--strict", session="protos"),
+        ),
+        (
+            nox("dapr"),
+            nox("heavy"),
+            nox("packaging"),
+            nox("rehearsal", session="release_rehearsal"),
+            nox("demo dapr", "--", "dapr", session="demo"),
+        ),
+    ),
+    ((nox("coverage"),),),
+)
+
+
+def main() -> int:
+    """Runs the checks that the command line names."""
+    what, *arguments = sys.argv[1:] or ["--help"]
+    if what not in ("test", "ci") or "--help" in arguments or "-h" in arguments:
+        print(__doc__)
+        return 0
+    if what == "ci":
+        run = Run(".ci/run", CI)
+    elif arguments == ["--quick"]:
+        run = Run("scripts/test --quick", QUICK)
+    elif arguments:
+        print("only the tests that match; without arguments scripts/test runs every check")
+        run = Run("scripts/test", (((nox("tests", "--", *arguments),),),))
+    else:
+        run = Run("scripts/test", TEST)
+    with _tools.alone():
+        return run.run()
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except _venv.SetupError as error:
+        sys.exit(str(error))
