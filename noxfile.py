@@ -95,7 +95,33 @@ def lint(session: nox.Session) -> None:
     install(session, "lint")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
-    session.run("lint-imports", "--no-cache")
+    session.run("lint-imports", "--no-cache", "--no-logo")
+    session.run("python", "scripts/_surface.py", "--check")
+    breaking_changes(session)
+
+
+@nox.session
+def surface(session: nox.Session) -> None:
+    """Writes the public names and signatures anew, which lint compares."""
+    install(session, "lint")
+    session.run("python", "scripts/_surface.py")
+    breaking_changes(session)
+
+
+def breaking_changes(session: nox.Session) -> None:
+    """Lists what would break callers since the last release; says so where there was none."""
+    described = session.run(
+        "git", "describe", "--tags", "--abbrev=0", "--match=v*",
+        external=True, silent=True, stderr=None, success_codes=[0, 128],
+    )  # fmt: skip
+    tag = str(described).strip()
+    if not tag.startswith("v"):
+        session.log("LEFT OUT: breaking changes since the last release: this clone has no tag of one")
+        return
+    search = [part for source in SOURCES for part in ("--search", source)]
+    for package in ("protos", "client", "dapr", "emulator"):
+        check = ["griffe", "check", f"virtufin.api.{package}", "--against", tag, *search]
+        session.run(*check, success_codes=[0, 1])
 
 
 @nox.session(tags=["quick"])
@@ -222,13 +248,12 @@ def matrix(session: nox.Session, row: _matrix.Row) -> None:
     """All tests of a distribution as a wheel, on a Python, with versions of what it needs."""
     if session.posargs:
         install_row(session, row)
-        session.run("pytest", *_matrix.FOLDERS[row.subject], *session.posargs)
+        session.run("pytest", *row.folders, *session.posargs, env=row_environment(row))
         return
     _records.begin(row.name)
     got = install_row(session, row)
     reports = Path(session.virtualenv.location) / "reports"
-    env, folders = {"VIRTUFIN_REAL_PARTS": "none"}, _matrix.FOLDERS[row.subject]
-    parallel(session, "not heavy", *folders, env=env, reports=reports)
+    parallel(session, "not heavy", *row.folders, env=row_environment(row), reports=reports)
     record(session, row, got, reports)
 
 
@@ -240,8 +265,13 @@ def rows(session: nox.Session, row: _matrix.Row) -> None:
     install_row(session, row)
     all_of_it = measure or row.each_change == "all"
     marked = "not heavy" if all_of_it else "not heavy and not slow"
-    folders = _matrix.FOLDERS[row.subject]
-    parallel(session, marked, *folders, env={"VIRTUFIN_REAL_PARTS": "none"}, measure=measure)
+    parallel(session, marked, *row.folders, env=row_environment(row), measure=measure)
+
+
+def row_environment(row: _matrix.Row) -> dict[str, str]:
+    """Variables for the tests of a row."""
+    env = {"VIRTUFIN_REAL_PARTS": "none"}
+    return {**env, "VIRTUFIN_TEST_LOOP": "uvloop"} if row.versions == "uvloop" else env
 
 
 def install_row(session: nox.Session, row: _matrix.Row) -> dict[str, str]:
@@ -282,7 +312,8 @@ def install_row(session: nox.Session, row: _matrix.Row) -> dict[str, str]:
             if extra == "ext-grpc":
                 wanted.append(f"dapr-ext-grpc=={version}.*")  # its metadata allows mixtures
     more = [*FRESH, "--find-links", str(wheels), *wanted]
-    got = install_only(session, "test", more=more, constraints=constraints)
+    groups = ["test", "uvloop"] if row.versions == "uvloop" else ["test"]
+    got = install_only(session, *groups, more=more, constraints=constraints)
     for name, version in claimed(row).items():
         if got[name] != version and not got[name].startswith(f"{version}."):
             session.error(f"{row.name} must have {name} {version}, it has {got[name]}")

@@ -36,6 +36,7 @@ SHOWN = (
     "dapr-ext-grpc",
     "cloudevents",
     "tomli",
+    "uvloop",
 )
 """What is said about a row, where the row has it."""
 _SHAPE_OF = {"3.10": "1.16", "3.11": "1.19", "3.12": "1.17", "3.13": "1.18"}
@@ -49,7 +50,7 @@ class Row:
     subject: str
     python: str
     versions: str
-    """`lowest`, `latest`, or the version of one dependency, such as `dapr1.16`."""
+    """`lowest`, `latest`, the version of one dependency, such as `dapr1.16`, or `uvloop`."""
 
     @property
     def name(self) -> str:
@@ -63,6 +64,13 @@ class Row:
             if self.versions.startswith(name):
                 return name, self.versions.removeprefix(name)
         return None
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """Its tests."""
+        # The relay of the emulator, which the chaos tests break connections with, needs asyncio's
+        # own event loop.
+        return ("tests/client",) if self.versions == "uvloop" else FOLDERS[self.subject]
 
     @property
     def edge(self) -> str:
@@ -88,7 +96,7 @@ class Row:
         if self.subject == "client":
             # Other Pythons run what scripts/test runs, or an edge.
             between = self.versions == "latest" and self.python in ("3.13", "3.14")
-            return "quick" if between or self.versions == "protobuf6.31" else ""
+            return "quick" if between or self.versions in ("protobuf6.31", "uvloop") else ""
         return ""
 
 
@@ -102,6 +110,7 @@ ROWS = (
     *(Row("dapr", python, f"dapr{minor}") for python in PYTHONS for minor in SHAPES),
     *(Row("protos", python, f"protobuf{point}") for python in PYTHONS for point in PROTOBUF),
     *(Row("client", "3.12", f"protobuf{point}") for point in PROTOBUF),
+    Row("client", "3.14", "uvloop"),
     *(Row("together", python, "latest") for python in PYTHONS),
 )
 

@@ -9,6 +9,13 @@ from tests.ports import take_port, unused_port
 
 __all__ = ["take_port", "unused_port"]
 
+if os.environ.get("VIRTUFIN_TEST_LOOP") == "uvloop":
+    import uvloop
+
+    def pytest_asyncio_loop_factories():
+        """Runs asynchronous tests on uvloop's event loop."""
+        return {"uvloop": uvloop.new_event_loop}
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport():

@@ -258,30 +258,33 @@ async def test_two_thousand_requests_share_one_stream(swift, gateway, client):
     assert [reply.data_as_json() for reply in replies] == list(range(MANY))
 
 
-async def test_two_thousand_requests_end_though_the_gateway_restarts(swift, gateway, client):
+@pytest.mark.parametrize("many", [MANY // 4, pytest.param(MANY, marks=pytest.mark.heavy)])
+async def test_requests_end_though_the_gateway_restarts(swift, gateway, client, many):
+    # Those that the restart loses take all of it; on a loaded machine the others take much of it.
+    timeout = many / 50 * UNIT
     handled = 0
     middle = asyncio.Event()
 
     def answer(event):
         nonlocal handled
         handled += 1
-        if handled == MANY // 4:
+        if handled == many // 4:
             middle.set()
         return event.data_as_json()
 
     responder = await client.pubsub.respond("t", answer, max_concurrency=50)
     tasks = [
-        asyncio.create_task(client.pubsub.publish_with_result_async("t", n, "r", timeout=5 * UNIT))
-        for n in range(MANY)
+        asyncio.create_task(client.pubsub.publish_with_result_async("t", n, "r", timeout=timeout))
+        for n in range(many)
     ]
     await middle.wait()
     await gateway.stop(0)
     await gateway.start()
-    _, hanging = await asyncio.wait(tasks, timeout=15 * UNIT)
+    _, hanging = await asyncio.wait(tasks, timeout=3 * timeout)
     assert not hanging
     errors = [task.exception() for task in tasks if task.exception()]
     assert all(isinstance(error, VirtufinError) for error in errors)
-    assert 0 < len(errors) < MANY
+    assert 0 < len(errors) < many
     assert all(
         task.result().data_as_json() == n for n, task in enumerate(tasks) if not task.exception()
     )

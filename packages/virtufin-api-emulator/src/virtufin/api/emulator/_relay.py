@@ -116,9 +116,9 @@ class Relay(Network):
         if self._serving is not None:
             self._serving.cancel()
         if self._server is not None:
+            # Closes the socket that it serves, too.
             self._server.close()
-        if self._listening is not None:
-            # The server closes what it serves; this is for one that was not made yet.
+        elif self._listening is not None:
             self._listening.close()
         self._serving = self._server = self._listening = None
 
