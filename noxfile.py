@@ -112,11 +112,11 @@ def breaking_changes(session: nox.Session) -> None:
     """Lists what would break callers since the last release; says so where there was none."""
     described = session.run(
         "git", "describe", "--tags", "--abbrev=0", "--match=v*",
-        external=True, silent=True, stderr=None, success_codes=[0, 128],
+        external=True, silent=True, success_codes=[0, 128],
     )  # fmt: skip
     tag = str(described).strip()
     if not tag.startswith("v"):
-        session.log("LEFT OUT: breaking changes since the last release: this clone has no tag of one")
+        session.log("LEFT OUT: breaking changes since a release, as this clone has no tag of one")
         return
     search = [part for source in SOURCES for part in ("--search", source)]
     for package in ("protos", "client", "dapr", "emulator"):

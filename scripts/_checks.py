@@ -37,6 +37,7 @@ _NOISE = re.compile(
     r"|Session \S+ was successful|python -V|[a-z0-9.-]+==)|bringing up nodes|\s*$"
 )
 _FAILED = re.compile(r"(FAILED|ERROR) (\S+?\.py(?:::.+?)?)(?: - (.*))?$")
+_LEFT_OUT = re.compile(r"(?:nox > )?LEFT OUT: (.*)")
 _COUNT = re.compile(r"(\d+) (passed|failed|skipped|errors?)\b")
 _CLOSING = re.compile(r"(=+ )?\d+ (passed|failed|skipped|errors?|deselected).* in [\d.]+s")
 
@@ -62,19 +63,20 @@ class Outcome:
     tests: dict[str, int] = dataclasses.field(default_factory=dict)
     """How many tests passed, failed and were skipped."""
     end: list[str] = dataclasses.field(default_factory=list)
-    """The last lines."""
+    """The last lines that the check itself printed."""
 
     def read(self, line: str) -> None:
         """Notes what a line of the output says."""
         if found := _FAILED.match(line):
             self.failures[found[2]] = found[3] or ""
-        elif "LEFT OUT: " in line:
-            self.left_out.append(line.partition("LEFT OUT: ")[2])
+        elif found := _LEFT_OUT.match(line):
+            self.left_out.append(found[1])
         elif _CLOSING.match(line):
             for number, kind in _COUNT.findall(line):
                 kind = "failed" if kind.startswith("error") else kind
                 self.tests[kind] = self.tests.get(kind, 0) + int(number)
-        self.end = [*self.end[-9:], line]
+        if not line.startswith("nox > ") and not _NOISE.match(line):
+            self.end = [*self.end[-3:], line]
 
 
 Stage = tuple[tuple[Check, ...], ...]
@@ -176,7 +178,7 @@ class Run:
         """Prints why a check failed and how to repeat it; returns how many failures that took."""
         log = LOGS.relative_to(ROOT) / f"{outcome.check.name.replace(' ', '-')}.log"
         if not outcome.failures:
-            for line in outcome.end[-4:]:
+            for line in outcome.end:
                 print(f"  {line}")
             print(f"FAILED {outcome.check.name}: all of it is in {log}")
             print(f"  again: {shlex.join(outcome.check.command)}")

@@ -50,18 +50,23 @@ def surfaces() -> dict[Path, str]:
 def _public(module: griffe.Module, path: str) -> Iterator[tuple[str, griffe.Object]]:
     """What a module and those below it export, by path; the shorter paths first."""
     exported = module.exports
-    modules = []
+    modules: list[tuple[griffe.Module, str]] = []
     for name, member in sorted(module.members.items()):
         if exported is not None and name in exported:
-            yield f"{path}.{name}", member.final_target if member.is_alias else member
-        elif member.is_alias or name.startswith("_"):
+            yield f"{path}.{name}", _target(member)
+        elif isinstance(member, griffe.Alias) or name.startswith("_"):
             continue
-        elif member.is_module:
+        elif isinstance(member, griffe.Module):
             modules.append((member, f"{path}.{name}"))
         elif exported is None:
             yield f"{path}.{name}", member
     for member, below in modules:
         yield from _public(member, below)
+
+
+def _target(member: griffe.Object | griffe.Alias) -> griffe.Object:
+    """What a name stands for, wherever it is defined."""
+    return member.final_target if isinstance(member, griffe.Alias) else member
 
 
 def _lines(public: dict[str, griffe.Object]) -> Iterator[str]:
@@ -74,18 +79,16 @@ def _lines(public: dict[str, griffe.Object]) -> Iterator[str]:
             yield f"{path} = {other}"
 
 
-def _member(
-    member: griffe.Object | griffe.Alias, path: str, public: Container[str]
-) -> Iterator[str]:
+def _member(member: griffe.Object, path: str, public: Container[str]) -> Iterator[str]:
     """The lines of a member; a class has none for what it inherits from another public one."""
     if isinstance(member, griffe.Class):
         bases = ", ".join(str(base) for base in member.bases)
         yield f"class {path}({bases}){_parameters(member)}"
         for name, inner in sorted(member.all_members.items()):
-            owner = inner.final_target.parent if inner.is_alias else member
-            inherited = owner is not member and owner and owner.canonical_path in public
+            target = _target(inner)
+            owner = target.parent if isinstance(inner, griffe.Alias) else None
+            inherited = owner is not None and owner.canonical_path in public
             if not inherited and not _LEFT_OUT.match(name):
-                target = inner.final_target if inner.is_alias else inner
                 yield from _member(target, f"{path}.{name}", public)
     elif isinstance(member, griffe.Function):
         kinds = sorted(member.labels & {"async", "classmethod", "staticmethod"})
