@@ -118,6 +118,7 @@ async def test_filters_take_one_text_too(client):
     assert [event.data_as_text() for event in seen] == ["mine"]
 
 
+@pytest.mark.slow
 async def test_a_raising_handler_goes_on_with_the_next_thousand_events(swift, client, caplog):
     handled = []
     errors = []

@@ -13,6 +13,8 @@ from virtufin.api.client._reader import Pump
 from virtufin.api.client._stream import EventStream
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
+pytestmark = pytest.mark.slow
+
 QUICK = SubscriptionSettings(ready_wait=0.2 * UNIT, idle_limit=0.1 * UNIT)
 
 

@@ -21,6 +21,8 @@ from virtufin.api.client import (
 )
 from virtufin.api.emulator import Emulator
 
+pytestmark = pytest.mark.slow
+
 MANY = 2000
 
 

@@ -284,6 +284,7 @@ async def test_an_old_schema_is_renewed_beside_a_call(behind, make_probe, monkey
     assert "perhaps" in await client.gateway.probe.Echo()
 
 
+@pytest.mark.slow
 async def test_a_backend_whose_reflection_hangs_does_not_take_the_others_along(behind, probe):
     gateway, client = await behind(
         Service("probe", probe.address),

@@ -13,6 +13,8 @@ from grpc import aio
 from tests.client.conftest import UNIT, until
 from virtufin.api.client import ConflictError
 
+pytestmark = pytest.mark.slow
+
 TASKS = 50
 SECONDS = float(os.environ.get("VIRTUFIN_SOAK_SECONDS", "10"))
 

@@ -36,6 +36,7 @@ async def test_publish_event(client):
     assert event.extensions == {"runid": "1"}
 
 
+@pytest.mark.slow
 async def test_publishing_right_after_starting_a_subscriber_task_loses_nothing(
     swift, gateway, connect
 ):

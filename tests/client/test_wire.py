@@ -383,6 +383,7 @@ asyncio.run(left_open())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rest", ["", LEFT_OPEN], ids=["closed", "left open"])
 def test_loops_may_end_one_after_the_other(virtufin_emulator, rest):
     code = CLOSED_ONE_AFTER_THE_OTHER + rest

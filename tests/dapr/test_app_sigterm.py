@@ -13,6 +13,8 @@ from tests.dapr.delivering import calling, status_of, topic_event
 from tests.timing import UNIT
 from tests.workspace import ROOT
 
+pytestmark = pytest.mark.slow
+
 GRACE = UNIT
 
 

@@ -487,6 +487,7 @@ async def test_an_event_too_large_for_the_sidecar_fails_alone(sidecar, publisher
 # Sidecars that are away, restart, or freeze
 
 
+@pytest.mark.slow
 async def test_a_sidecar_that_restarts_gets_every_event(sidecar, publisher):
     async with publisher.batching(max_events=10, timeout=30 * UNIT) as batch:
         await publish_all(batch, range(50))

@@ -14,6 +14,8 @@ from tests.workspace import ROOT
 from virtufin.api.client import errors
 from virtufin.api.dapr import DaprPublisher, PublishFailedError
 
+pytestmark = pytest.mark.slow
+
 MOST = 0.02
 """Seconds of CPU that one callback may use."""
 

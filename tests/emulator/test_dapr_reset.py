@@ -52,6 +52,7 @@ async def gateway(start, store):
     return await start(dapr=DaprSettings(address=store.address))
 
 
+@pytest.mark.slow
 async def test_all_that_was_written_is_deleted(gateway, store, stubs):
     await save(stubs.state, *(f"k{number}" for number in range(1001)))
     await gateway.reset()

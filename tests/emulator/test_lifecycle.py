@@ -210,6 +210,7 @@ async def test_stop_lets_calls_finish_within_the_grace_time(
     assert (await call).success
 
 
+@pytest.mark.slow
 async def test_frequent_keepalive_pings_are_welcome(gateway, stubs_of):
     stubs = stubs_of(
         gateway,

@@ -21,6 +21,8 @@ from virtufin.api.protos import (
     state_pb2_grpc,
 )
 
+pytestmark = pytest.mark.slow
+
 GET = state_pb2.GetStateRequest(service="workmanager", key="k")
 
 
