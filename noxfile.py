@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -215,6 +216,8 @@ def parallel(
         env = {**(env or {}), "COVERAGE_FILE": str(COVERAGE / name)}
         pytest = ["coverage", "run", "-m", *pytest, "-o", "asyncio_debug=true"]
     marked = f"({marked}) and " if marked else ""
+    # Chosen here, so that it is printed.
+    pytest.append(f"--randomly-seed={random.randrange(10**6)}")
     for some, options, codes in (
         ("not alone", WORKERS, [0]),
         ("alone", (), [0, 5]),  # 5: there is none

@@ -123,6 +123,8 @@ class Run:
         outcome = Outcome(check)
         begin = time.monotonic()
         env = {**os.environ, "COLUMNS": WIDTH, "PYTHONUNBUFFERED": "1"}
+        # Else gRPC's lines about each connection that ends stand between those of the tests.
+        env.setdefault("GRPC_VERBOSITY", "ERROR")
         with (
             (LOGS / f"{check.name.replace(' ', '-')}.log").open("w") as log,
             subprocess.Popen(

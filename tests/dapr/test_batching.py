@@ -467,7 +467,7 @@ async def test_failures_that_will_not_change_are_not_tried_again(
     sidecar, publisher, failure, meaning
 ):
     sidecar.failure = failure
-    async with publisher.batching() as batch:
+    async with publisher.batching(linger=10 * UNIT) as batch:
         await publish_all(batch, range(10))
         with pytest.raises(meaning) as caught:
             await batch.flush()
@@ -688,6 +688,7 @@ async def test_cancelled_closing_ends_at_once_and_logs_how_much_was_lost(
     batch = publisher.batching()
     receipts = await publish_all(batch, range(250))
     closing = asyncio.create_task(batch.close())
+    await asyncio.sleep(0)  # A task that is cancelled before its first turn never runs.
     await until(lambda: sidecar.at_once)
     closing.cancel()
     with pytest.raises(asyncio.CancelledError):

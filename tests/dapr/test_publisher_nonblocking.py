@@ -69,7 +69,7 @@ async def test_a_publishers_life_blocks_nothing(sidecar, no_blocking):
 
 async def test_a_sidecar_that_is_down_blocks_nothing(no_blocking):
     async with DaprPublisher(address="127.0.0.1:1") as publisher:
-        await use(publisher, 0.5 * UNIT, fails=errors.UnavailableError)
+        await use(publisher, 2 * UNIT, fails=errors.UnavailableError)
 
 
 async def test_a_frozen_sidecar_blocks_nothing(other_process, no_blocking):
