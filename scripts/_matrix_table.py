@@ -35,9 +35,9 @@ rows recorded; rows are described in `scripts/_matrix.py`.
 
 All rows run before a release (`.ci/before_release`); the numbers are of such runs. The last \
 column says what runs on each change: *all* tests of a row at the oldest edge (the oldest Python, \
-each distribution at its lowest) and at the newest; the *quick* tests of a row between them, which \
-is about one Python or one version: they leave out what is about amounts and times. A newer release \
-of a dependency, or the oldest that is allowed, breaks at the edges first.
+each distribution at its lowest) and at the newest; the *quick* tests of a row between them, all \
+but those about amounts and times. A newer release of a dependency, or the oldest that is allowed, \
+breaks at the edges first.
 
 protobuf 7.34 and 7.35.0 are missing: no release of grpcio-reflection accepts them.
 """

@@ -183,7 +183,7 @@ async def test_no_more_calls_are_in_flight_than_asked_for(sidecar, publisher):
 @pytest.mark.parametrize("bound", [{"max_pending_events": 50}, {"max_pending_bytes": 15_000}])
 async def test_publishing_waits_where_as_much_is_pending_as_may_be(sidecar, publisher, bound):
     sidecar.open.clear()
-    async with publisher.batching(max_events=10, **bound) as batch:
+    async with publisher.batching(max_events=10, linger=3600, **bound) as batch:
         producer = asyncio.create_task(publish_all(batch, range(200)))
         await until(lambda: batch._batch.room.crowded and batch.stats.in_flight >= 40)
         given = batch.stats.queued + batch.stats.in_flight
@@ -467,7 +467,7 @@ async def test_failures_that_will_not_change_are_not_tried_again(
     sidecar, publisher, failure, meaning
 ):
     sidecar.failure = failure
-    async with publisher.batching(linger=10 * UNIT) as batch:
+    async with publisher.batching(linger=3600) as batch:
         await publish_all(batch, range(10))
         with pytest.raises(meaning) as caught:
             await batch.flush()
@@ -489,7 +489,7 @@ async def test_an_event_too_large_for_the_sidecar_fails_alone(sidecar, publisher
 
 @pytest.mark.slow
 async def test_a_sidecar_that_restarts_gets_every_event(sidecar, publisher):
-    async with publisher.batching(max_events=10, timeout=30 * UNIT) as batch:
+    async with publisher.batching(max_events=10, linger=3600, timeout=30 * UNIT) as batch:
         await publish_all(batch, range(50))
         await batch.flush()
         await sidecar.stop()
@@ -503,7 +503,7 @@ async def test_a_sidecar_that_restarts_gets_every_event(sidecar, publisher):
 
 async def test_an_event_sent_again_keeps_its_id(sidecar, publisher):
     sidecar.failure = (grpc.StatusCode.UNAVAILABLE, "going down")
-    async with publisher.batching(timeout=30 * UNIT) as batch:
+    async with publisher.batching(max_events=3, linger=3600, timeout=30 * UNIT) as batch:
         await publish_all(batch, range(3))
         await until(lambda: len(sidecar.bulks) == 2)
         sidecar.failure = None
@@ -765,7 +765,7 @@ async def test_cancelling_the_close_of_a_publisher_closes_it_all_the_same(sideca
 
 async def test_it_shows_how_far_it_is(sidecar, publisher):
     sidecar.open.clear()
-    async with publisher.batching(max_events=10, max_in_flight=2) as batch:
+    async with publisher.batching(max_events=10, max_in_flight=2, linger=3600) as batch:
         await publish_all(batch, range(25))
         await until(lambda: sidecar.at_once == 2)
         assert "5 queued, 20 in flight, 0 published, 0 failed" in repr(batch)

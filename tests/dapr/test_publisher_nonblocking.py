@@ -16,8 +16,9 @@ from virtufin.api.dapr import DaprPublisher, PublishFailedError
 
 pytestmark = pytest.mark.slow
 
-MOST = 0.02
-"""Seconds of CPU that one callback may use."""
+MOST = 0.03
+"""Seconds of CPU that one callback may use. Threads of one core slow each other down, so that the
+same callback costs more of them while other programs run."""
 
 
 @pytest.fixture
@@ -94,6 +95,7 @@ async def test_a_server_that_accepts_and_never_answers_blocks_nothing(no_blockin
     server.close()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("way", ["batching", "in order", "many"])
 async def test_no_callback_is_long_while_many_events_go_out(other_process, way):
     # Without the loop's debugging, which has a cost of its own in every callback.
@@ -115,6 +117,7 @@ async def test_no_callback_is_long_while_many_events_go_out(other_process, way):
     assert longest.seconds < MOST, longest.callback
 
 
+@pytest.mark.alone
 async def test_no_callback_is_long_while_many_producers_wait_for_room(other_process):
     asyncio.get_running_loop().set_debug(False)
     _, port = other_process
@@ -131,6 +134,7 @@ async def produce(batch, count):
         await batch.publish_async("t", number)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("kind", ["text", "bytes", "rows"])
 async def test_encoding_a_large_event_leaves_the_loop_free(other_process, kind):
     asyncio.get_running_loop().set_debug(False)
@@ -147,6 +151,7 @@ async def test_encoding_a_large_event_leaves_the_loop_free(other_process, kind):
     assert longest.seconds < MOST, longest.callback
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("sidecar_is", ["down", "frozen"])
 async def test_failing_events_take_no_long_callback_either(other_process, sidecar_is):
     asyncio.get_running_loop().set_debug(False)
