@@ -65,7 +65,7 @@ async def many(client, held, count):
     """Makes so many calls at once; returns their tasks and over how many connections they went."""
     before = len(held.calls)
     tasks = [get(client) for _ in range(count)]
-    await until(lambda: len(held.calls) == before + count, "the begin of all calls", within=60)
+    await until(lambda: len(held.calls) == before + count, "the begin of all calls")
     return tasks, len(set(held.calls[before:]))
 
 

@@ -9,7 +9,7 @@ from virtufin.api.client import errors
 async def until_answered(call):
     """Repeats a call until it does not fail."""
     loop = asyncio.get_running_loop()
-    end = loop.time() + 20 * UNIT
+    end = loop.time() + 60 * UNIT
     while True:
         try:
             return await call()

@@ -5,7 +5,6 @@ import contextlib
 import http.client
 import json
 import signal
-import socket
 import sys
 from collections import Counter
 
@@ -30,13 +29,8 @@ SUBSCRIPTION = {
 EVENTS = 400
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as reserved:
-        return reserved.getsockname()[1]
-
-
-REDELIVERIES = 30
-"""Units that several redeliveries may take."""
+REDELIVERIES = 100
+"""Units that several redeliveries may take, each of which waits for a second or more."""
 
 
 def registered(app, seen):
@@ -110,8 +104,8 @@ async def attached(app, port):
 @pytest.mark.heavy
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("serving", [own, attached])
-async def test_every_answer_has_its_effect(serving, real_parts, real_redis):
-    port, seen = free_port(), Counter()
+async def test_every_answer_has_its_effect(serving, real_parts, real_redis, unused_port):
+    port, seen = unused_port, Counter()
     resources = [
         *real_parts.redis_components(real_redis),
         real_parts.component("clock", "bindings.cron", {"schedule": "@every 1s"}),
@@ -174,7 +168,7 @@ def invoke(dapr):
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("sidecar_ends", [True, False], ids=["with its sidecar", "alone"])
 async def test_an_instance_that_ends_under_load_loses_nothing(
-    sidecar_ends, real_parts, real_redis, tmp_path
+    sidecar_ends, real_parts, real_redis, tmp_path, take_port
 ):
     topic = f"load-{sidecar_ends}"
     resources = real_parts.redis_components(real_redis)
@@ -184,7 +178,7 @@ async def test_an_instance_that_ends_under_load_loses_nothing(
         instances = []
         for file in handled:
             file.touch()
-            port = free_port()
+            port = take_port()
             arguments = (str(port), str(file), str(seconds), topic)
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "tests.e2e.handling_app", *arguments, cwd=ROOT
