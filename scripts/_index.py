@@ -47,6 +47,7 @@ def _project(address: str, user: str, token: str) -> dict[str, str]:
         with urllib.request.build_opener(_NoRedirect).open(request, timeout=TIMEOUT) as answer:
             page = answer.read().decode(errors="replace")
     except urllib.error.HTTPError as error:
+        error.close()  # It holds the connection, and warns where it is left open.
         if error.code == 404:
             return {}
         if error.code in (401, 403):

@@ -32,10 +32,8 @@ async def test_connect_returns_once_the_gateway_answers(gateway, client):
     assert await client.list_services_async() == ["workmanager", "websocketmanager"]
 
 
-async def test_connect_waits_for_a_gateway_that_starts_later(connect):
-    emulator = Emulator()
-    async with emulator:
-        pass
+async def test_connect_waits_for_a_gateway_that_starts_later(connect, unused_port):
+    emulator = Emulator(port=unused_port)
     client = connect(emulator)
     connecting = asyncio.create_task(client.connect(timeout=20 * UNIT))
     await asyncio.sleep(0.1 * UNIT)

@@ -7,6 +7,7 @@ import pytest
 import trustme
 from blockbuster import BlockingError, blockbuster_ctx
 
+from tests.blocking import no_blocking_calls
 from tests.client.conftest import UNIT, until
 from virtufin.api.client import ApiClient, TlsSettings, UnavailableError
 
@@ -14,7 +15,7 @@ from virtufin.api.client import ApiClient, TlsSettings, UnavailableError
 @pytest.fixture
 def no_blocking():
     """Raises where code of the SDK makes a blocking call in the loop."""
-    with blockbuster_ctx(scanned_modules=["virtufin.api.client"]) as detector:
+    with no_blocking_calls("virtufin.api.client") as detector:
         yield detector
 
 

@@ -24,12 +24,12 @@ FORGETFUL = InvocationPolicy(descriptor_lifetime=0.001, retry_delay=0.001)
 
 
 @pytest.fixture
-async def behind(connect):
+async def behind(connect, take_port):
     """Starts a gateway before these backends; returns it and a client of it."""
     gateways = []
 
     async def start(*services, settings=None, **options):
-        options = {"wire": "current", **options}
+        options = {"wire": "current", "port": take_port(), **options}
         gateway = await Emulator(services=[*SAMPLES, *services], **options).__aenter__()
         gateways.append(gateway)
         return gateway, connect(gateway, **(settings or {}))

@@ -6,8 +6,8 @@ import signal
 import sys
 
 import pytest
-from blockbuster import blockbuster_ctx
 
+from tests.blocking import no_blocking_calls
 from tests.dapr.cpu import measured
 from tests.timing import UNIT, until
 from tests.workspace import ROOT
@@ -24,8 +24,7 @@ same callback costs more of them while other programs run."""
 @pytest.fixture
 def no_blocking():
     """Raises where code of the SDK makes a blocking call in the loop."""
-    modules = ["virtufin.api.client", "virtufin.api.dapr"]
-    with blockbuster_ctx(scanned_modules=modules) as detector:
+    with no_blocking_calls("virtufin.api.client", "virtufin.api.dapr") as detector:
         yield detector
 
 

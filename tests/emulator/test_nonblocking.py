@@ -3,9 +3,10 @@
 import time
 
 import pytest
-from blockbuster import BlockingError, blockbuster_ctx
+from blockbuster import BlockingError
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from tests.blocking import no_blocking_calls
 from virtufin.api.client._reflection import ReflectionClient
 from virtufin.api.emulator import SAMPLES, Emulator, InvocationPolicy, Service
 from virtufin.api.emulator._control import ControlServer
@@ -17,7 +18,7 @@ KEY = {"service": "workmanager", "key": "k"}
 @pytest.fixture
 def no_blocking():
     """Raises where code of the emulator makes a blocking call in the loop."""
-    with blockbuster_ctx(scanned_modules=["virtufin.api.emulator"]) as detector:
+    with no_blocking_calls("virtufin.api.emulator") as detector:
         yield detector
 
 
