@@ -1,16 +1,14 @@
 """Runs checks, some side by side, and ends with what failed and how to repeat it.
 
-    _checks.py test                what scripts/test runs; --quick: a part of it, in about a minute
-    _checks.py test TESTS ...      only tests; the arguments are pytest's
-    _checks.py ci                  what .ci/run runs
-
-Each line of a check stands behind its name, and all that it prints is kept in .nox/logs. Checks in
-one lane run one after the other; lanes of one stage run side by side. Standard library only, so
-that it runs under any Python from 3.10 on.
+`_checks.py test` is what scripts/test runs, `_checks.py ci` what .ci/run does. Each line of a check
+stands behind its name, and all that it prints is kept in .nox/logs. Checks in one lane run one
+after the other; lanes of one stage run side by side. Standard library only, so that it runs under
+any Python from 3.10 on.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import re
@@ -25,6 +23,13 @@ from pathlib import Path
 import _tools
 import _venv
 
+USAGE = """\
+scripts/test                            lint, types, generated code, documentation, all quick tests
+scripts/test --quick                    lint and a part of the tests, in about a minute
+scripts/test tests/client -k state      only tests; pytest gets the arguments
+
+`scripts/nox --list` names each check, docs/checks.md says more.
+"""
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / ".nox/logs"
 SHOWN_FAILURES = 4
@@ -94,25 +99,33 @@ class Run:
         self._width = max(len(check.name) for stage in stages for lane in stage for check in lane)
         self._printing = threading.Lock()
         self._interrupted = False
+        self._running: set[subprocess.Popen[str]] = set()
 
     def run(self) -> int:
         """Runs everything; returns the exit code."""
         LOGS.mkdir(parents=True, exist_ok=True)
-        # Ctrl-C reaches the children too; each ends what it has started, and so does this.
-        signal.signal(signal.SIGINT, self._interrupt)
-        for stage in self._stages:
-            lanes = [threading.Thread(target=self._lane, args=(lane,)) for lane in stage]
-            for lane in lanes:
-                lane.start()
-            for lane in lanes:
-                lane.join()
+        before = {n: signal.signal(n, self._interrupt) for n in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            for stage in self._stages:
+                lanes = [threading.Thread(target=self._lane, args=(lane,)) for lane in stage]
+                for lane in lanes:
+                    lane.start()
+                for lane in lanes:
+                    lane.join()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
         self._summary()
         if self._interrupted:
             return 130
         return 1 if any(outcome.failed for outcome in self.outcomes) else 0
 
     def _interrupt(self, number: int, frame: object) -> None:
+        """Ends the checks that run, as Ctrl-C would, and begins no other."""
         self._interrupted = True
+        for process in tuple(self._running):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGINT)
 
     def _lane(self, checks: tuple[Check, ...]) -> None:
         for check in checks:
@@ -130,15 +143,20 @@ class Run:
             subprocess.Popen(
                 check.command, cwd=ROOT, env=env, text=True, errors="replace",
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                start_new_session=True,  # so that a signal reaches all that it has started
             ) as process,
         ):  # fmt: skip
             assert process.stdout is not None
+            self._running.add(process)
+            if self._interrupted:
+                self._interrupt(signal.SIGINT, None)
             for line in process.stdout:
                 log.write(line)
                 line = line.rstrip()
                 outcome.read(line)
                 if not _NOISE.match(line):
                     self._say(check.name, line)
+        self._running.discard(process)
         outcome.failed = process.returncode != 0
         outcome.seconds = time.monotonic() - begin
         word = "FAILED" if outcome.failed else "passed"
@@ -234,9 +252,9 @@ CI: tuple[Stage, ...] = (
 
 def main() -> int:
     """Runs the checks that the command line names."""
-    what, *arguments = sys.argv[1:] or ["--help"]
-    if what not in ("test", "ci") or "--help" in arguments or "-h" in arguments:
-        print(__doc__)
+    what, *arguments = sys.argv[1:]
+    if {"-h", "--help"} & {*arguments}:
+        print(USAGE)
         return 0
     if what == "ci":
         run = Run(".ci/run", CI)
