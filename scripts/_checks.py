@@ -42,9 +42,12 @@ _NOISE = re.compile(
     r"|Session \S+ was successful|python -V|[a-z0-9.-]+==)|bringing up nodes|\s*$"
 )
 _FAILED = re.compile(r"(FAILED|ERROR) (\S+?\.py(?:::.+?)?)(?: - (.*))?$")
-_LEFT_OUT = re.compile(r"(?:nox > )?LEFT OUT: (.*)")
+# The second form of these is that of a run within this one.
+_LEFT_OUT = re.compile(r"(?:(?:nox > )?LEFT OUT|left out): (.*)")
 _COUNT = re.compile(r"(\d+) (passed|failed|skipped|errors?)\b")
-_CLOSING = re.compile(r"(=+ )?\d+ (passed|failed|skipped|errors?|deselected).* in [\d.]+s")
+_CLOSING = re.compile(
+    r"(=+ )?\d+ (passed|failed|skipped|errors?|deselected).* in [\d.]+s|tests: \d"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +64,8 @@ class Outcome:
 
     check: Check
     seconds: float = 0.0
-    failed: bool = False
+    failed: bool = True
+    """Until it has ended well."""
     failures: dict[str, str] = dataclasses.field(default_factory=dict)
     """Failed tests, each with the reason."""
     left_out: list[str] = dataclasses.field(default_factory=list)
@@ -69,6 +73,11 @@ class Outcome:
     """How many tests passed, failed and were skipped."""
     end: list[str] = dataclasses.field(default_factory=list)
     """The last lines that the check itself printed."""
+
+    @property
+    def log(self) -> Path:
+        """The file that keeps all that it prints."""
+        return LOGS / (re.sub(r"\W+", "-", self.check.name) + ".log")
 
     def read(self, line: str) -> None:
         """Notes what a line of the output says."""
@@ -134,12 +143,13 @@ class Run:
 
     def _check(self, check: Check) -> None:
         outcome = Outcome(check)
+        self.outcomes.append(outcome)
         begin = time.monotonic()
         env = {**os.environ, "COLUMNS": WIDTH, "PYTHONUNBUFFERED": "1"}
         # Else gRPC's lines about each connection that ends stand between those of the tests.
         env.setdefault("GRPC_VERBOSITY", "ERROR")
         with (
-            (LOGS / f"{check.name.replace(' ', '-')}.log").open("w") as log,
+            outcome.log.open("w") as log,
             subprocess.Popen(
                 check.command, cwd=ROOT, env=env, text=True, errors="replace",
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -161,7 +171,6 @@ class Run:
         outcome.seconds = time.monotonic() - begin
         word = "FAILED" if outcome.failed else "passed"
         self._say(check.name, f"--- {word} in {outcome.seconds:.0f} s")
-        self.outcomes.append(outcome)
 
     def _say(self, name: str, line: str) -> None:
         with self._printing:
@@ -196,7 +205,7 @@ class Run:
 
     def _explain(self, outcome: Outcome, room: int) -> int:
         """Prints why a check failed and how to repeat it; returns how many failures that took."""
-        log = LOGS.relative_to(ROOT) / f"{outcome.check.name.replace(' ', '-')}.log"
+        log = outcome.log.relative_to(ROOT)
         if not outcome.failures:
             for line in outcome.end:
                 print(f"  {line}")
@@ -205,7 +214,8 @@ class Run:
             return 1
         shown = dict(list(outcome.failures.items())[: max(room, 1)])
         for test, reason in shown.items():
-            print(f"FAILED {test}\n  {reason}\n  again: scripts/test {shlex.quote(test)}")
+            print("\n".join(filter(None, (f"FAILED {test}", reason and f"  {reason}"))))
+            print(f"  again: scripts/test {shlex.quote(test)}")
         if more := len(outcome.failures) - len(shown):
             print(f"and {more} more; all of it is in {log}")
         return len(shown)

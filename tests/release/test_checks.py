@@ -86,6 +86,12 @@ def test_lanes_run_side_by_side_and_checks_of_a_lane_in_order(tmp_path):
     assert run(((first,), (second,))) == 0
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_check_that_cannot_be_started_has_failed(capsys):
+    assert run(((checks.Check("missing", ("/no/such/program",)),),)) == 1
+    assert capsys.readouterr().out.strip().endswith("FAILED: missing")
+
+
 def test_an_interrupted_run_ends_what_runs_and_begins_nothing_more(tmp_path, capsys):
     begun = tmp_path / "begun"
     waits = f"import pathlib, time; pathlib.Path({str(begun)!r}).touch(); time.sleep(60)"
@@ -113,3 +119,15 @@ def test_an_unlikely_byte_ends_nothing(capsys):
     program = r"import sys; sys.stdout.buffer.write(b'\xff\n')"
     assert run(((check("tests", program=program),),)) == 0
     assert "tests | \N{REPLACEMENT CHARACTER}" in capsys.readouterr().out
+
+
+def test_a_run_within_a_run_is_counted_and_explained(capsys):
+    inner = (
+        "left out: a real sidecar\nFAILED tests/a.py::test_a\n  assert 0\n"
+        "tests: 7 passed, 1 failed, 2 skipped\n"
+    )
+    assert run(((check("scripts/test", inner, code=1),),), ((check("rows", PYTEST),),)) == 1
+    said = capsys.readouterr().out
+    assert "\nleft out: a real sidecar\n" in said
+    assert "\nFAILED tests/a.py::test_a\n  again: scripts/test tests/a.py::test_a\n" in said
+    assert "\ntests: 47 passed, 4 failed, 4 skipped\n" in said
