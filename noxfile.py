@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -54,12 +55,13 @@ NO_LOGIN = {f"VIRTUFIN_PACKAGES_{what}": None for what in ("USER", "TOKEN")}
 """Keeps the login of a release from what an installed package may run."""
 REAL_TESTS = ["tests/e2e", "tests/emulator/test_real_parts.py", "tests/emulator/test_state.py"]
 """What runs on a real sidecar and Redis."""
-NEWEST = next(
-    (version for version in reversed(_matrix.NEWER) if _newer_pythons.find(version)), "3.13"
-)
-"""The newest Python that is here: from 3.14 on, branch coverage costs next to nothing."""
+MISSING = [version for version in _matrix.NEWER if not _newer_pythons.find(version)]
+"""New Pythons that this machine lacks; the others are expected."""
+AVAILABLE = [version for version in _matrix.PYTHONS if version not in MISSING]
+NEWEST = AVAILABLE[-1]
+"""From 3.14 on, branch coverage costs next to nothing."""
 COVERAGE = Path(".nox/coverage-data").absolute()
-"""Where the sessions that measure coverage leave it."""
+"""A folder for each session that measures coverage."""
 WORKERS = ("-n", str(2 * (os.cpu_count() or 1)), "--dist", "worksteal")
 """Tests run in two processes a core, as most of them wait most of the time."""
 COVERED = {"virtufin-api": 95, "virtufin-api-dapr": 95, "virtufin-api-emulator": 95}
@@ -103,16 +105,16 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def surface(session: nox.Session) -> None:
-    """Writes the public names and signatures anew, which lint compares."""
+    """Writes the files of public names and signatures, which lint compares."""
     install(session, "lint")
     session.run("python", "scripts/_surface.py")
     breaking_changes(session)
 
 
 def breaking_changes(session: nox.Session) -> None:
-    """Lists what would break callers since the last release; says so where there was none."""
+    """Lists what would break callers since the release before this commit, if there is one."""
     described = session.run(
-        "git", "describe", "--tags", "--abbrev=0", "--match=v*",
+        "git", "describe", "--tags", "--abbrev=0", "--match=v*", "HEAD^",
         external=True, silent=True, success_codes=[0, 128],
     )  # fmt: skip
     tag = str(described).strip()
@@ -195,9 +197,10 @@ def parallel(
     *arguments: str,
     env: dict[str, str] | None = None,
     measure: bool = False,
+    alone: bool = True,
     reports: Path | None = None,
 ) -> None:
-    """Runs tests side by side, then those that need the machine to themselves.
+    """Runs tests in parallel, then those that need the machine to themselves.
 
     Args:
         session: Has pytest installed.
@@ -205,23 +208,27 @@ def parallel(
         arguments: Folders, and options of pytest.
         env: Variables for the tests.
         measure: Measure coverage, under asyncio's debug mode.
-        reports: A folder for the results as JUnit XML, made anew.
+        alone: Run those that need the machine to themselves, too.
+        reports: A folder for the results as JUnit XML, emptied first.
     """
     if reports:
         shutil.rmtree(reports, ignore_errors=True)
     pytest = ["pytest", "--quiet"]
     if measure:
-        name = Path(session.virtualenv.location).name
-        COVERAGE.mkdir(parents=True, exist_ok=True)
-        env = {**(env or {}), "COVERAGE_FILE": str(COVERAGE / name)}
+        data = COVERAGE / Path(session.virtualenv.location).name
+        shutil.rmtree(data, ignore_errors=True)
+        data.mkdir(parents=True)
+        env = {**(env or {}), "COVERAGE_FILE": str(data / "data")}
         pytest = ["coverage", "run", "-m", *pytest, "-o", "asyncio_debug=true"]
     marked = f"({marked}) and " if marked else ""
     # Chosen here, so that it is printed.
     pytest.append(f"--randomly-seed={random.randrange(10**6)}")
     for some, options, codes in (
         ("not alone", WORKERS, [0]),
-        ("alone", (), [0, 5]),  # 5: there is none
+        ("alone", (), [0, 5]),  # 5: no test has this mark
     ):
+        if some == "alone" and not alone:
+            continue
         if reports:
             options = (*options, f"--junit-xml={reports / some}.xml")
         command = [*pytest, "-m", marked + some, *options, *arguments]
@@ -230,10 +237,16 @@ def parallel(
 
 @nox.session
 def coverage(session: nox.Session) -> None:
-    """Branch coverage of what the rows at the newest edge and the real sidecar have run."""
+    """Branch coverage of what the rows on the newest Python and the real sidecar have run."""
     install_only(session, "test")
+    measured = [f"rows({row.name})" for row in _matrix.each_change(AVAILABLE) if is_measured(row)]
+    for name in (*measured, "dapr"):
+        folder = COVERAGE / re.sub(r"\W+", "-", name).strip("-")
+        if not list(folder.glob("data.*")):
+            session.error(f"nothing was measured by {name}; run `scripts/nox -s '{name}'` first")
     env = {"COVERAGE_FILE": str(COVERAGE / "all")}
-    session.run("coverage", "combine", "--keep", "--quiet", str(COVERAGE), env=env)
+    files = [str(path) for path in COVERAGE.glob("*/data.*")]
+    session.run("coverage", "combine", "--keep", "--quiet", *files, env=env, silent=True)
     for name, floor in COVERED.items():
         session.log(f"branch coverage of {name}, at least {floor} %")
         include = f"--include=packages/{name}/*"
@@ -261,14 +274,24 @@ def matrix(session: nox.Session, row: _matrix.Row) -> None:
 
 
 @nox.session
-@nox.parametrize("python,row", row_parameters(_matrix.each_change(NEWEST)))
+@nox.parametrize("python,row", row_parameters(_matrix.each_change(AVAILABLE)))
 def rows(session: nox.Session, row: _matrix.Row) -> None:
     """The part of the matrix that runs on each change; the newest rows measure coverage."""
-    measure = (row.python, row.versions) == (NEWEST, "latest")
+    measure = is_measured(row)
     install_row(session, row)
+    if session.posargs:
+        session.run("pytest", *session.posargs, env=row_environment(row))
+        return
     all_of_it = measure or row.each_change == "all"
     marked = "not heavy" if all_of_it else "not heavy and not slow"
-    parallel(session, marked, *row.folders, env=row_environment(row), measure=measure)
+    # scripts/test has run those that need the machine to themselves, and another lane runs now.
+    env = row_environment(row)
+    parallel(session, marked, *row.folders, env=env, measure=measure, alone=False)
+
+
+def is_measured(row: _matrix.Row) -> bool:
+    """Whether a row of each change measures coverage."""
+    return (row.python, row.versions) == (NEWEST, "latest") and row.subject != "protos"
 
 
 def row_environment(row: _matrix.Row) -> dict[str, str]:
@@ -378,7 +401,18 @@ def build_wheels() -> Path:
 def heavy(session: nox.Session) -> None:
     """The tests of the client that take long, the whole grid of faults among them."""
     install(session, "test")
-    parallel(session, "heavy", "tests/client", "tests/chaos", *session.posargs)
+    if session.posargs:
+        session.run("pytest", *session.posargs)
+        return
+    parallel(session, "heavy", "tests/client", "tests/chaos", alone=False)
+
+
+@nox.session
+def alone(session: nox.Session) -> None:
+    """The long tests that need the machine to themselves."""
+    install(session, "test")
+    tests = session.posargs or ["-m", "heavy and alone", "tests/client"]
+    session.run("pytest", "--quiet", *tests)
 
 
 @nox.session
@@ -389,7 +423,10 @@ def wires(session: nox.Session) -> None:
     # which no amount and no time depends on.
     for wire, marked in (("moved-numbers", "not heavy and not slow"), ("earlier", "not heavy")):
         env = {"VIRTUFIN_TEST_WIRE": wire}
-        parallel(session, marked, "tests/client", "tests/chaos", *session.posargs, env=env)
+        if session.posargs:
+            session.run("pytest", *session.posargs, env=env)
+            continue
+        parallel(session, marked, "tests/client", "tests/chaos", env=env, alone=False)
 
 
 @nox.session(python=NEWEST)
@@ -401,14 +438,16 @@ def dapr(session: nox.Session) -> None:
         session.run("pytest", *session.posargs, env=env)
         return
     # A file a process: the tests of one share their sidecars.
-    parallel(session, "", *REAL_TESTS, "--dist", "loadfile", env=env, measure=True)
+    options = ("--dist", "loadfile")
+    parallel(session, "", *REAL_TESTS, *options, env=env, measure=True, alone=False)
 
 
 @nox.session
 def packaging(session: nox.Session) -> None:
     """Builds the distributions and installs each alone into a bare environment."""
     install(session, "test", "build", "proofs")
-    session.run("pytest", "-m", "heavy", "tests/packaging", *session.posargs)
+    tests = session.posargs or ["-m", "heavy", "tests/packaging"]
+    session.run("pytest", "--quiet", *tests)
 
 
 @nox.session

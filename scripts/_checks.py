@@ -41,9 +41,11 @@ _NOISE = re.compile(
     r"nox > (Running session|Creating virtual environment|Re-using existing|uv pip install"
     r"|Session \S+ was successful|python -V|[a-z0-9.-]+==)|bringing up nodes|\s*$"
 )
+_SUMMARY = re.compile(r"=+ short test summary info =+|=== what scripts/test found$")
+_SESSION = re.compile(r"nox > Running session (\S.*)")
 _FAILED = re.compile(r"(FAILED|ERROR) (\S+?\.py(?:::.+?)?)(?: - (.*))?$")
-# The second form of these is that of a run within this one.
-_LEFT_OUT = re.compile(r"(?:(?:nox > )?LEFT OUT|left out): (.*)")
+_LEFT_OUT = re.compile(r"(?:nox > )?LEFT OUT: (.*)")
+_QUIET = re.compile(r"nox > (?!.*(error|missing|not found))", re.IGNORECASE)
 _COUNT = re.compile(r"(\d+) (passed|failed|skipped|errors?)\b")
 _CLOSING = re.compile(
     r"(=+ )?\d+ (passed|failed|skipped|errors?|deselected).* in [\d.]+s|tests: \d"
@@ -68,6 +70,11 @@ class Outcome:
     """Until it has ended well."""
     failures: dict[str, str] = dataclasses.field(default_factory=dict)
     """Failed tests, each with the reason."""
+    sessions: dict[str, str] = dataclasses.field(default_factory=dict)
+    """The nox session of each of them."""
+    session: str = ""
+    summary: bool = False
+    last: str = ""
     left_out: list[str] = dataclasses.field(default_factory=list)
     tests: dict[str, int] = dataclasses.field(default_factory=dict)
     """How many tests passed, failed and were skipped."""
@@ -81,15 +88,26 @@ class Outcome:
 
     def read(self, line: str) -> None:
         """Notes what a line of the output says."""
-        if found := _FAILED.match(line):
-            self.failures[found[2]] = found[3] or ""
+        if found := _SESSION.match(line):
+            self.session = found[1]
+        elif _SUMMARY.match(line):
+            # Before it, such lines are of a run that a test has started.
+            self.summary = True
+        elif self.summary and (found := _FAILED.match(line)):
+            self.last = found[2]
+            self.failures[self.last] = found[3] or ""
+            self.sessions[self.last] = self.session
+        elif self.last and line.startswith("  ") and not self.failures[self.last]:
+            # The reason in the summary of a run within this one.
+            self.failures[self.last] = line.strip()
         elif found := _LEFT_OUT.match(line):
             self.left_out.append(found[1])
         elif _CLOSING.match(line):
+            self.summary, self.last = False, ""
             for number, kind in _COUNT.findall(line):
                 kind = "failed" if kind.startswith("error") else kind
                 self.tests[kind] = self.tests.get(kind, 0) + int(number)
-        if not line.startswith("nox > ") and not _NOISE.match(line):
+        if not _QUIET.match(line) and not _NOISE.match(line):
             self.end = [*self.end[-3:], line]
 
 
@@ -113,7 +131,8 @@ class Run:
     def run(self) -> int:
         """Runs everything; returns the exit code."""
         LOGS.mkdir(parents=True, exist_ok=True)
-        before = {n: signal.signal(n, self._interrupt) for n in (signal.SIGINT, signal.SIGTERM)}
+        signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        before = {number: signal.signal(number, self._interrupt) for number in signals}
         try:
             for stage in self._stages:
                 lanes = [threading.Thread(target=self._lane, args=(lane,)) for lane in stage]
@@ -145,7 +164,9 @@ class Run:
         outcome = Outcome(check)
         self.outcomes.append(outcome)
         begin = time.monotonic()
-        env = {**os.environ, "COLUMNS": WIDTH, "PYTHONUNBUFFERED": "1"}
+        env = {**os.environ, "COLUMNS": WIDTH, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"}
+        for name in ("FORCE_COLOR", "PY_COLORS"):
+            env.pop(name, None)
         # Else gRPC's lines about each connection that ends stand between those of the tests.
         env.setdefault("GRPC_VERBOSITY", "ERROR")
         with (
@@ -177,7 +198,7 @@ class Run:
             print(f"{name:>{self._width}} | {line}", flush=True)
 
     def _summary(self) -> None:
-        print()
+        print(f"\n=== what {self.title.split()[0]} found")
         for outcome in self.outcomes:
             for line in outcome.left_out:
                 print(f"left out: {line}")
@@ -215,10 +236,17 @@ class Run:
         shown = dict(list(outcome.failures.items())[: max(room, 1)])
         for test, reason in shown.items():
             print("\n".join(filter(None, (f"FAILED {test}", reason and f"  {reason}"))))
-            print(f"  again: scripts/test {shlex.quote(test)}")
+            print(f"  again: {_again(outcome.sessions[test], test)}")
         if more := len(outcome.failures) - len(shown):
             print(f"and {more} more; all of it is in {log}")
         return len(shown)
+
+
+def _again(session: str, test: str) -> str:
+    """The command that repeats a test as it was run."""
+    if session in ("", "tests", "quick"):
+        return f"scripts/test {shlex.quote(test)}"
+    return f"scripts/nox -s {shlex.quote(session)} -- {shlex.quote(test)}"
 
 
 def nox(name: str, *arguments: str, session: str = "") -> Check:
@@ -245,7 +273,6 @@ CI: tuple[Stage, ...] = (
         (
             nox("rows"),
             nox("wires"),
-            nox("demo"),
             nox("generator", "--", "--strict", session="protos"),
         ),
         (
@@ -253,10 +280,11 @@ CI: tuple[Stage, ...] = (
             nox("heavy"),
             nox("packaging"),
             nox("rehearsal", session="release_rehearsal"),
+            nox("demo"),
             nox("demo dapr", "--", "dapr", session="demo"),
         ),
     ),
-    ((nox("coverage"),),),
+    ((nox("alone"), nox("coverage")),),
 )
 
 
@@ -270,8 +298,11 @@ def main() -> int:
         run = Run(".ci/run", CI)
     elif arguments == ["--quick"]:
         run = Run("scripts/test --quick", QUICK)
+    elif arguments and sys.stdin.isatty():
+        # A person, who may want a debugger: pytest gets the terminal.
+        command = ["scripts/nox", "-s", "tests", "--", *arguments]
+        return subprocess.run(command, cwd=ROOT, check=False).returncode
     elif arguments:
-        print("only the tests that match; without arguments scripts/test runs every check")
         run = Run("scripts/test", (((nox("tests", "--", *arguments),),),))
     else:
         run = Run("scripts/test", TEST)

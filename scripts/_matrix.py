@@ -39,8 +39,8 @@ SHOWN = (
     "uvloop",
 )
 """What is said about a row, where the row has it."""
-_SHAPE_OF = {"3.10": "1.16", "3.11": "1.19", "3.12": "1.17", "3.13": "1.18"}
-"""The minor version of dapr that a Python runs on each change; newer ones run the latest."""
+_SHAPE_OF = {"3.10": "1.16", "3.12": "1.17", "3.13": "1.18", "3.14": "1.19"}
+"""The minor version of dapr that a Python runs on each change."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,14 +74,14 @@ class Row:
 
     @property
     def edge(self) -> str:
-        """Whether all lies at its oldest (`oldest`) or its newest (`newest`), or nothing does."""
+        """`oldest` for the lowest versions on the oldest Python, `newest` likewise, or nothing."""
         if (self.python, self.versions) == (PYTHONS[0], "lowest"):
             return "oldest"
         return "newest" if (self.python, self.versions) == (PYTHONS[-1], "latest") else ""
 
     @property
     def each_change(self) -> str:
-        """What of it runs on each change: `all` its tests, or but the `quick` ones, or nothing.
+        """The tests of the row that run on each change: `all`, the `quick` ones, or none.
 
         A newer release of a dependency, or the oldest that is allowed, breaks at the edges first.
         What lies between depends on versions in what the quick tests show: imports, generated
@@ -96,7 +96,7 @@ class Row:
         if self.subject == "dapr":
             return "quick" if self.versions == f"dapr{_SHAPE_OF.get(self.python)}" else ""
         if self.subject == "client":
-            # With these, the edges and scripts/test, each Python runs the client.
+            # Together with the edges, and with scripts/test on whatever Python is the default.
             about = ("3.12-protobuf6.31", "3.13-latest", "3.14-uvloop")
             return "quick" if f"{self.python}-{self.versions}" in about else ""
         return ""
@@ -117,12 +117,8 @@ ROWS = (
 )
 
 
-def each_change(newest: str) -> list[Row]:
-    """The rows that run on each change where `newest` is the newest Python that is here."""
-    here = PYTHONS[: PYTHONS.index(newest) + 1]
-    return [
-        row
-        for row in ROWS
-        if row.python in here
-        and (row.each_change or (row.python, row.versions) == (newest, "latest"))
-    ]
+def each_change(here: list[str]) -> list[Row]:
+    """The rows that run on each change on a machine with these Pythons, the oldest first."""
+    edge = (here[-1], "latest")
+    wanted = (row for row in ROWS if row.each_change or (row.python, row.versions) == edge)
+    return [row for row in wanted if row.python in here]

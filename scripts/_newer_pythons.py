@@ -1,8 +1,8 @@
 """Gets Pythons newer than this machine's own, and prints where they are.
 
 The packages of Debian's unstable suite are downloaded and unpacked into the cache folder, beside
-the system and without touching it; no root is needed. They bring a newer C library than the
-system's, so each interpreter is told by patchelf to load the libraries that were unpacked with it.
+the system and without touching it; no root is needed. Their C library is newer than the system's,
+so patchelf makes each interpreter load the libraries that were unpacked with it.
 Standard library only, so that this runs under any Python from 3.10 on.
 """
 
@@ -15,6 +15,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import _matrix
@@ -27,7 +28,7 @@ LOADERS = {"x86_64": "usr/lib64/ld-linux-x86-64.so.2", "aarch64": "usr/lib/ld-li
 
 
 class MissingPythonError(RuntimeError):
-    """A Python cannot be got on this machine; the text says why."""
+    """A Python is not available on this machine; the text says why."""
 
 
 def folder() -> Path:
@@ -37,18 +38,23 @@ def folder() -> Path:
 
 def find(version: str) -> Path | None:
     """Returns the interpreter of a version such as `3.15`, if it is here and starts."""
+    return next(filter(_starts, _candidates(version)), None)
+
+
+def _candidates(version: str) -> Iterator[Path]:
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
-    places = [folder(), *(path / "bin" for path in sorted(pyenv.glob(f"{version}.*")))]
-    search = os.pathsep.join([os.environ.get("PATH", ""), *map(str, places)])
-    path = shutil.which(f"python{version}", path=search)
-    return Path(path) if path and _starts(Path(path)) else None
+    installed = (str(path / "bin") for path in sorted(pyenv.glob(f"{version}.*")))
+    # The first on PATH may be a shim of pyenv that runs nothing.
+    for place in (*os.environ.get("PATH", "").split(os.pathsep), *installed, str(folder())):
+        if path := shutil.which(f"python{version}", path=place):
+            yield Path(path)
 
 
 def get(versions: list[str]) -> None:
-    """Downloads and unpacks interpreters; there are whole ones in their place, or none.
+    """Downloads and unpacks interpreters, in the place of those that were unpacked before.
 
     Raises:
-        MissingPythonError: They cannot be got here.
+        MissingPythonError: They are not available on this machine; none is left half unpacked.
     """
     root = _root()
     new = root.with_suffix(".new")
@@ -64,8 +70,12 @@ def get(versions: list[str]) -> None:
     shutil.rmtree(root, ignore_errors=True)
     new.replace(root)
     folder().mkdir()
-    for version in versions:
-        _adapt(root, f"python{version}")
+    try:
+        for version in versions:
+            _adapt(root, f"python{version}")
+    except BaseException:
+        shutil.rmtree(root)
+        raise
 
 
 def _root() -> Path:
@@ -122,7 +132,10 @@ def _adapt(root: Path, name: str) -> None:
 
 def _starts(python: Path) -> bool:
     check = [str(python), "-c", "import ssl, sqlite3, venv"]
-    return subprocess.run(check, capture_output=True, check=False).returncode == 0
+    try:
+        return subprocess.run(check, capture_output=True, check=False).returncode == 0
+    except OSError:  # of another machine, or its loader is gone
+        return False
 
 
 def _run(command: list[str]) -> None:
@@ -149,15 +162,18 @@ def main() -> int:
     except MissingPythonError as error:
         if not arguments.optional:
             sys.exit(f"scripts/newer_pythons: {error}")
-        _say(f"LEFT OUT: all that is run on Python {', '.join(_matrix.NEWER)}: {error}")
+        missing = ", ".join(version for version in _matrix.NEWER if find(version) is None)
+        _say(f"LEFT OUT: what runs on Python {missing}: {error}")
         return 0
 
 
 def _ensure(find_only: bool) -> int:
     with _venv.lock(_root().with_suffix(".lock"), "another run that gets Pythons"):
-        missing = [version for version in _matrix.NEWER if find(version) is None]
-        if missing and not find_only:
-            get(missing)
+        own = str(folder())
+        others = {v for v in _matrix.NEWER if (p := find(v)) and not str(p).startswith(own)}
+        if not find_only and any(find(version) is None for version in _matrix.NEWER):
+            # All of them, as they take the place of those that are there.
+            get([version for version in _matrix.NEWER if version not in others])
     missing = []
     for version in _matrix.NEWER:
         path = find(version)

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from virtufin.api.emulator import EmulatorProcess, Relay, _program
+from virtufin.api.emulator import EmulatorProcess, Relay, _program, sidecar
 
 
 class NoReaders(asyncio.SelectorEventLoop):
@@ -50,5 +50,6 @@ def test_an_emulator_process_ends_with_its_standard_input():
 
 def test_a_real_sidecar_is_refused_in_words_on_windows(monkeypatch):
     monkeypatch.setattr(os, "name", "nt")
-    with pytest.raises(NotImplementedError, match="Linux and macOS only"):
-        _program.Program(["daprd"])
+    for use in (lambda: _program.Program(["daprd"]), sidecar.find_daprd, sidecar.find_redis):
+        with pytest.raises(NotImplementedError, match="Linux and macOS only"):
+            use()

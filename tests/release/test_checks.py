@@ -1,4 +1,4 @@
-"""What scripts/test and .ci/run print, and how they end."""
+"""The output and the end of scripts/test and .ci/run."""
 
 import os
 import signal
@@ -12,6 +12,9 @@ from tests.workspace import script
 
 checks = script("_checks")
 PYTEST = """
+FAILED test_inner.py::test_of_another_run - no
+1 failed in 0.01s
+=========================== short test summary info ============================
 FAILED tests/a/test_a.py::test_one[x y] - AssertionError: assert 1 == 2
 FAILED tests/a/test_a.py::test_two - ValueError: odd
 ERROR tests/a/test_b.py::test_three
@@ -47,7 +50,8 @@ def test_a_failed_test_stands_at_the_end_with_its_assertion_and_the_command(caps
 
 
 def test_many_failures_leave_room_for_the_rest(capsys):
-    many = "\n".join(f"FAILED tests/a/test_a.py::test_{n} - no" for n in range(50))
+    many = "== short test summary info ==\n"
+    many += "\n".join(f"FAILED tests/a/test_a.py::test_{n} - no" for n in range(50))
     assert run(((check("tests", many, code=1),),)) == 1
     end = capsys.readouterr().out.splitlines()[-20:]
     assert "FAILED tests/a/test_a.py::test_0" in end
@@ -69,7 +73,7 @@ def test_what_was_left_out_is_said_again_at_the_end(capsys):
 def test_the_numbers_of_all_checks_are_added_up(capsys):
     other = "===== 5 passed, 1 skipped in 0.10s ====="
     run(((check("tests", PYTEST, code=1),),), ((check("more", other),),))
-    assert "\ntests: 45 passed, 3 failed, 3 skipped\n" in capsys.readouterr().out
+    assert "\ntests: 45 passed, 4 failed, 3 skipped\n" in capsys.readouterr().out
 
 
 def test_a_failed_check_stops_no_other(capsys):
@@ -123,11 +127,21 @@ def test_an_unlikely_byte_ends_nothing(capsys):
 
 def test_a_run_within_a_run_is_counted_and_explained(capsys):
     inner = (
-        "left out: a real sidecar\nFAILED tests/a.py::test_a\n  assert 0\n"
-        "tests: 7 passed, 1 failed, 2 skipped\n"
+        "=== what scripts/test found\nFAILED tests/a.py::test_a\n  assert 0\n"
+        "  again: scripts/test tests/a.py::test_a\ntests: 7 passed, 1 failed, 2 skipped\n"
     )
     assert run(((check("scripts/test", inner, code=1),),), ((check("rows", PYTEST),),)) == 1
     said = capsys.readouterr().out
-    assert "\nleft out: a real sidecar\n" in said
-    assert "\nFAILED tests/a.py::test_a\n  again: scripts/test tests/a.py::test_a\n" in said
-    assert "\ntests: 47 passed, 4 failed, 4 skipped\n" in said
+    again = "  again: scripts/test tests/a.py::test_a"
+    assert f"\nFAILED tests/a.py::test_a\n  assert 0\n{again}\n" in said
+    assert "\ntests: 47 passed, 5 failed, 4 skipped\n" in said
+
+
+def test_a_test_of_another_session_is_repeated_there(capsys):
+    row = "nox > Running session rows(client-3.15-latest)" + PYTEST
+    assert run(((check("rows", row, code=1),),)) == 1
+    said = capsys.readouterr().out
+    assert (
+        "  again: scripts/nox -s 'rows(client-3.15-latest)' -- tests/a/test_a.py::test_two" in said
+    )
+    assert "test_of_another_run\n" not in said.partition("=== what")[2]

@@ -30,7 +30,10 @@ def find(name: str, variable: str, elsewhere: Path | None, advice: str) -> str:
 
     Raises:
         MissingProgramError: It is nowhere, or the variable names something that cannot be run.
+        NotImplementedError: This is Windows.
     """
+    if os.name != "posix":
+        raise NotImplementedError(_POSIX)
     if named := os.environ.get(variable):
         if path := shutil.which(named):
             return path

@@ -41,11 +41,11 @@ class Relay(Network):
         self._host = text(host, "host")
         self._port = whole(port, "port", 0, 65535)
         self._links: dict[Link, None] = {}
+        self._arriving: set[asyncio.Task[None]] = set()
         self._connecting: dict[Link, asyncio.Task[None]] = {}
         self._changing = asyncio.Lock()
         self._listening: socket.socket | None = None
-        self._server: asyncio.Server | None = None
-        self._serving: asyncio.Task[None] | None = None
+        self._serving: asyncio.Task[asyncio.Server] | None = None
         self._reserved: _ports.ReservedPort | None = None
         self._refusals: set[NetworkPlan] = set()
         self._freezes: set[NetworkPlan] = set()
@@ -95,11 +95,10 @@ class Relay(Network):
     async def stop(self) -> None:
         """Stops listening and closes what is open. Does nothing if it is not running."""
         async with self._changing:
-            serving = self._serving
             self.stop_listening()
-            if serving is not None:
-                await asyncio.wait((serving,))
             self._release()
+            if self._arriving:
+                await asyncio.wait(tuple(self._arriving))
             for link in tuple(self._links):
                 link.abort() if link.frozen else link.close()
             if self._links:
@@ -113,14 +112,16 @@ class Relay(Network):
 
     def stop_listening(self) -> None:
         """Takes no more connections."""
-        if self._serving is not None:
+        if self._listening is None:
+            return
+        if self._serving is None:
+            asyncio.get_running_loop().remove_reader(self._listening)
+        elif self._serving.done() and not self._serving.cancelled():
+            self._serving.result().close()
+        else:
             self._serving.cancel()
-        if self._server is not None:
-            # Closes the socket that it serves, too.
-            self._server.close()
-        elif self._listening is not None:
-            self._listening.close()
-        self._serving = self._server = self._listening = None
+        self._listening.close()
+        self._listening = self._serving = None
 
     def clear(self) -> None:
         for plan in (*self._refusals, *self._freezes):
@@ -162,10 +163,6 @@ class Relay(Network):
 
     def accepted(self, link: Link) -> None:
         """A client has connected."""
-        if self._reserved is None:
-            # Accepted just before the relay was stopped.
-            link.abort()
-            return
         self._links[link] = None
         for plan in self._freezes:
             if plan.new:
@@ -189,21 +186,40 @@ class Relay(Network):
     def _listen(self) -> None:
         if self._refusals or self._reserved is None or self._listening is not None:
             return
-        # From here on clients are connected: those that come before the task runs wait for it.
         self._listening = self._reserved.listen()
-        self._serving = asyncio.create_task(self._serve(self._listening), name="relay listen")
-
-    async def _serve(self, listening: socket.socket) -> None:
-        # Not `add_reader`, which event loops on Windows do not have.
-        self._server = await asyncio.get_running_loop().create_server(
-            lambda: Link(self).client, sock=listening, start_serving=False
-        )
-        await self._server.start_serving()
+        loop = asyncio.get_running_loop()
+        try:
+            loop.add_reader(self._listening, self._accept, self._listening)
+        except NotImplementedError:
+            # Event loops on Windows watch no sockets. Elsewhere this is not used: a server of asyncio
+            # drops a client that it has accepted in the turn before it is closed.
+            serving = loop.create_server(lambda: Link(self).client, sock=self._listening)
+            self._serving = loop.create_task(serving, name="relay listen")
 
     def _release(self) -> None:
         if self._reserved is not None:
             self._reserved.close()
             self._reserved = None
+
+    def _accept(self, listening: socket.socket) -> None:
+        try:
+            sock, _ = listening.accept()
+        except OSError:
+            # The client has gone again, or no file can be opened for it yet.
+            return
+        sock.setblocking(False)
+        # Never cancelled, it takes a turn or two of the loop: so the socket always gets its link.
+        task = asyncio.create_task(self._admit(sock), name="relay accept")
+        self._arriving.add(task)
+        task.add_done_callback(self._arriving.discard)
+
+    async def _admit(self, sock: socket.socket) -> None:
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: Link(self).client, sock
+            )
+        except OSError:
+            sock.close()
 
     def _thaw(self) -> None:
         for link in tuple(self._links):
