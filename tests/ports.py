@@ -13,7 +13,7 @@ import pytest
 
 @contextmanager
 def kept_port():
-    """Takes a free port on 127.0.0.1: only servers that are told the number can listen on it."""
+    """Takes a free port on 127.0.0.1: only servers that know the number can listen on it."""
     with socket.socket() as reserved:
         # Bound and never listening. Servers set SO_REUSEADDR too, so they can bind it beside this.
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

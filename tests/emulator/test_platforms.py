@@ -1,7 +1,7 @@
 """What a Linux machine can show of other systems: no event loop there watches plain sockets."""
 
 import asyncio
-import os
+from types import SimpleNamespace
 
 import pytest
 
@@ -49,7 +49,7 @@ def test_an_emulator_process_ends_with_its_standard_input():
 
 
 def test_a_real_sidecar_is_refused_in_words_on_windows(monkeypatch):
-    monkeypatch.setattr(os, "name", "nt")
+    monkeypatch.setattr(_program, "os", SimpleNamespace(name="nt"))
     for use in (lambda: _program.Program(["daprd"]), sidecar.find_daprd, sidecar.find_redis):
         with pytest.raises(NotImplementedError, match="Linux and macOS only"):
             use()
