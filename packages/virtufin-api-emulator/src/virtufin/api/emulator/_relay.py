@@ -191,8 +191,8 @@ class Relay(Network):
         try:
             loop.add_reader(self._listening, self._accept, self._listening)
         except NotImplementedError:
-            # Event loops on Windows watch no sockets. Not used elsewhere: a server of asyncio drops a
-            # client that it has accepted in the turn before it is closed.
+            # Event loops on Windows watch no sockets. Not used elsewhere, for a server of asyncio
+            # drops a client that it has accepted in the turn before it is closed.
             serving = loop.create_server(lambda: Link(self).client, sock=self._listening)
             self._serving = loop.create_task(serving, name="relay listen")
 
