@@ -84,7 +84,8 @@ def install_only(
     command = [item for group in groups for item in ("--group", f"pyproject.toml:{group}")]
     if constraints:
         command += ["-c", constraints]
-    session.install("--quiet", *command, *(more or []), env=NO_LOGIN)
+    # Compiled once here, or each of the processes that run tests would do it for itself.
+    session.install("--quiet", "--compile-bytecode", *command, *(more or []), env=NO_LOGIN)
     versions = session.run("uv", "pip", "freeze", "--quiet", external=True, silent=True)
     found = [line for line in str(versions).splitlines() if "==" in line]
     session.log(f"Python {session.run('python', '-V', silent=True)}".strip() + " with")
