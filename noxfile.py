@@ -62,7 +62,7 @@ NEWEST = AVAILABLE[-1]
 """From 3.14 on, branch coverage costs next to nothing."""
 COVERAGE = Path(".nox/coverage-data").absolute()
 """A folder for each session that measures coverage."""
-WORKERS = ("-n", str(2 * (os.cpu_count() or 1)), "--dist", "worksteal")
+WORKERS: tuple[str, ...] = ("-n", str(2 * (os.cpu_count() or 1)), "--dist", "worksteal")
 """Tests run in two processes a core, as most of them wait most of the time."""
 COVERED = {"virtufin-api": 95, "virtufin-api-dapr": 95, "virtufin-api-emulator": 95}
 """Branch coverage in per cent below which the checks fail."""
@@ -230,6 +230,8 @@ def parallel(
     ):
         if some == "alone" and not alone:
             continue
+        if arguments[:1] == ("tests/protos",):
+            options = ()  # A second of work; processes take longer to start.
         if reports:
             options = (*options, f"--junit-xml={reports / some}.xml")
         command = [*pytest, "-m", marked + some, *options, *arguments]
