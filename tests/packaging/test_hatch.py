@@ -16,8 +16,10 @@ def hatch(tmp_path_factory):
     """Runs hatch in a folder, with environments of its own: `hatch(folder, "build")`."""
     data = tmp_path_factory.mktemp("hatch")
     time = run("git", "log", "-1", "--format=%ct", cwd=ROOT).strip()
-    # That of the checks names a file relative to the clone, where hatch does not run.
-    env = {name: value for name, value in os.environ.items() if name != "UV_BUILD_CONSTRAINT"}
+    # Variables of the checks that would lead hatch's own uv to another environment, or to a file
+    # relative to the clone.
+    steering = {"UV_BUILD_CONSTRAINT", "UV_PYTHON", "UV_PROJECT_ENVIRONMENT", "VIRTUAL_ENV"}
+    env = {name: value for name, value in os.environ.items() if name not in steering}
     env |= {"HATCH_DATA_DIR": str(data), "SOURCE_DATE_EPOCH": time}
     return lambda folder, *arguments: run("hatch", "--no-color", *arguments, cwd=folder, env=env)
 
