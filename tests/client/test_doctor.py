@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shlex
 import socket
 import subprocess
 import sys
@@ -265,7 +266,11 @@ async def test_each_difference_is_named_once(look):
 
 def test_a_reader_that_has_seen_enough_is_no_failure():
     ran = subprocess.run(
-        ["/bin/sh", "-c", f"{sys.executable} -m virtufin.api.client.doctor memory: | true"],
+        [
+            "/bin/sh",
+            "-c",
+            f"{shlex.quote(sys.executable)} -m virtufin.api.client.doctor memory: | true",
+        ],
         capture_output=True,
         text=True,
         timeout=60,
