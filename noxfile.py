@@ -230,7 +230,7 @@ def parallel(
     ):
         if some == "alone" and not alone:
             continue
-        if arguments[:1] == ("tests/protos",):
+        if arguments == ("tests/protos",):
             options = ()  # A second of work; processes take longer to start.
         if reports:
             options = (*options, f"--junit-xml={reports / some}.xml")
