@@ -243,12 +243,14 @@ def coverage(session: nox.Session) -> None:
     """Branch coverage of what the rows on the newest Python and the real sidecar have run."""
     install_only(session, "test")
     measured = [f"rows({row.name})" for row in _matrix.each_change(AVAILABLE) if is_measured(row)]
+    files: list[str] = []
     for name in (*measured, "dapr"):
         folder = COVERAGE / re.sub(r"\W+", "-", name).strip("-")
-        if not list(folder.glob("data.*")):
+        found = [str(path) for path in folder.glob("data.*")]
+        if not found:
             session.error(f"nothing was measured by {name}; run `scripts/nox -s '{name}'` first")
+        files += found
     env = {"COVERAGE_FILE": str(COVERAGE / "all")}
-    files = [str(path) for path in COVERAGE.glob("*/data.*")]
     session.run("coverage", "combine", "--keep", "--quiet", *files, env=env, silent=True)
     for name, floor in COVERED.items():
         session.log(f"branch coverage of {name}, at least {floor} %")

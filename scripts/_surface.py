@@ -126,7 +126,7 @@ def main() -> int:
             lines = before.splitlines(), text.splitlines()
             print("\n".join(difflib.unified_diff(*lines, name, "the sources", n=0, lineterm="")))
     if differ:
-        print("the public surface has changed; `scripts/nox -s surface` writes it anew")
+        print("the public surface has changed; `scripts/nox -s surface` updates the files")
     return int(differ)
 
 

@@ -109,10 +109,11 @@ async def test_a_task_cancelled_while_the_client_closes_is_cancelled(scripted, c
 
 
 async def test_closing_ends_an_iteration_normally(gateway, client):
-    received = asyncio.Event()
+    received, data = asyncio.Event(), []
 
     async def watch():
-        async for _ in client.pubsub.subscribe_async_iter("t"):
+        async for event in client.pubsub.subscribe_async_iter("t"):
+            data.append(event.data)
             received.set()
 
     task = asyncio.create_task(watch())
@@ -120,6 +121,7 @@ async def test_closing_ends_an_iteration_normally(gateway, client):
     await received.wait()
     await client.close()
     await task
+    assert data == [b"one"]
 
 
 @pytest.mark.parametrize("max_concurrency", [1, 2])
