@@ -189,7 +189,8 @@ def quick(session: nox.Session) -> None:
         "LEFT OUT: tests of amounts and times, packages, releases; `scripts/test` runs them"
     )
     folders = [f"tests/{name}" for name in ("protos", "client", "dapr", "emulator")]
-    parallel(session, "not heavy and not slow", *folders, env={"VIRTUFIN_REAL_PARTS": "none"})
+    env = {"VIRTUFIN_REAL_PARTS": "none"}
+    parallel(session, "not heavy and not slow", *folders, env=env, alone=False)
 
 
 def parallel(

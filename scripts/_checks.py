@@ -258,7 +258,7 @@ TEST: tuple[Stage, ...] = (
     ((nox("types"),), (nox("lint"), nox("protos"), nox("docs"))),
     ((nox("tests"),),),
 )
-QUICK: tuple[Stage, ...] = (((nox("lint"),),), ((nox("quick"),),))
+QUICK: tuple[Stage, ...] = (((nox("lint"),), (nox("quick"),)),)
 CI: tuple[Stage, ...] = (
     ((Check("scripts/test", ("scripts/test",)),),),
     # On a new machine these build for a quarter of an hour; afterwards they take no time.

@@ -44,7 +44,9 @@ def environment(tools: Path) -> dict[str, str]:
     env["UV_BUILD_CONSTRAINT"] = "requirements/constraints.txt"
     if index := env.get("PIP_INDEX_URL"):
         env.setdefault("UV_DEFAULT_INDEX", index)
-    for name in ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "PYENV_VERSION", "PYTEST_ADDOPTS"):
+    # Images of Python set the first; each process of the tests would compile all of them again.
+    foreign = ("PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME")
+    for name in (*foreign, "PYENV_VERSION", "PYTEST_ADDOPTS"):
         env.pop(name, None)
     return env
 

@@ -12,6 +12,8 @@ from virtufin.api.client._reflection import V1
 from virtufin.api.emulator import _cli
 from virtufin.api.protos import gateway_pb2, gateway_pb2_grpc, state_pb2, state_pb2_grpc
 
+pytestmark = pytest.mark.slow  # a process for each test
+
 
 @pytest.fixture
 async def run():

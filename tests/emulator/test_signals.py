@@ -6,7 +6,10 @@ import sys
 
 import pytest
 
-pytestmark = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+pytestmark = [
+    pytest.mark.slow,  # a process for each test
+    pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM]),
+]
 
 # Runs the command with something prepared. Whatever runs these tests in the background may have
 # had SIGINT ignored.
