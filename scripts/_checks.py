@@ -74,9 +74,6 @@ class Outcome:
     """Failed tests, each with the reason."""
     sessions: dict[str, str] = dataclasses.field(default_factory=dict)
     """The nox session of each of them."""
-    session: str = ""
-    summary: bool = False
-    last: str = ""
     left_out: list[str] = dataclasses.field(default_factory=list)
     tests: dict[str, int] = dataclasses.field(default_factory=dict)
     """How many tests passed, failed and were skipped."""
@@ -88,29 +85,42 @@ class Outcome:
         """The file that keeps all that it prints."""
         return LOGS / (re.sub(r"\W+", "-", self.check.name) + ".log")
 
+
+class Reader:
+    """Reads the output of a check, line by line, into its outcome."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        self._outcome = outcome
+        self._session = ""
+        """The nox session that prints now."""
+        self._in_summary = False
+        """Whether the lines are pytest's summary: before it, the same may be of a nested run."""
+        self._last = ""
+        """The failed test that was read last."""
+
     def read(self, line: str) -> None:
-        """Notes what a line of the output says."""
+        """Notes what a line says."""
+        outcome = self._outcome
         if found := _SESSION.match(line):
-            self.session = found[1]
+            self._session = found[1]
         elif _SUMMARY.match(line):
-            # Before it, such lines are of a run that a test has started.
-            self.summary = True
-        elif self.summary and (found := _FAILED.match(line)):
-            self.last = found[2]
-            self.failures[self.last] = found[3] or ""
-            self.sessions[self.last] = self.session
-        elif self.last and line.startswith("  ") and not self.failures[self.last]:
+            self._in_summary = True
+        elif self._in_summary and (found := _FAILED.match(line)):
+            self._last = found[2]
+            outcome.failures[self._last] = found[3] or ""
+            outcome.sessions[self._last] = self._session
+        elif self._last and line.startswith("  ") and not outcome.failures[self._last]:
             # The reason in the summary of a run within this one.
-            self.failures[self.last] = line.strip()
+            outcome.failures[self._last] = line.strip()
         elif found := _LEFT_OUT.match(line):
-            self.left_out.append(found[1])
+            outcome.left_out.append(found[1])
         elif _CLOSING.match(line):
-            self.summary, self.last = False, ""
+            self._in_summary, self._last = False, ""
             for number, kind in _COUNT.findall(line):
                 kind = "failed" if kind.startswith("error") else kind
-                self.tests[kind] = self.tests.get(kind, 0) + int(number)
+                outcome.tests[kind] = outcome.tests.get(kind, 0) + int(number)
         if not _QUIET.match(line) and not _NOISE.match(line):
-            self.end = [*self.end[-3:], line]
+            outcome.end = [*outcome.end[-3:], line]
 
 
 Stage = tuple[tuple[Check, ...], ...]
@@ -164,6 +174,7 @@ class Run:
 
     def _check(self, check: Check) -> None:
         outcome = Outcome(check)
+        reader = Reader(outcome)
         self.outcomes.append(outcome)
         begin = time.monotonic()
         env = {**os.environ, "COLUMNS": WIDTH, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"}
@@ -186,7 +197,7 @@ class Run:
             for line in process.stdout:
                 log.write(line)
                 line = line.rstrip()
-                outcome.read(line)
+                reader.read(line)
                 if not _NOISE.match(line):
                     self._say(check.name, line)
             # Instead of process.wait, which does not tell how much it computed.

@@ -15,7 +15,7 @@ __all__ = ["QUICK", "UNIT", "WAITS", "until"]
 
 QUICK = ReconnectSettings(initial_backoff=0.02 * UNIT, max_backoff=0.1 * UNIT, jitter=0.0)
 wires.speak()
-WAITS = SubscriptionSettings(ready_wait=0.5 * UNIT, reply_linger=0.2 * UNIT)
+WAITS = SubscriptionSettings(ready_wait=5 * UNIT, reply_linger=0.2 * UNIT)
 
 
 @pytest.fixture(autouse=True)
