@@ -79,9 +79,9 @@ async def test_nothing_is_refused_beforehand(client, monkeypatch):
     sent = []
     real = client._gateway._calls._send
 
-    async def seen(service, method, text, budget):
+    async def seen(lease, service, method, text, budget):
         sent.append(text)
-        return await real(service, method, text, budget)
+        return await real(lease, service, method, text, budget)
 
     monkeypatch.setattr(client._gateway._calls, "_send", seen)
     await failure(client.gateway.workmanager.StartWorker({"idd": 1}))

@@ -244,7 +244,7 @@ async def test_a_message_above_the_limit_is_refused_here(scripted, connect):
     client = connect(scripted, max_message_bytes=1000)
     with pytest.raises(InvalidInputError, match="max_message_bytes"):
         await client.pubsub.publish_async("t", "x" * 2000)
-    assert scripted.headers == []
+    assert not [path for path, _ in scripted.headers if "Publish" in path]
 
 
 async def test_a_reply_above_the_limit_says_what_to_raise(gateway, connect):

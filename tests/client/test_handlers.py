@@ -380,7 +380,7 @@ async def test_cancelled_subscriptions_give_their_places_back(gateway, client):
         handle = await client.subscribe_async_with_handler(print, topics="t")
         await handle.cancel()
     await until(lambda: gateway.faults.open_streams == 0, "the end of all streams")
-    places = client._transport._channels._streams._channels
+    places = client._transport._channels._streams
     await until(lambda: sum(channel.calls for channel in places) == 0, "the end of all places")
 
 

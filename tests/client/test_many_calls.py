@@ -173,7 +173,7 @@ async def cancelled_before_it_is_sent(scripted, held, client):
 async def test_a_call_gives_its_place_back_whatever_becomes_of_it(connect, scripted, held, outcome):
     client = connect(scripted)
     await outcome(scripted, held, client)
-    (first,) = client._transport._channels._unary._channels
+    (first,) = client._transport._channels._unary
     await until(lambda: first.calls == 0, "the end of all calls")
     scripted.answer("State.GetState", held.answer)
     tasks, connections = await many(client, held, 80)

@@ -190,3 +190,12 @@ METHODS = ("save", "get", "delete", "query", "get_bulk", "delete_bulk", "update"
 @pytest.mark.parametrize("name", [*METHODS, "register_keys", "get_all_state"])
 def test_every_method_exists_with_the_suffix_too(name):
     assert getattr(StateClient, f"{name}_async") is getattr(StateClient, name)
+
+
+async def test_an_update_that_runs_out_of_time_names_all_of_its_time(client):
+    async def slow(value):
+        await asyncio.sleep(0.3 * UNIT)
+        return "x"
+
+    with pytest.raises(DeadlineExceededError, match=rf"deadline \({0.2 * UNIT:.3g} s\)"):
+        await client.state.update("workmanager", "k", slow, timeout=0.2 * UNIT)

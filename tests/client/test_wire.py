@@ -1,7 +1,6 @@
 """The client speaks the gateway's own wire, whatever its generation, and says so."""
 
 import asyncio
-import gc
 import subprocess
 import sys
 from contextlib import suppress
@@ -19,7 +18,6 @@ from virtufin.api.client import (
     UnsupportedError,
     VirtufinError,
     _adapted,
-    _connections,
     _pause,
 )
 from virtufin.api.emulator import Emulator, _reflection_service
@@ -249,22 +247,6 @@ async def test_a_gateway_that_comes_back_without_reflection_is_taken_for_a_packa
         assert client.wire.origin == "packaged"
 
 
-async def test_a_client_that_is_dropped_leaves_no_task(gateway):
-    async def drop():
-        await ApiClient(gateway.host, gateway.port).list_services_async()
-
-        if _connections.CAN_WATCH:
-            assert [t for t in asyncio.all_tasks() if t.get_name() == "virtufin-connection"]
-
-    def no_task_is_left():
-        # Each time, as what the client had begun may hold it for some turns more.
-        gc.collect()
-        return not [t for t in asyncio.all_tasks() if t.get_name() == "virtufin-connection"]
-
-    await drop()
-    await until(no_task_is_left)
-
-
 async def test_an_upgraded_gateway_is_followed(meet):
     old, client = await meet(wire="earlier")
     await client.save_state_async("workmanager", "k", "v")
@@ -275,21 +257,6 @@ async def test_an_upgraded_gateway_is_followed(meet):
         await client.save_state_async("workmanager", "k", "w")
         assert (await client.get_state_async("workmanager", "k"))["value"] == "w"
         assert client.wire.generation == "current"
-
-
-async def test_a_gateway_that_was_replaced_between_two_calls_is_noticed(meet):
-    old, client = await meet(wire="earlier")
-    await client.save_state_async("workmanager", "k", "v")
-    await old.stop()
-    async with Emulator(port=old.port, wire="moved-numbers"):
-        # The channel connects again by itself, and is ready before anything is called.
-        (channel,) = {one.channel for one in client._transport._channels._unary._channels}
-        await until(
-            lambda: channel.get_state(try_to_connect=True) is grpc.ChannelConnectivity.READY
-        )
-        await until(lambda: not client._lookup.settled)
-        await client.save_state_async("workmanager", "k", "w")
-        assert (await client.get_state_async("workmanager", "k"))["value"] == "w"
 
 
 async def test_a_gateway_with_another_version_of_reflection_is_asked_too(meet, monkeypatch):

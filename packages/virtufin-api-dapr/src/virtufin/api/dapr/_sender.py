@@ -114,9 +114,7 @@ class Sender:
             data_content_type=_envelope.CONTENT_TYPE,
         )
         try:
-            await self._transport.unary(
-                _sidecar.PUBLISH_EVENT, request, timeout=budget.left(), topic=event.topic
-            )
+            await self._transport.call(_sidecar.PUBLISH_EVENT, request, budget, topic=event.topic)
         except VirtufinError as error:
             raise explained(error) from None
 
@@ -139,9 +137,7 @@ class Sender:
                 entry_id=str(number), event=event.body, content_type=_envelope.CONTENT_TYPE
             )
         try:
-            reply = await self._transport.unary(
-                _sidecar.BULK_PUBLISH, request, timeout=budget.left(), topic=topic
-            )
+            reply = await self._transport.call(_sidecar.BULK_PUBLISH, request, budget, topic=topic)
         except VirtufinError as error:
             if isinstance(error, grpc.RpcError) and error.code() in _ANSWERED_FOR_ALL:
                 return await self._each(events, budget)

@@ -8,14 +8,13 @@ that says so, never with a CancelledError its task did not ask for.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
 from grpc import aio
 
-from virtufin.api.client._channels import Slot
+from virtufin.api.client._channels import Lease, is_connected
 from virtufin.api.client._failures import from_status
 from virtufin.api.client._method import Method
 from virtufin.api.client._statuses import Redacting, cancelled_elsewhere, from_rpc_error
@@ -28,20 +27,16 @@ from virtufin.api.client.errors import (
 
 
 class Call:
-    """One unary call in flight; its place is given back with its response."""
+    """One unary call in flight."""
 
     def __init__(
-        self,
-        start: Callable[[], Any],
-        slot: Slot,
-        redacting: Redacting,
-        context: dict[str, Any],
+        self, call: Any, lease: Lease, redacting: Redacting, context: dict[str, Any]
     ) -> None:
-        self._slot = slot
+        self._call = call
+        self._lease = lease
         self._redacting = redacting
         self._context = context
         self._closed_by_client = False
-        self._call: Any = _started(start, slot, context)
 
     def cancel(self) -> None:
         """Cancels the call because the client is closing."""
@@ -58,15 +53,13 @@ class Call:
             await asyncio.wait((outcome,))
         except asyncio.CancelledError:
             self._call.cancel()
-            self._slot.release_later()
+            self._lease.release_later()
             raise
         result = outcome.result()
         # An error's traceback would hold grpc's call through this, and that its channel.
         self._call = None
         if isinstance(result, DeadlineExceededError):
-            self._slot.release_later()
-        else:
-            self._slot.release()
+            self._lease.release_later()
         if self._closed_by_client:
             raise ClientClosedError("the client was closed during the call", **self._context)
         if isinstance(result, Exception):
@@ -96,31 +89,30 @@ class Stream:
     def __init__(
         self,
         method: Method,
-        start: Callable[[], Any],
-        slot: Slot,
+        call: Any,
+        lease: Lease,
         redacting: Redacting,
         context: dict[str, Any],
     ) -> None:
         self._method = method
-        self._slot = slot
+        self._call = call
+        self._lease = lease
         self._redacting = redacting
         self._context = context
-        self._call: Any = _started(start, slot, context)
         # Not `read()`: that returns nothing more once the status is in, whatever came before it.
         self._messages = self._call.__aiter__()
 
     @property
     def connected(self) -> bool:
         """Whether the channel below has a connection."""
-        state = self._slot.channel.get_state()
-        return state is grpc.ChannelConnectivity.READY
+        return is_connected(self._lease.channel)
 
     async def headers(self) -> bool:
         """Waits for response headers; False where the stream ended without any."""
         try:
             await self._call.initial_metadata()
         except asyncio.CancelledError:
-            if not _is_closed(self._slot.channel):
+            if not _is_closed(self._lease.channel):
                 raise
         else:
             return not self._call.done()
@@ -141,7 +133,7 @@ class Stream:
         except aio.AioRpcError as error:
             failure = from_rpc_error(error, self._redacting, **self._context)
         except asyncio.CancelledError:
-            if not _is_closed(self._slot.channel):
+            if not _is_closed(self._lease.channel):
                 raise
             failure = cancelled_elsewhere(self._context)
         except aio.BaseError as error:
@@ -159,9 +151,9 @@ class Stream:
     def cancel(self) -> None:
         """Cancels the stream where it still runs, and gives its place back."""
         if self._call is not None and self._call.cancel():
-            self._slot.release_later()
+            self._lease.release_later()
         else:
-            self._slot.release()
+            self._lease.release()
 
     async def release(self) -> None:
         """Cancels the stream, and lets go of what reads it; nobody may be reading.
@@ -174,15 +166,16 @@ class Stream:
             await messages.aclose()
 
 
-def _started(start: Callable[[], Any], slot: Slot, context: dict[str, Any]) -> Any:
-    """Starts a call on a channel that may have been closed by its owner."""
+def start(callable_: Any, payload: bytes, context: dict[str, Any], **options: Any) -> Any:
+    """Starts a call on a channel that may have been closed by its owner.
+
+    Raises:
+        ClientClosedError: It was.
+    """
     try:
-        return start()
-    except BaseException as error:
-        slot.release()
-        if isinstance(error, aio.UsageError):
-            raise ClientClosedError(f"the channel is closed: {error}", **context) from None
-        raise
+        return callable_(payload, **options)
+    except aio.UsageError as error:
+        raise ClientClosedError(f"the channel is closed: {error}", **context) from None
 
 
 def _is_closed(channel: aio.Channel) -> bool:

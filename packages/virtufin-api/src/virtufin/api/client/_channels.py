@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 from grpc import aio
 
+from virtufin.api.client._failures import Metadata
 from virtufin.api.client._method import Method
 from virtufin.api.client._reflection import V1, V1ALPHA
 from virtufin.api.client._settings import (
@@ -65,10 +66,8 @@ def channel_options(settings: ClientSettings) -> list[tuple[str, Any]]:
 def _service_config(settings: ClientSettings) -> dict[str, Any]:
     config: dict[str, Any] = {"loadBalancingConfig": [{"round_robin": {}}]}
     limit = {"maxResponseMessageBytes": settings.max_message_bytes}
-    methods: list[dict[str, Any]] = [
-        {"name": [{}], **limit},
-        {"name": [{"service": service} for service in (V1, V1ALPHA)]},
-    ]
+    reflection: dict[str, Any] = {"name": [{"service": service} for service in (V1, V1ALPHA)]}
+    methods: list[dict[str, Any]] = [{"name": [{}], **limit}, reflection]
     retry = settings.retry
     if retry.max_attempts > 1:
         names = [
@@ -84,6 +83,9 @@ def _service_config(settings: ClientSettings) -> dict[str, Any]:
             "retryableStatusCodes": ["UNAVAILABLE"],
         }
         methods.append({"name": names, "retryPolicy": policy, **limit})
+        # Before the first call, and after a break, reflection is asked first: a call that may be
+        # tried again would fail with it otherwise.
+        reflection["retryPolicy"] = policy
         config["retryThrottling"] = {"maxTokens": 10, "tokenRatio": 0.1}
     config["methodConfig"] = methods
     return config
@@ -144,59 +146,59 @@ async def settle() -> None:
             await asyncio.sleep(0)
 
 
-class Slot:
+class Lease:
     """A place for one call or stream on a channel, until released."""
 
-    def __init__(self, counted: _Counted) -> None:
-        self._counted: _Counted | None = counted
-        self.channel = counted.channel
-        counted.calls += 1
+    def __init__(self, connection: _Connection) -> None:
+        connection.calls += 1
+        self._connection: _Connection | None = connection
+        self.channel = connection.channel
+        self.metadata: Metadata = ()
+        """The headers of the call."""
+        self.was_connected = is_connected(self.channel)
+        """Whether the channel had a connection when the lease was taken."""
 
     def release(self) -> None:
         """Gives the place back; does nothing the second time."""
-        counted, self._counted = self._counted, None
-        if counted is not None:
-            counted.ended()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.calls -= 1
 
     def release_later(self) -> None:
-        """Gives the place of a call that ended on this side back a moment later.
+        """Gives the place of a call that ended on this side back after a moment.
 
-        The server counts such a call until it has seen the end of it, and refuses what comes above
-        its limit meanwhile.
+        The server counts such a call until it has seen the end of it, and refuses calls above its
+        limit in the meantime.
         """
-        counted, self._counted = self._counted, None
-        if counted is not None:
-            asyncio.get_running_loop().call_later(_STILL_COUNTED, counted.ended)
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            asyncio.get_running_loop().call_later(_STILL_COUNTED, connection.end_call)
+
+    def __enter__(self) -> Lease:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
 
-class _Counted:
+class _Connection:
+    """A channel and the number of calls on it."""
+
     def __init__(self, channel: aio.Channel) -> None:
         self.channel = channel
         self.calls = 0
 
-    def ended(self) -> None:
-        """One call less."""
+    def end_call(self) -> None:
         self.calls -= 1
 
 
-class _Group:
-    """As many channels as it takes for none to carry too many calls at once."""
-
-    def __init__(self, new: Callable[[], aio.Channel]) -> None:
-        self._new = new
-        self._channels: list[_Counted] = []
-
-    def slot(self) -> Slot:
-        """Takes a place on the first channel that has one, so that the last fall idle first."""
-        for counted in self._channels:
-            if counted.calls < CALLS_PER_CONNECTION:
-                return Slot(counted)
-        self._channels.append(_Counted(self._new()))
-        return Slot(self._channels[-1])
-
-    async def close(self) -> None:
-        for counted in self._channels:
-            await counted.channel.close()
+def _lease_of(connections: list[_Connection], new: Callable[[], aio.Channel]) -> Lease:
+    """Takes a place on the first channel that has one, so that the last fall idle first."""
+    for connection in connections:
+        if connection.calls < CALLS_PER_CONNECTION:
+            return Lease(connection)
+    connections.append(_Connection(new()))
+    return Lease(connections[-1])
 
 
 class ChannelPool:
@@ -214,8 +216,8 @@ class ChannelPool:
         self._options = options
         self._credentials = credentials
         self._interceptors = interceptors
-        self._unary = _Group(self._new)
-        self._streams = _Group(self._new)
+        self._unary: list[_Connection] = []
+        self._streams: list[_Connection] = []
 
     def _new(self) -> aio.Channel:
         if self._credentials is None:
@@ -229,18 +231,14 @@ class ChannelPool:
             interceptors=self._interceptors,
         )
 
-    def unary_slot(self) -> Slot:
-        """Takes a place for one unary call, on a new channel where the others are full."""
-        return self._unary.slot()
-
-    def stream_slot(self) -> Slot:
-        """Takes a place for one stream, on a new channel where the others are full."""
-        return self._streams.slot()
+    def lease(self, *, stream: bool) -> Lease:
+        """Takes a place for a call or a stream, on a new channel if the others are full."""
+        return _lease_of(self._streams if stream else self._unary, self._new)
 
     async def close(self) -> None:
         """Closes all channels, ending what still runs on them."""
-        await self._unary.close()
-        await self._streams.close()
+        for connection in (*self._unary, *self._streams):
+            await connection.channel.close()
         await settle()
 
 
@@ -248,15 +246,39 @@ class BorrowedChannel:
     """A channel the caller brought: used for everything, never closed."""
 
     def __init__(self, channel: aio.Channel) -> None:
-        self._counted = _Counted(channel)
+        self._connection = _Connection(channel)
 
-    def unary_slot(self) -> Slot:
-        """A place on the one channel."""
-        return Slot(self._counted)
-
-    def stream_slot(self) -> Slot:
-        """A place on the one channel."""
-        return Slot(self._counted)
+    def lease(self, *, stream: bool) -> Lease:
+        """Takes a place on the one channel."""
+        return Lease(self._connection)
 
     async def close(self) -> None:
         """Leaves the channel to its owner."""
+
+
+def is_connected(channel: aio.Channel) -> bool:
+    """Returns whether a channel has a connection now."""
+    try:
+        return channel.get_state() is grpc.ChannelConnectivity.READY
+    except aio.UsageError:  # closed by its owner
+        return False
+
+
+def is_connecting(channel: aio.Channel) -> bool:
+    """Returns whether a channel is making its first connection, or the next one."""
+    try:
+        return channel.get_state() is grpc.ChannelConnectivity.CONNECTING
+    except aio.UsageError:
+        return False
+
+
+async def leave_idle_and_connecting(channel: aio.Channel) -> None:
+    """Waits until a channel has a connection, or has failed to make one.
+
+    Raises:
+        UsageError: The channel was closed.
+    """
+    state = channel.get_state(try_to_connect=True)
+    while state in (grpc.ChannelConnectivity.IDLE, grpc.ChannelConnectivity.CONNECTING):
+        await channel.wait_for_state_change(state)
+        state = channel.get_state(try_to_connect=True)

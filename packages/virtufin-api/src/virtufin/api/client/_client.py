@@ -13,12 +13,11 @@ from virtufin.api.client._checks import positive, switch, timeout_or_none, whole
 from virtufin.api.client._config import ConfigClient
 from virtufin.api.client._connect import wait_for_gateway
 from virtufin.api.client._diagnose import TOPIC, Diagnosis
+from virtufin.api.client._discovery import Discovery
 from virtufin.api.client._gateway import GatewayClient
 from virtufin.api.client._handlers import HandlerSubscription
 from virtufin.api.client._handling import Handler
-from virtufin.api.client._lookup import WireLookup
 from virtufin.api.client._pubsub import PubsubClient
-from virtufin.api.client._reflector import Reflector
 from virtufin.api.client._resolve import (
     resolve_api_key,
     resolve_metadata,
@@ -26,6 +25,7 @@ from virtufin.api.client._resolve import (
     resolve_target,
     resolve_tls,
 )
+from virtufin.api.client._rpc import Rpc
 from virtufin.api.client._schemas import Schemas
 from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven
 from virtufin.api.client._settings import (
@@ -156,19 +156,17 @@ class ApiClient:
         self._transport = Transport(self._settings, channel)
         auto = self._settings.wire == "auto"
         packaged = Wire.packaged("no call was made yet" if auto else "wire='packaged'")
-        reflector = Reflector(self._transport, self._settings.reflection_timeout)
-        self._lookup = WireLookup(self._transport, reflector, packaged)
-        if auto:
-            self._transport.resolver = self._lookup
-        schemas = Schemas(self._transport, reflector, packaged)
-        self._gateway = GatewayClient(
-            self._transport, packaged, schemas if self._settings.complete_replies else None
+        self._discovery = Discovery(
+            self._transport, packaged, self._settings.reflection_timeout, enabled=auto
         )
-        self._state = StateClient(self._transport, packaged)
-        self._config = ConfigClient(self._transport, packaged)
+        self._rpc = Rpc(self._transport, self._discovery)
+        complete = self._settings.complete_replies
+        schemas = Schemas(self._rpc, self._discovery) if complete else None
+        self._gateway = GatewayClient(self._rpc, schemas)
+        self._state = StateClient(self._rpc)
+        self._config = ConfigClient(self._rpc)
         self._pubsub = PubsubClient(
-            self._transport,
-            packaged,
+            self._rpc,
             source=self._settings.source,
             reconnect=self._settings.reconnect,
             settings=self._settings.subscription,
@@ -199,9 +197,9 @@ class ApiClient:
         """How this gateway's messages are laid out, and why that is believed.
 
         `origin`, `generation`, `reason` and `differences`, and all of it as text by `str()`. Looked
-        up with the first call, and again after the connection broke.
+        up with the first call, and again after a break; see the page on the wire.
         """
-        return self._lookup.wire
+        return self._discovery.wire
 
     @property
     def target(self) -> str:
@@ -244,8 +242,8 @@ class ApiClient:
             The report: `ok`, `checks`, `as_dict()`, and a table by `str()`.
         """
         diagnosis = Diagnosis(
-            self._transport,
-            self._lookup if self._settings.wire == "auto" else None,
+            self._rpc,
+            self._discovery if self._settings.wire == "auto" else None,
             self._gateway,
             self._pubsub,
             timeout=positive("timeout", timeout),

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from virtufin.api.client._arguments import name
+from virtufin.api.client._rpc import Rpc
 from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven
-from virtufin.api.client._transport import Transport
-from virtufin.api.client._wire import Wire
 from virtufin.api.client.results import ConfigServiceResult
 
 
@@ -20,25 +19,23 @@ class ConfigClient:
         ...     return service and service["grpc"]
     """
 
-    def __init__(self, transport: Transport, wire: Wire) -> None:
-        self._transport = transport
-        self._wire = wire
+    def __init__(self, rpc: Rpc) -> None:
+        self._rpc = rpc
 
     async def list_services(
         self, *, timeout: float | NotGiven | None = NOT_GIVEN
     ) -> list[ConfigServiceResult]:
         """All services the gateway is configured with."""
-        call = self._wire["Config.ListServices"]
-        reply = await self._transport.unary(call, call.request(), timeout=timeout)
+        reply = await self._rpc.unary("Config.ListServices", {}, self._rpc.budget(timeout))
         return [_service(service) for service in reply.services]
 
     async def get_service(
         self, service: str, *, timeout: float | NotGiven | None = NOT_GIVEN
     ) -> ConfigServiceResult | None:
         """One service; None where the gateway does not know the name."""
-        call = self._wire["Config.GetService"]
-        request = call.request(name=name(service, "service"))
-        reply = await self._transport.unary(call, request, timeout=timeout, service=service)
+        fields = {"name": name(service, "service")}
+        budget = self._rpc.budget(timeout)
+        reply = await self._rpc.unary("Config.GetService", fields, budget, service=service)
         return _service(reply.service) if reply.HasField("service") else None
 
     list_services_async = list_services

@@ -10,6 +10,7 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from virtufin.api.client._backoff import delays
+from virtufin.api.client._deadline import Budget
 from virtufin.api.client._failures import from_status
 from virtufin.api.client._method import Method
 from virtufin.api.client._sentinel import NotGiven
@@ -35,13 +36,13 @@ class Health(Enum):
     NOT_SERVING = False
 
 
-async def ask_health(transport: Transport, timeout: float | None) -> Health:
+async def ask_health(transport: Transport, budget: Budget) -> Health:
     """Asks the gateway's health service once.
 
     Raises:
         VirtufinError: It did not answer, or with an error.
     """
-    health = await transport.unary(_CHECK, Empty(), timeout=timeout)
+    health = await transport.call(_CHECK, Empty(), budget)
     return Health.SERVING if _is_serving(health) else Health.NOT_SERVING
 
 
@@ -59,7 +60,7 @@ async def wait_for_gateway(transport: Transport, timeout: float | NotGiven | Non
     last: VirtufinError | None = None
     while last is None or budget.left() != 0.0:
         try:
-            if await ask_health(transport, budget.at_most(_ONE_TRY)) is Health.SERVING:
+            if await ask_health(transport, budget.part(_ONE_TRY)) is Health.SERVING:
                 return
             last = from_status(
                 grpc.StatusCode.UNAVAILABLE,

@@ -88,3 +88,7 @@ class Budget:
         """`seconds`, or that share of what is left where it is less."""
         left = self.left()
         return seconds if left is None else min(seconds, left * share)
+
+    def part(self, seconds: float) -> Budget:
+        """Returns a budget for one of several attempts, of `seconds` or what is left if less."""
+        return Budget(self.at_most(seconds))

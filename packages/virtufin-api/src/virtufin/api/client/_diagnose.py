@@ -12,11 +12,11 @@ import grpc
 
 from virtufin.api.client._compare import Difference
 from virtufin.api.client._connect import Health, ask_health
+from virtufin.api.client._discovery import Discovery
 from virtufin.api.client._gateway import GatewayClient
-from virtufin.api.client._lookup import WireLookup
 from virtufin.api.client._pubsub import PubsubClient
 from virtufin.api.client._reflection import ReflectionUnsupportedError
-from virtufin.api.client._transport import Transport
+from virtufin.api.client._rpc import Rpc
 from virtufin.api.client._version import __version__
 from virtufin.api.client.diagnosis import Check, Outcome, Report
 from virtufin.api.client.errors import (
@@ -60,8 +60,8 @@ class Diagnosis:
 
     def __init__(
         self,
-        transport: Transport,
-        lookup: WireLookup | None,
+        rpc: Rpc,
+        discovery: Discovery | None,
         gateway: GatewayClient,
         pubsub: PubsubClient,
         *,
@@ -70,14 +70,15 @@ class Diagnosis:
         """Does no I/O.
 
         Args:
-            transport: The way to the gateway.
-            lookup: What is known of its wire; None where the packaged one is used unasked.
+            rpc: The gateway's own methods.
+            discovery: Its message layout; None if the packaged one is used without looking it up.
             gateway: Calls to it.
             pubsub: Its events.
             timeout: Seconds that each check may take.
         """
-        self._transport = transport
-        self._lookup = lookup
+        self._rpc = rpc
+        self._transport = rpc.transport
+        self._discovery = discovery
         self._gateway = gateway
         self._pubsub = pubsub
         self._timeout = timeout
@@ -117,7 +118,7 @@ class Diagnosis:
     async def _reach(self) -> bool:
         began = time.monotonic()
         try:
-            health = await ask_health(self._transport, self._timeout)
+            health = await ask_health(self._transport, self._rpc.budget(self._timeout))
         except (UnavailableError, DeadlineExceededError) as error:
             self._unreachable(error)
             return False
@@ -169,7 +170,7 @@ class Diagnosis:
         name, with_key = "authentication", self._transport.secrets.has_key
         try:
             # Asking reflection first takes time of its own.
-            await self._transport.settled(self._transport.budget(None))
+            await self._rpc.ensure_layout(self._rpc.budget(None))
             services = await self._gateway.list_services_async(timeout=self._timeout)
         except UnauthenticatedError as error:
             what = "the API key is not accepted" if with_key else "an API key is needed"
@@ -193,23 +194,23 @@ class Diagnosis:
         return True
 
     async def _wire(self) -> None:
-        if self._lookup is None:
+        if self._discovery is None:
             text = "not used: wire='packaged'"
             self._add("reflection", Outcome.SKIPPED, text)
             self._add("wire", Outcome.SKIPPED, "the packaged protos are taken for the truth")
             return
         try:
-            await self._transport.settled(self._transport.budget(None))
+            await self._rpc.ensure_layout(self._rpc.budget(None))
         except VirtufinError as error:
             self._no_reflection(error)
             return
-        failure = self._lookup.failure
+        failure = self._discovery.failure
         if failure is None:
             self._add("reflection", Outcome.OK, "describes the gateway's own services")
         else:
             self._no_reflection(failure)
             return
-        wire = self._lookup.wire
+        wire = self._discovery.wire
         if wire.generation == "earlier":
             text = "the gateway is of the earlier generation: events travel as data and metadata"
             advice = "typed attributes become text there, and protobuf Any cannot be sent"

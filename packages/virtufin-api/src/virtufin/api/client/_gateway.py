@@ -8,13 +8,12 @@ from typing import Any
 from virtufin.api.client._arguments import name
 from virtufin.api.client._describe import from_answers, from_descriptors
 from virtufin.api.client._replies import check
+from virtufin.api.client._rpc import Rpc
 from virtufin.api.client._schemas import Schemas
 from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven
 from virtufin.api.client._shown import shown
 from virtufin.api.client._together import all_of
-from virtufin.api.client._transport import Transport
 from virtufin.api.client._typed_calls import Request, TypedCalls
-from virtufin.api.client._wire import Wire
 from virtufin.api.client.descriptions import ServiceDescription
 from virtufin.api.client.errors import InvalidInputError
 from virtufin.api.client.results import FieldSchema, MethodInfo, MethodSchema, OneofCaseSchema
@@ -32,10 +31,9 @@ class GatewayClient:
         ...     return [worker["id"] for worker in reply["workers"]]
     """
 
-    def __init__(self, transport: Transport, wire: Wire, schemas: Schemas | None) -> None:
-        self._transport = transport
-        self._wire = wire
-        self._calls = TypedCalls(transport, wire, schemas, self)
+    def __init__(self, rpc: Rpc, schemas: Schemas | None) -> None:
+        self._rpc = rpc
+        self._calls = TypedCalls(rpc, schemas, self)
 
     def service(self, service: str) -> ServiceProxy:
         """A backend by its registered name.
@@ -81,7 +79,7 @@ class GatewayClient:
             NotFoundError: The service or method is unknown; `nearest` names those that are similar.
             VirtufinError: Any other failure, see `errors`.
         """
-        budget = self._transport.budget(timeout)
+        budget = self._rpc.budget(timeout)
         return await self._calls.invoke(
             name(service, "service"), name(method, "method"), request_data, budget
         )
@@ -122,22 +120,21 @@ class GatewayClient:
                 "request_data must be bytes (message.SerializeToString()), "
                 f"not {shown(request_data)}"
             )
-        call = self._wire["Gateway.Invoke"]
-        request = call.request(
-            service=name(service, "service"),
-            method=name(method, "method"),
-            request_data=bytes(request_data),
-        )
-        reply = await self._transport.unary(call, request, timeout=timeout, service=service)
-        check(reply, self._transport, f"{service}.{method}", service=service)
+        fields = {
+            "service": name(service, "service"),
+            "method": name(method, "method"),
+            "request_data": bytes(request_data),
+        }
+        budget = self._rpc.budget(timeout)
+        reply = await self._rpc.unary("Gateway.Invoke", fields, budget, service=service)
+        check(reply, self._rpc.transport, f"{service}.{method}", service=service)
         return bytes(reply.response_data)
 
     async def list_services_async(
         self, *, timeout: float | NotGiven | None = NOT_GIVEN
     ) -> list[str]:
         """Names of the registered backends."""
-        call = self._wire["Gateway.ListServices"]
-        reply = await self._transport.unary(call, call.request(), timeout=timeout)
+        reply = await self._rpc.unary("Gateway.ListServices", {}, self._rpc.budget(timeout))
         return list(reply.services)
 
     async def list_methods_async(
@@ -148,9 +145,9 @@ class GatewayClient:
         Raises:
             NotFoundError: The service is unknown.
         """
-        call = self._wire["Gateway.ListMethods"]
-        request = call.request(service=name(service, "service"))
-        reply = await self._transport.unary(call, request, timeout=timeout, service=service)
+        fields = {"service": name(service, "service")}
+        budget = self._rpc.budget(timeout)
+        reply = await self._rpc.unary("Gateway.ListMethods", fields, budget, service=service)
         return [_method_info(method) for method in reply.methods]
 
     async def get_method_schema_async(
@@ -172,13 +169,13 @@ class GatewayClient:
         Raises:
             NotFoundError: The service or method is unknown.
         """
-        call = self._wire["Gateway.GetMethodSchema"]
-        request = call.request(
-            service=name(service, "service"),
-            method=name(method, "method"),
-            type=name(type, "type"),
-        )
-        reply = await self._transport.unary(call, request, timeout=timeout, service=service)
+        fields = {
+            "service": name(service, "service"),
+            "method": name(method, "method"),
+            "type": name(type, "type"),
+        }
+        budget = self._rpc.budget(timeout)
+        reply = await self._rpc.unary("Gateway.GetMethodSchema", fields, budget, service=service)
         schema = reply.schema
         return {
             "input_type_name": schema.input_type_name,
@@ -199,7 +196,7 @@ class GatewayClient:
         Raises:
             NotFoundError: The service is unknown.
         """
-        budget = self._transport.budget(timeout)
+        budget = self._rpc.budget(timeout)
         schema = await self._calls.schema(name(service, "service"), budget)
         if schema.methods:
             return from_descriptors(service, schema.methods.values())
@@ -216,7 +213,7 @@ class GatewayClient:
         return self._calls.known_methods(service)
 
     def __repr__(self) -> str:
-        return f"<GatewayClient at {self._transport.peer}>"
+        return f"<GatewayClient at {self._rpc.transport.peer}>"
 
 
 class ServiceProxy:

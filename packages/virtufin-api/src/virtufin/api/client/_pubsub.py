@@ -12,9 +12,9 @@ from virtufin.api.client._attributes import ExtensionValue
 from virtufin.api.client._deadline import Budget
 from virtufin.api.client._handlers import HandlerSubscription
 from virtufin.api.client._handling import Handler, Handling, OnEvent
-from virtufin.api.client._replies import accepted
 from virtufin.api.client._requests import ReplyRouter
 from virtufin.api.client._responder import Responder
+from virtufin.api.client._rpc import Rpc
 from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven
 from virtufin.api.client._settings import (
     ReconnectSettings,
@@ -24,8 +24,6 @@ from virtufin.api.client._shown import shown
 from virtufin.api.client._states import SubscriptionState
 from virtufin.api.client._stream import EventStream
 from virtufin.api.client._subscription import Subscription
-from virtufin.api.client._transport import Transport
-from virtufin.api.client._wire import Wire
 from virtufin.api.client.errors import InvalidInputError
 from virtufin.api.client.events import PubsubEvent, to_cloudevent
 from virtufin.api.client.results import StatusResult
@@ -48,20 +46,19 @@ class PubsubClient:
 
     def __init__(
         self,
-        transport: Transport,
-        wire: Wire,
+        rpc: Rpc,
         *,
         source: str,
         reconnect: ReconnectSettings,
         settings: SubscriptionSettings,
     ) -> None:
-        self._transport = transport
-        self._wire = wire
+        self._rpc = rpc
+        self._transport = rpc.transport
         self._source = source
         self._reconnect = reconnect
         self._settings = settings
         self._streams: set[EventStream] = set()
-        self._requests = ReplyRouter(transport, self._stream, settings)
+        self._requests = ReplyRouter(rpc.transport, self._stream, settings)
 
     @property
     def ignored_replies(self) -> int:
@@ -119,9 +116,9 @@ class PubsubClient:
             default_source=self._source,
         )
         topic = name(topic, "topic")
-        budget = self._transport.budget(timeout)
+        budget = self._rpc.budget(timeout)
         await self._own_subscribers(topic, budget)
-        return await self._publish(topic, event, budget.left())
+        return await self._publish(topic, event, budget)
 
     def subscribe_async_iter(
         self, topics: str | Iterable[str] | None = None, *, topic: str | None = None
@@ -236,7 +233,7 @@ class PubsubClient:
             RequestFailedError: The responder told that it failed.
             StreamFailedError: The reply stream has failed for good.
         """
-        budget = self._transport.budget(timeout)
+        budget = self._rpc.budget(timeout)
         topic = name(topic, "topic")
         reply_topic = name(reply_topic, "reply_topic")
         if reply_topic == topic:
@@ -254,8 +251,8 @@ class PubsubClient:
         )
         identifier = event.attributes["correlationid"].ce_string
 
-        async def publish(left: float | None) -> None:
-            await self._publish(topic, event, left)
+        async def publish() -> None:
+            await self._publish(topic, event, budget)
 
         return await self._requests.request(reply_topic, identifier, publish, budget)
 
@@ -333,18 +330,14 @@ class PubsubClient:
 
         To unsubscribe, end the iteration or `cancel()` the handle.
         """
-        call = self._wire["Pubsub.Unsubscribe"]
-        request = call.request(subscription_id=name(subscription_id, "subscription_id"))
-        reply = await self._transport.unary(call, request, timeout=timeout)
-        return accepted(reply, self._transport, call.full_name)
+        fields = {"subscription_id": name(subscription_id, "subscription_id")}
+        return await self._rpc.accept("Pubsub.Unsubscribe", fields, self._rpc.budget(timeout))
 
     # Parts
 
-    async def _publish(self, topic: str, event: CloudEvent, timeout: float | None) -> StatusResult:
-        call = self._wire["Pubsub.PublishEvent"]
-        request = call.request(topic=topic, cloudevent=event)
-        reply = await self._transport.unary(call, request, timeout=timeout, topic=topic)
-        return accepted(reply, self._transport, call.full_name, topic=topic)
+    async def _publish(self, topic: str, event: CloudEvent, budget: Budget) -> StatusResult:
+        fields = {"topic": topic, "cloudevent": event}
+        return await self._rpc.accept("Pubsub.PublishEvent", fields, budget, topic=topic)
 
     async def _own_subscribers(self, topic: str, budget: Budget) -> None:
         # One turn of the loop for a subscriber task that was made just before.
@@ -362,8 +355,7 @@ class PubsubClient:
 
     def _stream(self, topics: tuple[str, ...]) -> EventStream:
         return EventStream(
-            self._transport,
-            self._wire["Pubsub.Subscribe"],
+            self._rpc,
             topics,
             reconnect=self._reconnect,
             settings=self._settings,
@@ -387,8 +379,8 @@ class PubsubClient:
         return handle
 
     async def _put_aside(self, event: PubsubEvent) -> None:
-        budget = self._transport.budget(NOT_GIVEN)
-        await self._publish(f"{event.topic}{_DEAD}", event.cloudevent, budget.left())
+        budget = self._rpc.budget(NOT_GIVEN)
+        await self._publish(f"{event.topic}{_DEAD}", event.cloudevent, budget)
 
 
 def _topics(topics: str | Iterable[str] | None, topic: str | None) -> tuple[str, ...]:

@@ -50,7 +50,7 @@ class ReplyRouter:
         self,
         reply_topic: str,
         correlation_id: str,
-        publish: Callable[[float | None], Awaitable[object]],
+        publish: Callable[[], Awaitable[object]],
         budget: Budget,
     ) -> PubsubEvent:
         """Publishes a request once the reply stream is live, and waits for its reply.
@@ -58,7 +58,7 @@ class ReplyRouter:
         Args:
             reply_topic: Where the reply comes.
             correlation_id: What ties it to the request; unique among the waiting calls.
-            publish: Sends the request, within the seconds given.
+            publish: Sends the request, within the budget.
             budget: Time for all of it.
 
         Raises:
@@ -71,7 +71,7 @@ class ReplyRouter:
         with_reply = stream.expect(correlation_id)
         try:
             await stream.live(budget.at_most(self._settings.ready_wait, 0.5))
-            await publish(budget.left())
+            await publish()
             await asyncio.wait((with_reply,), timeout=budget.left())
             if not with_reply.done():
                 raise from_status(

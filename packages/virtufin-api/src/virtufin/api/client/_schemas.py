@@ -22,6 +22,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
 from virtufin.api.client._complete import Completer
 from virtufin.api.client._deadline import Budget
+from virtufin.api.client._discovery import Discovery
 from virtufin.api.client._natural import Encoder
 from virtufin.api.client._pause import Pause
 from virtufin.api.client._reflection import (
@@ -30,9 +31,7 @@ from virtufin.api.client._reflection import (
     SymbolNotFoundError,
     build_pool,
 )
-from virtufin.api.client._reflector import Reflector
-from virtufin.api.client._transport import Transport
-from virtufin.api.client._wire import Wire
+from virtufin.api.client._rpc import Rpc
 from virtufin.api.client.errors import VirtufinError
 
 logger = logging.getLogger("virtufin.api.client.gateway")
@@ -48,14 +47,15 @@ class Schema:
 
     def __init__(
         self,
-        connection: int,
         methods: dict[str, MethodDescriptor],
         *,
+        fetched_at: float = 0.0,
         reason: str = "",
         silent: bool = False,
         fingerprint: bytes = b"",
     ) -> None:
-        self.connection = connection
+        self.fetched_at = fetched_at
+        """When fetching it began, on the monotonic clock."""
         self.methods = methods
         """By short name."""
         self.reason = reason
@@ -70,16 +70,16 @@ class Schema:
         """When it is asked for again."""
 
 
-_LATE = Schema(-1, {}, reason="it was not told in time")
+_LATE = Schema({}, reason="it was not told in time")
 
 
 class Schemas:
     """The schemas of all backends behind one gateway."""
 
-    def __init__(self, transport: Transport, reflector: Reflector, wire: Wire) -> None:
-        self._transport = transport
-        self._reflector = reflector
-        self._wire = wire
+    def __init__(self, rpc: Rpc, discovery: Discovery) -> None:
+        self._rpc = rpc
+        self._transport = rpc.transport
+        self._discovery = discovery
         self._known: dict[str, Schema] = {}
         self._fetching: dict[str, asyncio.Task[None]] = {}
         self._pauses: dict[str, Pause] = {}
@@ -91,13 +91,10 @@ class Schemas:
     async def of(self, service: str, budget: Budget) -> Schema:
         """The schema of a backend; waits for it, half of what is left of the budget at most.
 
-        Raises:
-            VirtufinError: The gateway cannot be reached, or the budget ended first.
+        To be called with the place of a call acquired, so that a new connection was noticed.
         """
         known = self._known.get(service)
-        if known is None or known.connection != self._transport.connections.count:
-            call = self._wire["Gateway.InvokeJson"].full_name
-            await self._transport.settled(budget, method=call, service=service)
+        if known is None or known.fetched_at < self._discovery.connected_at:
             await self._fetch(service, budget)
         elif time.monotonic() >= known.until:
             _ = self._begin(service)  # Beside this call, for the next ones.
@@ -120,7 +117,7 @@ class Schemas:
 
     async def _fetch(self, service: str, budget: Budget) -> None:
         task = self._begin(service)
-        await asyncio.wait((task,), timeout=budget.at_most(2 * self._reflector.timeout, 0.5))
+        await asyncio.wait((task,), timeout=budget.at_most(2 * self._discovery.timeout, 0.5))
         self._transport.check()
 
     def _begin(self, service: str) -> asyncio.Task[None]:
@@ -133,20 +130,20 @@ class Schemas:
         return task
 
     async def _ask(self, service: str) -> None:
-        connection = self._transport.connections.count
+        now = time.monotonic()
         try:
             methods, fingerprint = await self._methods(service)
-            fetched = Schema(connection, methods, fingerprint=fingerprint)
+            fetched = Schema(methods, fetched_at=now, fingerprint=fingerprint)
         except Exception as error:  # noqa: BLE001 - whatever it tells, calls go on
             reason = self._transport.secrets.redact(str(error) or repr(error))
             logger.debug("the types of %s are not known: %s", service, reason)
             code = error.code if isinstance(error, ReflectionUnavailableError) else None
             silent = code is grpc.StatusCode.DEADLINE_EXCEEDED
-            fetched = Schema(connection, {}, reason=reason, silent=silent)
+            fetched = Schema({}, fetched_at=now, reason=reason, silent=silent)
         known = self._known.get(service)
         same = known is not None and known.fingerprint == fetched.fingerprint
         if known is not None and (same or not fetched.methods):
-            known.connection, known.until = connection, fetched.until
+            known.fetched_at, known.until = now, fetched.until
         else:
             self._known[service] = fetched
 
@@ -177,18 +174,16 @@ class Schemas:
         return chosen, digest.digest()
 
     async def _by_name(self, symbol: str, digest: Any) -> dict[str, list[MethodDescriptor]]:
-        files = await self._reflector.files(symbol)
+        files = await self._discovery.files(symbol)
         # Large ones take long to be read.
         return await asyncio.to_thread(_by_name, files, digest)
 
     async def _owners(self, service: str) -> dict[str, str]:
         """The gRPC service of each method, as the gateway lists them."""
-        call = self._wire["Gateway.ListMethods"]
-        request = call.request(service=service)
+        budget = self._rpc.budget(self._discovery.timeout)
+        fields = {"service": service}
         try:
-            reply = await self._transport.unary(
-                call, request, timeout=self._reflector.timeout, service=service
-            )
+            reply = await self._rpc.unary("Gateway.ListMethods", fields, budget, service=service)
         except VirtufinError as error:
             raise ReflectionError(f"its methods are not listed: {error.message}") from error
         return {

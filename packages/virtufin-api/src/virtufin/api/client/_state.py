@@ -13,13 +13,12 @@ from virtufin.api.client._attributes import checked_text
 from virtufin.api.client._backoff import delays
 from virtufin.api.client._checks import switch, whole
 from virtufin.api.client._data import to_json
+from virtufin.api.client._deadline import Budget
 from virtufin.api.client._failures import as_kind
-from virtufin.api.client._replies import accepted
+from virtufin.api.client._rpc import Rpc
 from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven
 from virtufin.api.client._shown import shown
 from virtufin.api.client._statuses import expired
-from virtufin.api.client._transport import Transport
-from virtufin.api.client._wire import Wire
 from virtufin.api.client.errors import (
     AbortedError,
     ConflictError,
@@ -48,9 +47,8 @@ class StateClient:
         ...     )
     """
 
-    def __init__(self, transport: Transport, wire: Wire) -> None:
-        self._transport = transport
-        self._wire = wire
+    def __init__(self, rpc: Rpc) -> None:
+        self._rpc = rpc
         self._registered: dict[str, dict[str, None]] = {}
 
     async def save(
@@ -81,23 +79,22 @@ class StateClient:
             InvalidInputError: Key or value cannot be sent.
             InvalidRequestError: The gateway does not know the service.
         """
-        if not isinstance(value, str):
-            raise InvalidInputError(
-                f"value must be text, not {type(value).__name__}; use json.dumps() for data"
-            )
-        call = self._wire["State.SaveState"]
-        request = call.request(
-            service=name(service, "service"),
-            key=_key(key),
-            value=checked_text(value, "value"),
-            etag="" if etag is None else checked_text(etag, "etag"),
-            include_value=switch(include_value, "include_value"),
-            publish_change=switch(publish_change, "publish_change"),
-        )
-        context = {"service": service, "key": key}
+        fields = {
+            "service": name(service, "service"),
+            "key": _key(key),
+            "value": _value(value),
+            "etag": "" if etag is None else checked_text(etag, "etag"),
+            "include_value": switch(include_value, "include_value"),
+            "publish_change": switch(publish_change, "publish_change"),
+        }
+        return await self._save(fields, self._rpc.budget(timeout))
+
+    async def _save(self, fields: dict[str, Any], budget: Budget) -> StatusResult:
+        call, etag = "State.SaveState", fields["etag"] or None
+        context = {"service": fields["service"], "key": fields["key"]}
         try:
-            reply = await self._transport.unary(call, request, timeout=timeout, **context)
-            return accepted(reply, self._transport, call.full_name, **context, etag=etag)
+            reply = await self._rpc.unary(call, fields, budget, **context)
+            return self._rpc.check_status(call, reply, **context, etag=etag)
         except ConflictError:
             raise
         except AbortedError as error:
@@ -113,11 +110,11 @@ class StateClient:
         Raises:
             InvalidRequestError: The gateway does not know the service.
         """
-        call = self._wire["State.GetState"]
-        request = call.request(service=name(service, "service"), key=_key(key))
-        reply = await self._transport.unary(
-            call, request, timeout=timeout, service=service, key=key
-        )
+        return await self._get(name(service, "service"), _key(key), self._rpc.budget(timeout))
+
+    async def _get(self, service: str, key: str, budget: Budget) -> StateResult:
+        fields = {"service": service, "key": key}
+        reply = await self._rpc.unary("State.GetState", fields, budget, **fields)
         return {"key": key, "value": reply.value, "etag": reply.etag, "found": bool(reply.etag)}
 
     async def delete(
@@ -130,16 +127,14 @@ class StateClient:
         timeout: float | NotGiven | None = NOT_GIVEN,
     ) -> StatusResult:
         """Deletes a key; a missing one is no error."""
-        call = self._wire["State.DeleteState"]
-        request = call.request(
-            service=name(service, "service"),
-            key=_key(key),
-            include_value=switch(include_value, "include_value"),
-            publish_change=switch(publish_change, "publish_change"),
-        )
-        context = {"service": service, "key": key}
-        reply = await self._transport.unary(call, request, timeout=timeout, **context)
-        return accepted(reply, self._transport, call.full_name, **context)
+        context = {"service": name(service, "service"), "key": _key(key)}
+        fields = {
+            **context,
+            "include_value": switch(include_value, "include_value"),
+            "publish_change": switch(publish_change, "publish_change"),
+        }
+        budget = self._rpc.budget(timeout)
+        return await self._rpc.accept("State.DeleteState", fields, budget, **context)
 
     async def query(
         self,
@@ -161,10 +156,9 @@ class StateClient:
             InternalError: The state store has no query API.
         """
         whole("limit", limit, 0, 2**31 - 1)
-        text = _query(query)
-        call = self._wire["State.QueryState"]
-        request = call.request(service=name(service, "service"), query=text, limit=limit)
-        reply = await self._transport.unary(call, request, timeout=timeout, service=service)
+        fields = {"service": name(service, "service"), "query": _query(query), "limit": limit}
+        budget = self._rpc.budget(timeout)
+        reply = await self._rpc.unary("State.QueryState", fields, budget, service=service)
         return [_item(item) for item in reply.items]
 
     async def get_bulk(
@@ -175,15 +169,18 @@ class StateClient:
         timeout: float | NotGiven | None = NOT_GIVEN,
     ) -> list[StateResult]:
         """Reads several keys; the results come in the order asked, each with `found`."""
-        wanted = _keys(keys)
-        if not wanted:
+        return await self._get_bulk(service, _keys(keys), self._rpc.budget(timeout))
+
+    async def _get_bulk(
+        self, service: str, keys: tuple[str, ...], budget: Budget
+    ) -> list[StateResult]:
+        if not keys:
             return []
-        call = self._wire["State.GetBulkState"]
-        request = call.request(service=name(service, "service"), keys=dict.fromkeys(wanted))
-        reply = await self._transport.unary(call, request, timeout=timeout, service=service)
+        fields = {"service": name(service, "service"), "keys": dict.fromkeys(keys)}
+        reply = await self._rpc.unary("State.GetBulkState", fields, budget, service=service)
         items = {item.key: _item(item) for item in reply.items}
         missing: StateResult = {"key": "", "value": "", "etag": "", "found": False}
-        return [items.get(key) or {**missing, "key": key} for key in wanted]
+        return [items.get(key) or {**missing, "key": key} for key in keys]
 
     async def delete_bulk(
         self,
@@ -194,14 +191,14 @@ class StateClient:
         timeout: float | NotGiven | None = NOT_GIVEN,
     ) -> DeleteBulkResult:
         """Deletes several keys; `failed_keys` names those that are still there."""
-        call = self._wire["State.DeleteBulkState"]
-        request = call.request(
-            service=name(service, "service"),
-            keys=_keys(keys),
-            publish_change=switch(publish_change, "publish_change"),
-        )
-        reply = await self._transport.unary(call, request, timeout=timeout, service=service)
-        status = accepted(reply, self._transport, call.full_name, service=service)
+        fields = {
+            "service": name(service, "service"),
+            "keys": _keys(keys),
+            "publish_change": switch(publish_change, "publish_change"),
+        }
+        call, budget = "State.DeleteBulkState", self._rpc.budget(timeout)
+        reply = await self._rpc.unary(call, fields, budget, service=service)
+        status = self._rpc.check_status(call, reply, service=service)
         return {**status, "failed_keys": list(reply.failed_keys)}
 
     async def update(
@@ -236,19 +233,21 @@ class StateClient:
         whole("attempts", attempts, 1, 2**31 - 1)
         if not callable(function):
             raise InvalidInputError(f"function must be a function, not {shown(function)}")
-        budget = self._transport.budget(timeout)
+        context = {"service": name(service, "service"), "key": _key(key)}
+        budget = self._rpc.budget(timeout)
         waits = delays(0.01, 1.0, 2.0, 0.5)
         attempt = 0
         while True:
             attempt += 1
-            current = await self.get(service, key, timeout=budget.left())
+            current = await self._get(service, key, budget)
             value = current["value"] if current["found"] else None
             changed = function(value)
             new = await changed if inspect.isawaitable(changed) else changed
             if new is None:
                 return value
+            fields = {**context, "value": _value(new), "etag": current["etag"]}
             try:
-                await self.save(service, key, new, current["etag"], timeout=budget.left())
+                await self._save(fields, budget)
                 return new
             except ConflictError as conflict:
                 conflict.attempt = attempt
@@ -256,7 +255,7 @@ class StateClient:
                     raise
                 await asyncio.sleep(budget.at_most(next(waits)))
                 if budget.left() == 0.0:
-                    raise expired(budget, service=service, key=key) from conflict
+                    raise expired(budget, **context) from conflict
 
     async def register_keys(
         self,
@@ -271,13 +270,12 @@ class StateClient:
         """
         wanted = _keys(keys)
         self._registered.setdefault(name(service, "service"), {}).update(dict.fromkeys(wanted))
-        call = self._wire["State.RegisterKeys"]
-        request = call.request(service=service, keys=wanted)
+        fields = {"service": service, "keys": wanted}
+        budget = self._rpc.budget(timeout)
         try:
-            reply = await self._transport.unary(call, request, timeout=timeout, service=service)
+            return await self._rpc.accept("State.RegisterKeys", fields, budget, service=service)
         except UnsupportedError:
             return {"success": True, "status": "OK", "message": "remembered by this client"}
-        return accepted(reply, self._transport, call.full_name, service=service)
 
     async def get_all_state(
         self, service: str, *, timeout: float | NotGiven | None = NOT_GIVEN
@@ -286,16 +284,13 @@ class StateClient:
 
         Where the gateway has no such call, these are the keys registered through this client.
         """
-        budget = self._transport.budget(timeout)
-        call = self._wire["State.GetAllState"]
-        request = call.request(service=name(service, "service"))
+        budget = self._rpc.budget(timeout)
+        fields = {"service": name(service, "service")}
         try:
-            reply = await self._transport.unary(
-                call, request, timeout=budget.left(), service=service
-            )
+            reply = await self._rpc.unary("State.GetAllState", fields, budget, **fields)
         except UnsupportedError:
-            keys = list(self._registered.get(service, ()))
-            items = await self.get_bulk(service, keys, timeout=budget.left())
+            keys = tuple(self._registered.get(service, ()))
+            items = await self._get_bulk(service, keys, budget)
             return {"values": {item["key"]: item["value"] for item in items if item["found"]}}
         return {"values": dict(reply.values)}
 
@@ -315,6 +310,14 @@ def _key(key: object) -> str:
     if "||" in text:
         raise InvalidInputError(f"key {text!r} contains '||', which Dapr keeps for itself")
     return text
+
+
+def _value(value: object) -> str:
+    if not isinstance(value, str):
+        raise InvalidInputError(
+            f"value must be text, not {type(value).__name__}; use json.dumps() for data"
+        )
+    return checked_text(value, "value")
 
 
 def _keys(keys: str | Iterable[str]) -> tuple[str, ...]:

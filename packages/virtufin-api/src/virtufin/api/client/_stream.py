@@ -21,18 +21,17 @@ from virtufin.api.client._buffer import Buffer
 from virtufin.api.client._calls import Stream
 from virtufin.api.client._failures import caused_by, fresh
 from virtufin.api.client._lifecycle import ENDED, UNDECIDED, Lifecycle, Presumption
-from virtufin.api.client._method import Method
 from virtufin.api.client._reader import Reader
+from virtufin.api.client._rpc import Rpc
+from virtufin.api.client._sentinel import NOT_GIVEN
 from virtufin.api.client._settings import (
     ReconnectSettings,
     SubscriptionSettings,
 )
 from virtufin.api.client._states import SubscriptionState, SubscriptionStats
-from virtufin.api.client._transport import Transport
 from virtufin.api.client.errors import (
     ApiKeyError,
     ClientClosedError,
-    InvalidReplyError,
     StreamFailedError,
     StreamInterruptedError,
     UnauthenticatedError,
@@ -78,8 +77,7 @@ class EventStream:
 
     def __init__(
         self,
-        transport: Transport,
-        method: Method,
+        rpc: Rpc,
         topics: tuple[str, ...],
         *,
         reconnect: ReconnectSettings,
@@ -87,8 +85,8 @@ class EventStream:
         on_start: Callable[[EventStream], None],
         on_end: Callable[[EventStream], None],
     ) -> None:
-        self._transport = transport
-        self._method = method
+        self._rpc = rpc
+        self._transport = rpc.transport
         self.topics = topics
         self._reconnect = reconnect
         self._settings = settings
@@ -98,7 +96,7 @@ class EventStream:
             settings.max_buffered_events, settings.max_buffered_bytes
         )
         self._task: asyncio.Task[None] | None = None
-        transport.unused.add(self)
+        self._transport.unused.add(self)
         self.life = Lifecycle()
         self.confirmed = False
         self._failure: VirtufinError | None = None
@@ -277,14 +275,16 @@ class EventStream:
             ended = await self._reader.read(stream)
         finally:
             presume.cancel()
-        if isinstance(ended, InvalidReplyError) or not stream.connected:
-            self._transport.connections.broke()
+        self._rpc.stream_ended()
         return ended
 
     async def _open(self, attempt: int = 1) -> Stream:
         self._attempts += 1
-        request = self._method.request(topics=self.topics)
-        return await self._transport.stream(self._method, request, topic=self.name, attempt=attempt)
+        fields = {"topics": self.topics}
+        budget = self._rpc.budget(NOT_GIVEN)
+        return await self._rpc.stream(
+            "Pubsub.Subscribe", fields, budget, topic=self.name, attempt=attempt
+        )
 
     async def _deliver(self, message: Any, size: int) -> None:
         if not self.confirmed:

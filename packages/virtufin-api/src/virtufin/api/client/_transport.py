@@ -7,40 +7,33 @@ import contextvars
 import ipaddress
 import logging
 import weakref
-from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any, NamedTuple, Protocol, TypeVar
+from collections.abc import Coroutine, Iterable
+from typing import Any, Protocol, TypeVar
 
 from google.protobuf.message import Message
 from grpc import aio
 
 from virtufin.api.client import _memory
-from virtufin.api.client._backoff import delays
-from virtufin.api.client._calls import Call, Stream, decoded
+from virtufin.api.client._calls import Call, Stream, decoded, start
 from virtufin.api.client._channels import (
     BorrowedChannel,
     ChannelPool,
-    Slot,
+    Lease,
     channel_options,
     is_retried,
     read_credentials,
 )
 from virtufin.api.client._checks import timeout_or_none
-from virtufin.api.client._connections import Connections, is_connected
 from virtufin.api.client._deadline import Budget
-from virtufin.api.client._failures import Metadata, as_kind, fresh
+from virtufin.api.client._failures import Metadata, as_kind
 from virtufin.api.client._method import Method
 from virtufin.api.client._secrets import Secrets
 from virtufin.api.client._sentinel import NotGiven
 from virtufin.api.client._settings import CLOSE_WAIT, ClientSettings
 from virtufin.api.client._statuses import expired
 from virtufin.api.client.errors import (
-    CallCancelledError,
     ClientClosedError,
-    DeadlineExceededError,
     InvalidInputError,
-    InvalidReplyError,
-    UnavailableError,
     UnsupportedError,
     VirtufinError,
     WrongLoopError,
@@ -50,42 +43,17 @@ logger = logging.getLogger("virtufin.api.client.transport")
 
 T = TypeVar("T")
 
-_UNANSWERED = (DeadlineExceededError, CallCancelledError, ClientClosedError)
 _CLOSED = "the client is closed; make a new one"
 
 
 class Channels(Protocol):
     """Where calls go over: channels of our own, or one the caller brought."""
 
-    def unary_slot(self) -> Slot:
-        """Takes a place for one unary call."""
-
-    def stream_slot(self) -> Slot:
-        """Takes a place for one stream."""
+    def lease(self, *, stream: bool) -> Lease:
+        """Takes a place for one call or stream."""
 
     async def close(self) -> None:
         """Ends what is ours."""
-
-
-class Way(NamedTuple):
-    """The way to the gateway that a call takes."""
-
-    channel: aio.Channel
-    metadata: Metadata
-
-
-class Resolver(Protocol):
-    """Knows how a method's messages are laid out at the gateway."""
-
-    async def resolve(self, method: Method, budget: Budget, way: Way) -> Method:
-        """The method as the gateway has it, which may be asked the same way."""
-
-    async def settle(self, budget: Budget, way: Way) -> None:
-        """Asks the gateway where that is to be done."""
-
-    @property
-    def settled(self) -> bool:
-        """Whether nothing is to be asked."""
 
 
 class Unused(Protocol):
@@ -111,10 +79,8 @@ class Transport:
         self._calls: set[Call] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self.unused: weakref.WeakSet[Unused] = weakref.WeakSet()
-        self.connections = Connections()
-        weakref.finalize(self, Connections.abandon, self.connections).atexit = False
-        self.resolver: Resolver | None = None
-        """Asked before each call where there is one; else methods go out as they are."""
+        self.was_disconnected = False
+        """Whether a `call` began without a connection since this was last cleared."""
         self.peer = settings.target if channel is None else "the given channel"
 
     # Life
@@ -237,7 +203,6 @@ class Transport:
 
     async def _close(self, caller: asyncio.Task[Any] | None) -> None:
         # A handler may close the client: its own task is left to end by itself.
-        self.connections.stop()
         tasks = self._tasks - {caller} if caller is not None else set(self._tasks)
         for task in tasks:
             task.cancel()
@@ -249,7 +214,6 @@ class Transport:
         await self.see_end(tasks)
         if self._channels is not None:
             await self._channels.close()
-        await self.connections.ended()
         if self._memory is not None:
             await self._memory.release()
 
@@ -263,157 +227,86 @@ class Transport:
 
     # Calls
 
-    async def unary(
-        self,
-        method: Method,
-        request: Message,
-        *,
-        timeout: float | NotGiven | None,
-        **context: Any,
-    ) -> Any:
+    async def lease(
+        self, budget: Budget, context: dict[str, Any], *, stream: bool = False
+    ) -> Lease:
+        """Takes a place for one call or stream, with its headers; opens the channel if needed.
+
+        Raises:
+            VirtufinError: The client cannot make calls, or `api_key` failed.
+        """
+        channels = await self.open()
+        metadata = await self._headers(budget, context)
+        lease = channels.lease(stream=stream)
+        lease.metadata = metadata
+        return lease
+
+    async def call(self, method: Method, request: Message, budget: Budget, **context: Any) -> Any:
         """Calls a unary method and returns the response message.
 
         Args:
             method: The RPC.
             request: Its request.
-            timeout: Seconds; not given means the client's default, None no deadline.
+            budget: The time for it.
             **context: What errors are to say of the call: service, key, topic.
 
         Raises:
             VirtufinError: See `errors`.
         """
-        budget = self.budget(timeout)
-        asked, tried = method, dict(context)
-        # Where gRPC itself may try again, nobody knows which attempt failed.
-        attempt = None if is_retried(method, self._settings) else 1
-        context.update(peer=self.peer, method=method.full_name, attempt=attempt)
+        context.update(peer=self.peer, method=method.full_name)
+        with await self.lease(budget, context) as lease:
+            self.was_disconnected |= not lease.was_connected
+            return await self.unary(lease, method, request, budget, context)
+
+    async def unary(
+        self,
+        lease: Lease,
+        method: Method,
+        request: Message,
+        budget: Budget,
+        context: dict[str, Any],
+    ) -> Any:
+        """Calls a unary method in a place that the caller releases; as `call`."""
+        context.update(peer=self.peer, method=method.full_name)
+        # If gRPC itself may try again, nothing says which attempt failed.
+        context["attempt"] = None if is_retried(method, self._settings) else 1
         payload = self._serialized(method, request, context)
-        channels = await self.open()
-        metadata = await self._headers(budget, context)
-        slot = channels.unary_slot()
-        way = Way(slot.channel, metadata)
-        with _released_on_failure(slot):
-            resolved = await self._resolved(method, budget, way, context)
-            if resolved is not method:
-                method, payload = resolved, self._serialized(resolved, request, context)
-            left = budget.left()
-            if left == 0.0:
-                raise expired(budget, **context)
-        connection = self.connections.count
-
-        def again() -> bool:
-            """Whether what only reads may have been sent once more, by gRPC, to another gateway."""
-            moved = self.connections.count != connection and self.resolver is not None
-            return moved and attempt is None and not self._closed and budget.left() != 0.0
-
-        invoke: Any = slot.channel.unary_unary(method.path)
-        call = Call(
-            lambda: invoke(payload, timeout=left, metadata=metadata), slot, self.secrets, context
-        )
+        left = budget.left()
+        if left == 0.0:
+            raise expired(budget, **context)
+        invoke: Any = lease.channel.unary_unary(method.path)
+        started = start(invoke, payload, context, timeout=left, metadata=lease.metadata)
+        call = Call(started, lease, self.secrets, context)
         self._calls.add(call)
         try:
-            raw = await call.response()
-            reply = decoded(method, raw, context)
-        except InvalidReplyError:
-            self.connections.broke()
-            raise
-        except UnavailableError:
-            if not is_connected(slot.channel):
-                self.connections.broke()
-            raise
-        except _UNANSWERED:
-            raise
-        except VirtufinError:
-            if not again():
-                raise
-        else:
-            if not again():
-                return reply
+            return decoded(method, await call.response(), context)
         finally:
             self._calls.discard(call)
-        return await self.unary(asked, request, timeout=budget.left(), **tried)
 
-    async def stream(self, method: Method, request: Message, **context: Any) -> Stream:
-        """Opens a server stream; the caller releases it."""
+    def stream(
+        self,
+        lease: Lease,
+        method: Method,
+        request: Message,
+        budget: Budget,
+        context: dict[str, Any],
+    ) -> Stream:
+        """Starts a server stream in a place that the stream releases; the budget is for that.
+
+        Raises:
+            VirtufinError: The request cannot be sent; the place is released.
+        """
         context.update(peer=self.peer, method=method.full_name)
-        budget = Budget(self._settings.timeout)
-        channels = await self.open()
-        metadata = await self._headers(budget, context)
-        slot = channels.stream_slot()
-        with _released_on_failure(slot):
-            way = Way(slot.channel, metadata)
-            method = await self._resolved(method, budget, way, context)
+        try:
+            payload = self._serialized(method, request, context)
             if budget.left() == 0.0:
                 raise expired(budget, **context)
-            context.update(method=method.full_name)
-            payload = self._serialized(method, request, context)
-        invoke: Any = slot.channel.unary_stream(method.path)
-        return Stream(
-            method, lambda: invoke(payload, metadata=metadata), slot, self.secrets, context
-        )
-
-    @asynccontextmanager
-    async def way(self, budget: Budget) -> AsyncIterator[Way]:
-        """The way of a call that is made elsewhere, in a place of its own.
-
-        Raises:
-            VirtufinError: The client cannot make calls.
-        """
-        channels = await self.open()
-        metadata = await self._headers(budget, {"peer": self.peer})
-        slot = channels.unary_slot()
-        try:
-            yield Way(slot.channel, metadata)
-        finally:
-            slot.release()
-
-    async def settled(self, budget: Budget, **context: Any) -> None:
-        """Waits until it is known how the gateway's messages are laid out.
-
-        Raises:
-            VirtufinError: The client cannot make calls, or the budget ended first.
-        """
-        self.check()
-        if self.resolver is not None and not self.resolver.settled:
-            async with self.way(budget) as way:
-                with self._as_of(context):
-                    await self.resolver.settle(budget, way)
-
-    def watch(self, channel: aio.Channel) -> bool:
-        """Notices when the channel's connection breaks; False where there is none."""
-        return self.connections.watch(channel, owned=self._borrowed is None)
-
-    async def _resolved(
-        self, method: Method, budget: Budget, way: Way, context: dict[str, Any]
-    ) -> Method:
-        if self.resolver is None:
-            return method
-        self.connections.look(way.channel)
-        retry = self._settings.retry
-        waits = delays(retry.initial_backoff, retry.max_backoff, retry.multiplier, 0.2)
-        attempts = retry.max_attempts if is_retried(method, self._settings) else 1
-        with self._as_of(context):
-            for last in (attempt + 1 == attempts for attempt in range(attempts)):
-                try:
-                    resolved = await self.resolver.resolve(method, budget, way)
-                    break
-                except UnavailableError:
-                    if last:
-                        raise
-                await asyncio.sleep(budget.at_most(next(waits)))
-        self.check()
-        return resolved
-
-    @contextmanager
-    def _as_of(self, context: dict[str, Any]) -> Iterator[None]:
-        """Raises what is raised inside as the error of the call that could not be made for it."""
-        try:
-            yield
-            return
-        except VirtufinError as error:
-            failure = fresh(error)
-        failure.__dict__.update({**context, "peer": self.peer})
-        raise failure from None
+            invoke: Any = lease.channel.unary_stream(method.path)
+            call = start(invoke, payload, context, metadata=lease.metadata)
+        except BaseException:
+            lease.release()
+            raise
+        return Stream(method, call, lease, self.secrets, context)
 
     def budget(self, timeout: float | NotGiven | None) -> Budget:
         """The time a call may take."""
@@ -437,20 +330,11 @@ class Transport:
 
     async def _headers(self, budget: Budget, context: dict[str, Any]) -> Metadata:
         key = await self.secrets.current(budget, context)
-        # Else a channel would be made anew where the client was closed meanwhile.
+        # Else a channel would be made for a client that was closed in the meantime.
         self.check()
         if key is None:
             return self._settings.metadata
         return (*self._settings.metadata, (self._settings.api_key_header, key))
-
-
-@contextmanager
-def _released_on_failure(slot: Slot) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        slot.release()
-        raise
 
 
 def _is_local(target: str) -> bool:

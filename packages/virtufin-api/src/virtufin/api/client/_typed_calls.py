@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from virtufin.api.client._channels import Lease
 from virtufin.api.client._data import from_json
 from virtufin.api.client._deadline import Budget
 from virtufin.api.client._explain import Unknown, unknown_fields, unknown_name
 from virtufin.api.client._failures import with_advice
 from virtufin.api.client._natural import Encoder
 from virtufin.api.client._replies import check
+from virtufin.api.client._rpc import Rpc
 from virtufin.api.client._schemas import Schema, Schemas
-from virtufin.api.client._transport import Transport
-from virtufin.api.client._wire import Wire
 from virtufin.api.client.errors import (
     InvalidRequestError,
     NotFoundError,
@@ -25,8 +25,9 @@ Request = Any
 """A mapping of the request's fields, a dataclass, a protobuf message, or None."""
 
 _UNTYPED = Encoder()
-_UNKNOWN = Schema(-1, {}, reason="complete_replies=False")
+_UNKNOWN = Schema({}, reason="complete_replies=False")
 _ADVICE_WAIT = 2.0
+_INVOKE = "Gateway.InvokeJson"
 
 
 class Listing(Protocol):
@@ -44,19 +45,15 @@ class Listing(Protocol):
 class TypedCalls:
     """Calls methods of backends by name."""
 
-    def __init__(
-        self, transport: Transport, wire: Wire, schemas: Schemas | None, listing: Listing
-    ) -> None:
+    def __init__(self, rpc: Rpc, schemas: Schemas | None, listing: Listing) -> None:
         """Does no I/O.
 
         Args:
-            transport: The way to the gateway.
-            wire: Its messages.
+            rpc: The gateway's own methods.
             schemas: What its backends take and answer; None where nobody is to be asked.
             listing: Names them, for advice.
         """
-        self._transport = transport
-        self._wire = wire
+        self._rpc = rpc
         self._schemas = schemas
         self._listing = listing
         self._found: set[tuple[str, str]] = set()
@@ -67,12 +64,13 @@ class TypedCalls:
         if method not in self._known(service).methods:
             # What cannot be sent is told before anybody is asked.
             text = _UNTYPED.encode(request)
-        schema = await self.schema(service, budget)
-        types = schema.methods.get(method)
-        if types is not None or not text:
-            text = schema.encoder.encode(request, types.input_type if types else None)
         try:
-            reply = await self._send(service, method, text, budget)
+            with await self._rpc.acquire(_INVOKE, budget, service=service) as lease:
+                schema = await self._schema(service, budget)
+                types = schema.methods.get(method)
+                if types is not None or not text:
+                    text = schema.encoder.encode(request, types.input_type if types else None)
+                reply = await self._send(lease, service, method, text, budget)
         except (InvalidRequestError, NotFoundError, UnsupportedError) as error:
             advice = await self._advice(error, service, method, request, budget)
             if advice is None:
@@ -86,8 +84,11 @@ class TypedCalls:
         raise failure
 
     async def schema(self, service: str, budget: Budget) -> Schema:
-        """What is known of a backend; it is asked for where that has not been done."""
-        self._transport.check()
+        """What is known of a backend; fetched if that has not been done."""
+        with await self._rpc.acquire(_INVOKE, budget, service=service):
+            return await self._schema(service, budget)
+
+    async def _schema(self, service: str, budget: Budget) -> Schema:
         return _UNKNOWN if self._schemas is None else await self._schemas.of(service, budget)
 
     def known_methods(self, service: str) -> list[str]:
@@ -98,19 +99,19 @@ class TypedCalls:
         schema = None if self._schemas is None else self._schemas.known(service)
         return schema or _UNKNOWN
 
-    async def _send(self, service: str, method: str, text: str, budget: Budget) -> Any:
-        context: dict[str, Any] = {"service": service}
-        call = self._wire["Gateway.InvokeJson"]
-        request = call.request(service=service, method=method, request_data=text)
-        reply = await self._transport.unary(call, request, timeout=budget.left(), **context)
-        called = f"{service}.{method}"
-        check(reply, self._transport, called, **context)
+    async def _send(
+        self, lease: Lease, service: str, method: str, text: str, budget: Budget
+    ) -> Any:
+        fields = {"service": service, "method": method, "request_data": text}
+        reply = await self._rpc.send(lease, _INVOKE, fields, budget, service=service)
+        called, transport = f"{service}.{method}", self._rpc.transport
+        check(reply, transport, called, service=service)
         return from_json(
             reply.response_data or "{}",
             "the reply",
             method=called,
-            peer=self._transport.peer,
-            **context,
+            peer=transport.peer,
+            service=service,
         )
 
     async def _completed(
