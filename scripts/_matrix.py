@@ -39,8 +39,13 @@ SHOWN = (
     "uvloop",
 )
 """What is said about a row, where the row has it."""
-_SHAPE_OF = {"3.10": "1.16", "3.12": "1.17", "3.13": "1.18", "3.14": "1.19"}
-"""The minor version of dapr that a Python runs on each change."""
+_BETWEEN = (
+    "protos-3.12-lowest",  # the floor of protobuf is another one from there on
+    "protos-3.12-protobuf6.31",  # the one major version that neither edge has
+    "client-3.14-uvloop",
+    "dapr-3.13-dapr1.18",  # the last of another shape than the newest edge has
+)
+"""Rows between the edges that run on each change, for what neither edge has."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,17 +94,7 @@ class Row:
         """
         if self.edge:
             return "all"
-        if self.subject == "protos":
-            # Each Python once, by turns at its lowest and at the latest; each point of protobuf.
-            turn = ("lowest", "latest")[PYTHONS.index(self.python) % 2]
-            return "quick" if self.versions == turn or self.python == "3.12" else ""
-        if self.subject == "dapr":
-            return "quick" if self.versions == f"dapr{_SHAPE_OF.get(self.python)}" else ""
-        if self.subject == "client":
-            # Together with the edges, and with scripts/test on whatever Python is the default.
-            about = ("3.12-protobuf6.31", "3.13-latest", "3.14-uvloop")
-            return "quick" if f"{self.python}-{self.versions}" in about else ""
-        return ""
+        return "quick" if f"{self.subject}-{self.python}-{self.versions}" in _BETWEEN else ""
 
 
 ROWS = (
