@@ -43,7 +43,9 @@ _BETWEEN = (
     "protos-3.12-lowest",  # the floor of protobuf is another one from there on
     "protos-3.12-protobuf6.31",  # the one major version that neither edge has
     "client-3.14-uvloop",
-    "dapr-3.13-dapr1.18",  # the last of another shape than the newest edge has
+    # With the edges, each version of dapr: it is in each of them that something else is missing.
+    "dapr-3.11-dapr1.17",
+    "dapr-3.13-dapr1.18",
 )
 """Rows between the edges that run on each change, for what neither edge has."""
 

@@ -35,23 +35,25 @@ async def test_what_was_accepted_arrives_though_it_is_killed(
     arrived = set()
     accepted, refused = set(), set()
     numbers = iter(range(EVENTS))
-    half = asyncio.Event()
+    half, restarted = asyncio.Event(), asyncio.Event()
 
     async def publish(publisher):
         for number in numbers:
+            if number > EVENTS // 2:
+                half.set()
             try:
                 await publisher.publish_async(topic, number, timeout=5 * UNIT)
                 accepted.add(number)
             except errors.VirtufinError:
                 refused.add(number)
-                await asyncio.sleep(0.01 * UNIT)
-            if number > EVENTS // 2:
-                half.set()
+                # However long that takes, the rest is for afterwards.
+                await restarted.wait()
 
     async def kill():
         await half.wait()
         if victim is not None:
             await asyncio.to_thread(victims[victim].restart)
+        restarted.set()
 
     async with await client.pubsub.subscribe_async(topic) as subscription:
 

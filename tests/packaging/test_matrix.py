@@ -57,4 +57,5 @@ def test_each_distribution_runs_on_each_change(subject):
 
 @pytest.mark.parametrize("minor", matrix.SHAPES)
 def test_each_version_of_dapr_runs_on_each_change(minor):
-    assert any(row.each_change for row in matrix.ROWS if row.pin == ("dapr", minor))
+    run = [RECORDS[row.name]["versions"] for row in matrix.ROWS if row.each_change]
+    assert any(versions.get("dapr", "").startswith(f"{minor}.") for versions in run)
