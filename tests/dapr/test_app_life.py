@@ -206,7 +206,7 @@ async def test_events_that_wait_for_their_turn_go_to_another_instance(own):
         first = asyncio.ensure_future(caller.event())
         await handler.began.wait()
         waiting = [asyncio.ensure_future(caller.event(id=str(n))) for n in (2, 3)]
-        await until(lambda: len(app._run.core.work._waiting) == 2)
+        await until(lambda: len(app._run.core.work._capacity._waiting) == 2)
         stopping = asyncio.ensure_future(app.stop())
         assert await asyncio.gather(*waiting) == ["RETRY", "RETRY"]
         handler.go.set()

@@ -185,7 +185,7 @@ async def test_publishing_waits_where_as_much_is_pending_as_may_be(sidecar, publ
     sidecar.open.clear()
     async with publisher.batching(max_events=10, linger=3600, **bound) as batch:
         producer = asyncio.create_task(publish_all(batch, range(200)))
-        await until(lambda: batch._batch.room.crowded and batch.stats.in_flight >= 40)
+        await until(lambda: batch._capacity.has_waiters and batch.stats.in_flight >= 40)
         given = batch.stats.queued + batch.stats.in_flight
         assert 40 <= given <= 50
         await asyncio.sleep(0.05 * UNIT)
@@ -515,7 +515,7 @@ async def test_an_event_sent_again_keeps_its_id(sidecar, publisher):
 async def test_no_sidecar_until_the_deadline_is_unavailable():
     async with DaprPublisher(address="127.0.0.1:1") as publisher:
         with pytest.raises(errors.UnavailableError, match="Dapr sidecar") as caught:
-            async with publisher.batching(timeout=0.5 * UNIT) as batch:
+            async with publisher.batching(timeout=2 * UNIT) as batch:
                 await publish_all(batch, range(250))
         assert len(caught.value.failed) == 250
 
@@ -801,11 +801,11 @@ async def test_a_receipt_awaited_in_another_loop_says_so(sidecar, publisher):
 
 
 async def test_many_short_lived_topics_leave_nothing_behind(sidecar, publisher):
-    async with publisher.batching(linger=0) as batch:
+    async with publisher.batching(linger=0, timeout=None) as batch:
         for number in range(500):
             await batch.publish_async(f"topic-{number}", number)
         await batch.flush()
-        assert batch._batch.delivery._queue._lanes == {}
+        assert batch._delivery._queue._lanes == {}
 
 
 # What must not happen, and what becomes of events then

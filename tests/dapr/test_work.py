@@ -42,7 +42,7 @@ async def test_a_place_given_while_the_end_begins_is_not_taken():
     work, first, second = Work(1), Step(), Step()
     one, two = await begun(work, first, second)
     [running] = work._running
-    running.add_done_callback(lambda _: setattr(work, "draining", True))
+    running.add_done_callback(lambda _: work._capacity.close(DrainedError))
     first.go.set()
     await one
     with pytest.raises(DrainedError):

@@ -6,7 +6,6 @@ import asyncio
 import contextvars
 import logging
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven
@@ -198,12 +197,7 @@ class DaprApp(Decorators):
         await self.start()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
     def __repr__(self) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from virtufin.api.client._arguments import name
 from virtufin.api.client._checks import timeout_or_none, whole
-from virtufin.api.client._resolve import resolve_source
+from virtufin.api.client._resolve import port_from_environment, resolve_source
 from virtufin.api.client._secrets import Secrets
 from virtufin.api.client._sentinel import NotGiven
 from virtufin.api.client._shown import shown
@@ -76,7 +75,7 @@ def resolve(
         pubsub_name=pubsub_name,
         host=name(host, "host"),
         port=_port(port),
-        max_concurrency=whole("max_concurrency", max_concurrency, 1, 2**31 - 1),
+        max_concurrency=whole("max_concurrency", max_concurrency, 1),
         grace=_grace(grace),
         on_error=None if on_error is None else checked_function(on_error, "on_error"),
         publisher=publisher,
@@ -88,15 +87,7 @@ def resolve(
 def _port(port: int | None) -> int:
     if port is not None:
         return whole("port", port, 0, 65535)
-    text = os.environ.get("APP_PORT")
-    if not text:
-        return PORT
-    try:
-        return whole("APP_PORT", int(text), 0, 65535)
-    except ValueError:
-        raise InvalidInputError(
-            f"environment variable APP_PORT must be a port number, not {text!r}"
-        ) from None
+    return port_from_environment("APP_PORT", PORT, lowest=0)
 
 
 def _grace(grace: float) -> float:

@@ -7,7 +7,6 @@ import concurrent.futures
 import logging
 import threading
 from collections.abc import Callable, Coroutine
-from types import TracebackType
 from typing import Any, TypeVar
 
 from virtufin.api.client.errors import FailedPreconditionError
@@ -109,12 +108,7 @@ class Attachment:
     def __enter__(self) -> Attachment:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _begin(self, grace: float) -> concurrent.futures.Future[None] | None:

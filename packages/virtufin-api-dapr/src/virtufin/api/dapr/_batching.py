@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 import grpc
@@ -14,15 +14,20 @@ from virtufin.api.client import _arguments
 from virtufin.api.client._attributes import ExtensionValue
 from virtufin.api.client._deadline import Budget
 from virtufin.api.client._failures import from_status
-from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven
+from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven, Timeout
 from virtufin.api.client._settings import CLOSE_WAIT
 from virtufin.api.client._transport import Transport
-from virtufin.api.client.errors import VirtufinError
-from virtufin.api.dapr._batch import Batch
-from virtufin.api.dapr._delivery import Pending
-from virtufin.api.dapr._encoding import encoded
+from virtufin.api.client.errors import ClientClosedError, FailedPreconditionError, VirtufinError
+from virtufin.api.dapr._batch_settings import BatchSettings
+from virtufin.api.dapr._capacity import Capacity
+from virtufin.api.dapr._delivery import Delivery, Pending
+from virtufin.api.dapr._encoding import YIELD_EVERY, encoded
+from virtufin.api.dapr._outcomes import FailedEvent, publish_failed
 from virtufin.api.dapr._receipt import Receipt
-from virtufin.api.dapr._turns import Turns
+from virtufin.api.dapr._reports import Reports
+from virtufin.api.dapr._sender import Sender
+
+logger = logging.getLogger("virtufin.api.dapr.publisher")
 
 
 @dataclass(frozen=True)
@@ -59,19 +64,27 @@ class BatchPublisher:
     """
 
     def __init__(
-        self, batch: Batch, transport: Transport, source: str, timeout: float | None
+        self,
+        transport: Transport,
+        sender: Sender,
+        source: str,
+        settings: BatchSettings,
+        siblings: set[BatchPublisher],
     ) -> None:
-        self._batch = batch
         self._transport = transport
         self._source = source
-        self._timeout = timeout
-        self._turns = Turns()
+        self._settings = settings
+        self._siblings = siblings
+        self._reports = Reports(settings.on_failed)
+        self._capacity = Capacity(settings.max_pending_events, settings.max_pending_bytes)
+        self._delivery = Delivery(transport, sender, self._capacity, self._reports, settings)
+        self._ending: asyncio.Future[None] | None = None
         self._given = 0
 
     @property
     def stats(self) -> BatchStats:
         """What has become of the events so far."""
-        delivery = self._batch.delivery
+        delivery = self._delivery
         return BatchStats(
             queued=delivery.queued,
             in_flight=delivery.in_flight,
@@ -93,7 +106,7 @@ class BatchPublisher:
         extensions: Mapping[str, ExtensionValue] | None = None,
         correlation_id: str | None = None,
         reply_topic: str | None = None,
-        timeout: float | NotGiven | None = NOT_GIVEN,
+        timeout: Timeout = NOT_GIVEN,
     ) -> Receipt:
         """Takes one event; returns as soon as it is queued, after a wait where the batch is full.
 
@@ -124,11 +137,16 @@ class BatchPublisher:
             PublishFailedError: As many earlier events as the batch may hold have failed and nobody
                 was told yet; names them. This event was not queued.
         """
-        self._batch.check()
-        self._batch.raise_kept(only_if_full=True)
-        budget = self._transport.budget(self._timeout if isinstance(timeout, NotGiven) else timeout)
+        settings = self._settings
+        self._check()
+        if self._reports.exceed(settings.max_pending_events, settings.max_pending_bytes):
+            self._raise_kept()
+        budget = self._transport.budget(
+            settings.timeout if isinstance(timeout, NotGiven) else timeout
+        )
         _arguments.name(topic, "topic")
-        await self._turns.pause()
+        if self._given % YIELD_EVERY == 0:
+            await asyncio.sleep(0)
         event, body = await encoded(
             data,
             metadata,
@@ -142,15 +160,14 @@ class BatchPublisher:
             default_source=self._source,
         )
         pending = Pending(topic, body, self._given, event, budget, Receipt())
-        room, delivery = self._batch.room, self._batch.delivery
-        if not room.take_now(pending.size):
-            delivery.make_room()
-            if not await room.take(pending.size, budget):
+        if not self._capacity.try_acquire(pending.size):
+            self._delivery.make_room()
+            if not await self._capacity.acquire(pending.size, budget.left()):
                 raise self._no_room(topic, budget)
-        # Nothing is awaited from here on, so that what has room is queued.
+        # Nothing is awaited from here on, so that what was admitted is queued.
         pending.index = self._given
         self._given += 1
-        delivery.put(pending)
+        self._delivery.put(pending)
         return pending.receipt
 
     async def flush(self) -> None:
@@ -162,9 +179,9 @@ class BatchPublisher:
             PublishFailedError: Events have failed of which nobody was told yet; names them.
             ClientClosedError: The batch or its publisher is closed.
         """
-        self._batch.check()
-        await self._batch.delivery.drained(None)
-        self._batch.raise_kept()
+        self._check()
+        await self._delivery.drained(None)
+        self._raise_kept()
 
     async def close(self) -> None:
         """Sends what is queued, waits until it is settled, and takes no more. Idempotent.
@@ -175,8 +192,90 @@ class BatchPublisher:
         Raises:
             PublishFailedError: Events have failed of which nobody was told yet; names them.
         """
-        await self._batch.finish()
-        self._batch.raise_kept()
+        await self.finish()
+        self._raise_kept()
+
+    # For the publisher, which ends its batches
+
+    async def finish(self, most: float | None = None) -> None:
+        """Sends what is left and ends, within the batch's timeout or `most` seconds."""
+        self.refuse_from_on_failed()
+        self._transport.check_loop()
+        if self._ending is not None:
+            await asyncio.wait((self._ending,))
+            return
+        self._ending = asyncio.get_running_loop().create_future()
+        self._capacity.close(_closed)
+        bounds = [bound for bound in (self._settings.timeout, most) if bound is not None]
+        bound = min(bounds) if bounds else None
+        try:
+            if not await self._delivery.drained(bound):
+                await self._abandon(f"{bound:.3g} s were not enough to close the batch")
+        except asyncio.CancelledError:
+            self._delivery.abandon(ClientClosedError("closing the batch was cancelled"))
+            self.log_kept("closing a batch was cancelled")
+            raise
+        finally:
+            self._siblings.discard(self)
+            self._ending.set_result(None)
+
+    def take_kept(self) -> list[FailedEvent]:
+        """Returns the failures that have not been reported, and forgets them."""
+        return self._reports.take()
+
+    def log_kept(self, why: str) -> None:
+        """Logs the failures that have not been reported and can no longer be raised."""
+        kept = self._reports.take()
+        if kept:
+            first = kept[0]
+            logger.error(
+                "%s; events not published: %d, the first is %s of topic %s: %s",
+                why,
+                len(kept),
+                first.event.id,
+                first.topic,
+                first.error,
+            )
+
+    # Parts
+
+    def _check(self) -> None:
+        """Verifies that it may be used here and now, and has its publisher end it."""
+        self.refuse_from_on_failed()
+        self._transport.check()
+        if self._ending is not None:
+            raise _closed()
+        self._siblings.add(self)
+
+    def refuse_from_on_failed(self) -> None:
+        """Verifies that `on_failed` does not wait for what waits for it.
+
+        Raises:
+            FailedPreconditionError: It is about to.
+        """
+        if self._delivery.runs_here():
+            raise FailedPreconditionError(
+                "on_failed must not wait for the batch that waits for it; use the publisher itself"
+            )
+
+    def _raise_kept(self) -> None:
+        kept = self._reports.take()
+        if kept:
+            raise publish_failed(kept, self._delivery.published)
+
+    async def _abandon(self, why: str) -> None:
+        error = from_status(
+            grpc.StatusCode.DEADLINE_EXCEEDED,
+            f"{why}; the sidecar has not accepted the event",
+            details=why,
+            peer=self._transport.peer,
+        )
+        await self._transport.see_end(self._delivery.abandon(error))
+        reporting = self._transport.spawn(self._reports.tell_kept(), "virtufin-publish-failed")
+        try:
+            await asyncio.wait((reporting,), timeout=CLOSE_WAIT)
+        finally:
+            reporting.cancel()
 
     def _no_room(self, topic: str, budget: Budget) -> VirtufinError:
         text = f"the batch had no room for the event within {budget.total or 0.0:.3g} s"
@@ -189,27 +288,32 @@ class BatchPublisher:
         )
 
     async def __aenter__(self) -> BatchPublisher:
-        self._batch.check()
+        self._check()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
         if error is None:
             await self.close()
             return
         # Whoever cancels expects an end soon.
-        await self._batch.finish(CLOSE_WAIT if isinstance(error, asyncio.CancelledError) else None)
-        self._batch.log_kept(f"the batch was left by {type(error).__name__}")
+        await self.finish(CLOSE_WAIT if isinstance(error, asyncio.CancelledError) else None)
+        self.log_kept(f"the batch was left by {type(error).__name__}")
+
+    def __del__(self) -> None:
+        lost = self._delivery.queued + self._delivery.in_flight
+        if lost:
+            logger.error("a batch was never closed; events not published: %d", lost)
+        self.log_kept("a batch was never closed")
 
     def __repr__(self) -> str:
-        closed = ", closed" if self._batch.closed else ""
+        closed = ", closed" if self._ending is not None else ""
         stats = self.stats
         return (
             f"<BatchPublisher at {self._transport.peer}, {stats.queued} queued, "
             f"{stats.in_flight} in flight, {stats.published} published, "
             f"{stats.failed} failed{closed}>"
         )
+
+
+def _closed() -> ClientClosedError:
+    return ClientClosedError("the batch is closed; make a new one with publisher.batching()")

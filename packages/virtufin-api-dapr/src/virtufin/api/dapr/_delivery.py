@@ -18,11 +18,11 @@ from virtufin.api.client.errors import (
     VirtufinError,
 )
 from virtufin.api.dapr._batch_settings import BatchSettings
+from virtufin.api.dapr._capacity import Capacity
 from virtufin.api.dapr._outcomes import FailedEvent
 from virtufin.api.dapr._queue import TopicQueue
 from virtufin.api.dapr._receipt import Receipt
 from virtufin.api.dapr._reports import Reports
-from virtufin.api.dapr._room import Room
 from virtufin.api.dapr._sender import Outgoing, Sender
 
 # A sidecar that restarts is back within seconds.
@@ -57,13 +57,13 @@ class Delivery:
         self,
         transport: Transport,
         sender: Sender,
-        room: Room,
+        capacity: Capacity,
         reports: Reports,
         settings: BatchSettings,
     ) -> None:
         self._transport = transport
         self._sender = sender
-        self._room = room
+        self._capacity = capacity
         self._reports = reports
         self._max_in_flight = settings.max_in_flight
         self._queue: TopicQueue[Pending] = TopicQueue(
@@ -101,7 +101,7 @@ class Delivery:
 
     def dispatch(self) -> None:
         """Sends what is due, as far as enough calls are free."""
-        if self._room.crowded and not self._queue.has_due:
+        if self._capacity.has_waiters and not self._queue.has_due:
             self._queue.hurry()
         while len(self._tasks) < self._max_in_flight:
             batch = self._queue.take()
@@ -136,6 +136,7 @@ class Delivery:
     def abandon(self, error: VirtufinError) -> set[asyncio.Task[None]]:
         """Fails all that is left, kept for whom it concerns; returns tasks that are ending."""
         self._queue.clear()
+        self._reports.ending = True
         for task in self._tasks:
             task.cancel()
         for event in tuple(self._open.values()):
@@ -216,7 +217,7 @@ class Delivery:
             return False
         if event.sending:
             self.in_flight -= 1
-        self._room.release(event.size)
+        self._capacity.release(event.size)
         for done, waited_for in self._flushes.items():
             waited_for.discard(event.index)
             if not waited_for and not done.done():

@@ -5,21 +5,20 @@ Nothing here knows a server, so that each kind of server gives the same results.
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import logging
 from collections.abc import Callable
 from typing import Any
 
 import grpc
 
+from virtufin.api.client._asyncio import call_user
 from virtufin.api.client._data import BINARY, JSON, TEXT, to_json
-from virtufin.api.client._responder import is_request, task_is_cancelled
+from virtufin.api.client._explain import unknown_name
+from virtufin.api.client._responder import is_request
 from virtufin.api.client._shown import shown
 from virtufin.api.client.errors import InvalidInputError, InvalidRequestError, VirtufinError
 from virtufin.api.client.events import PubsubEvent
 from virtufin.api.dapr._acknowledgement import Drop, Outcome
-from virtufin.api.dapr._nearest import nearest
 from virtufin.api.dapr._refusals import RefusedError, described, refused
 from virtufin.api.dapr._registrations import Function, Registrations, Route
 from virtufin.api.dapr._replies import Replies
@@ -74,9 +73,8 @@ class Dispatch:
         methods = self.registrations.methods
         function = methods.get(request.method)
         if function is None:
-            known = nearest(request.method, methods)
-            reason = f"the app has no method {request.method!r}; it has {known}"
-            raise RefusedError(grpc.StatusCode.UNIMPLEMENTED, reason)
+            unknown = unknown_name("method", request.method, "the app", sorted(methods))
+            raise RefusedError(grpc.StatusCode.UNIMPLEMENTED, unknown.text)
         return await self._answer(f"method {request.method!r}", function, request)
 
     async def bind(self, request: BindingRequest) -> bytes:
@@ -105,7 +103,7 @@ class Dispatch:
         if check is None:
             return
         try:
-            healthy = await _called(check)
+            healthy = await call_user(check)
         except Exception as error:  # noqa: BLE001 - whatever it is, the app is not healthy
             await self._failed("health check", error)
             raise RefusedError(unavailable, self._redact(described(error))) from None
@@ -116,7 +114,7 @@ class Dispatch:
 
     async def _handle(self, route: Route, event: PubsubEvent) -> Outcome:
         try:
-            result = await _called(route.handler, event)
+            result = await call_user(route.handler, event)
         except Drop as drop:
             return await self._drop(route, event, drop)
         except Exception as error:  # noqa: BLE001 - whatever a handler raises asks for another try
@@ -153,7 +151,7 @@ class Dispatch:
 
     async def _answer(self, what: str, function: Function, request: object) -> tuple[bytes, str]:
         async def answer() -> tuple[bytes, str]:
-            return payload(await _called(function, request))
+            return payload(await call_user(function, request))
 
         try:
             return await self._work.run(answer)
@@ -168,10 +166,8 @@ class Dispatch:
         logger.error("%s failed", what, exc_info=error)
         if self._on_error is not None:
             try:
-                await _called(self._on_error, error)
-            except (Exception, asyncio.CancelledError) as failure:
-                if isinstance(failure, asyncio.CancelledError) and task_is_cancelled():
-                    raise
+                await call_user(self._on_error, error)
+            except Exception:
                 logger.exception("on_error failed on %s", shown(error))
         return Outcome.RETRY
 
@@ -189,11 +185,6 @@ def payload(value: object) -> tuple[bytes, str]:
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value), BINARY
     return to_json(value, "the answer").encode(), JSON
-
-
-async def _called(function: Function, *arguments: object) -> Any:
-    result = function(*arguments)
-    return await result if inspect.isawaitable(result) else result
 
 
 def _named(event: PubsubEvent) -> str:

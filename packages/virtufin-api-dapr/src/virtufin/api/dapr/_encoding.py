@@ -12,10 +12,12 @@ from virtufin.api.client._shown import shown
 from virtufin.api.client.errors import InvalidInputError
 from virtufin.api.client.events import to_cloudevent
 from virtufin.api.dapr import _envelope
-from virtufin.api.dapr._turns import Turns
 
 _LARGE = 64 * 1024
 """Bytes above which encoding takes milliseconds, so that a thread does it."""
+YIELD_EVERY = 16
+"""Events encoded between two turns of the event loop: a few milliseconds, as larger ones go to a
+thread."""
 _NODE = 16
 """Bytes that a number, a key or a container inside the data counts as."""
 
@@ -54,9 +56,9 @@ async def encoded_each(data: Iterable[Any], **fields: Any) -> AsyncIterator[Enco
         data, Iterable
     ):
         raise InvalidInputError(f"data must be several payloads, not {shown(data)}")
-    turns = Turns()
     for index, one in enumerate(data):
-        await turns.pause()
+        if index % YIELD_EVERY == 0:
+            await asyncio.sleep(0)
         try:
             event = await encoded(one, None, **fields)
         except InvalidInputError as error:

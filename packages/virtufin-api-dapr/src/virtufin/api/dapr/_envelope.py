@@ -18,7 +18,7 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Value
 
 from virtufin.api.client._attributes import set_time
-from virtufin.api.client._data import BINARY, TEXT
+from virtufin.api.client._data import BINARY, TEXT, media_type
 from virtufin.api.client.errors import InvalidInputError, InvalidReplyError
 from virtufin.api.client.events import PubsubEvent
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
@@ -124,7 +124,7 @@ def from_topic_event(request: Any) -> PubsubEvent:
 
 def is_left_out_of_bulk(content_type: str) -> bool:
     """Whether a sidecar leaves all data of a media type out of bulk deliveries."""
-    as_json = _media_type(content_type) in _HANDED_ON_AS_JSON
+    as_json = media_type(content_type) in _HANDED_ON_AS_JSON
     return bool(content_type) and not (as_json or _is_handed_on_as_text(content_type))
 
 
@@ -148,7 +148,7 @@ def _add_data(members: dict[str, Any], event: CloudEvent) -> str | None:
         with suppress(UnicodeDecodeError):
             members["data"] = data.decode()
             return None
-    if is_text and _media_type(content_type) in _HANDED_ON_AS_JSON:
+    if is_text and media_type(content_type) in _HANDED_ON_AS_JSON:
         return event.text_data
     members["data_base64"] = base64.b64encode(data).decode()
     return None
@@ -209,17 +209,13 @@ def _content_type(event: CloudEvent) -> str:
 
 
 def _is_handed_on_as_text(content_type: str) -> bool:
-    media_type = _media_type(content_type)
-    return media_type.startswith("text/") or media_type == "application/xml"
-
-
-def _media_type(content_type: str) -> str:
-    return content_type.partition(";")[0].strip().lower()
+    media = media_type(content_type)
+    return media.startswith("text/") or media == "application/xml"
 
 
 def _is_text(content_type: str) -> bool:
-    media_type = _media_type(content_type)
-    return media_type.startswith("text/") or media_type.endswith(("/xml", "+xml"))
+    media = media_type(content_type)
+    return media.startswith("text/") or media.endswith(("/xml", "+xml"))
 
 
 def _attribute(value: CloudEvent.CloudEventAttributeValue) -> bool | int | str:
@@ -232,8 +228,7 @@ def _attribute(value: CloudEvent.CloudEventAttributeValue) -> bool | int | str:
 
 
 def _is_json(content_type: object) -> bool:
-    media_type = _media_type(str(content_type))
-    return media_type.endswith(("/json", "+json"))
+    return media_type(str(content_type)).endswith(("/json", "+json"))
 
 
 def _check(text: str) -> None:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from types import TracebackType
 from typing import Any
 
 from virtufin.api.client import _arguments
 from virtufin.api.client._attributes import ExtensionValue
 from virtufin.api.client._checks import timeout_or_none
+from virtufin.api.client._replies import success
 from virtufin.api.client._resolve import resolve_source
-from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven
+from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven, Timeout
 from virtufin.api.client._settings import CLOSE_WAIT
 from virtufin.api.client.results import StatusResult
 from virtufin.api.dapr import _sidecar
-from virtufin.api.dapr._batch import Batch
 from virtufin.api.dapr._batch_settings import BatchSettings, OnFailed
 from virtufin.api.dapr._batching import BatchPublisher
 from virtufin.api.dapr._encoding import encoded, encoded_each
@@ -67,7 +66,7 @@ class DaprPublisher:
         self._timeout = timeout_or_none(timeout)
         self._transport = _sidecar.transport(address, api_token, timeout, self._source)
         self._sender = Sender(self._transport, self._pubsub_name)
-        self._batches: set[Batch] = set()
+        self._batches: set[BatchPublisher] = set()
 
     @property
     def pubsub_name(self) -> str:
@@ -87,7 +86,7 @@ class DaprPublisher:
         extensions: Mapping[str, ExtensionValue] | None = None,
         correlation_id: str | None = None,
         reply_topic: str | None = None,
-        timeout: float | NotGiven | None = NOT_GIVEN,
+        timeout: Timeout = NOT_GIVEN,
     ) -> StatusResult:
         """Publishes one event; returns when the sidecar has accepted it.
 
@@ -129,7 +128,7 @@ class DaprPublisher:
             default_source=self._source,
         )
         await self._sender.one(Outgoing(topic, event.body), budget)
-        return {"success": True, "status": "OK", "message": ""}
+        return success()
 
     async def publish_many_async(
         self,
@@ -141,7 +140,7 @@ class DaprPublisher:
         subject: str | None = None,
         content_type: str | None = None,
         extensions: Mapping[str, ExtensionValue] | None = None,
-        timeout: float | NotGiven | None = NOT_GIVEN,
+        timeout: Timeout = NOT_GIVEN,
     ) -> PublishManyResult:
         """Publishes many events; returns when the sidecar has accepted all of them.
 
@@ -194,7 +193,7 @@ class DaprPublisher:
         ):
             chunks.add(event)
         await self._sender.all(topic, chunks, budget)
-        return {"success": True, "status": "OK", "message": "", "published": chunks.count}
+        return {**success(), "published": chunks.count}
 
     def batching(
         self,
@@ -207,7 +206,7 @@ class DaprPublisher:
         max_in_flight: int = IN_FLIGHT,
         keep_order: bool = False,
         on_failed: OnFailed | None = None,
-        timeout: float | NotGiven | None = NOT_GIVEN,
+        timeout: Timeout = NOT_GIVEN,
     ) -> BatchPublisher:
         """Gathers events and sends many with each call: for services that publish much.
 
@@ -262,8 +261,7 @@ class DaprPublisher:
             on_failed=on_failed,
             timeout=self._timeout if isinstance(timeout, NotGiven) else timeout_or_none(timeout),
         )
-        batch = Batch(self._transport, self._sender, settings, self._batches)
-        return BatchPublisher(batch, self._transport, self._source, settings.timeout)
+        return BatchPublisher(self._transport, self._sender, self._source, settings, self._batches)
 
     async def close(self) -> None:
         """Closes open batches, which sends what they hold, then the connection.
@@ -274,11 +272,11 @@ class DaprPublisher:
             PublishFailedError: Events of a batch have failed of which nobody was told yet.
         """
         batches = await self._close()
-        failed = [one for batch in batches for one in batch.kept()]
+        failed = [one for batch in batches for one in batch.take_kept()]
         if failed:
-            raise publish_failed(failed, sum(batch.delivery.published for batch in batches))
+            raise publish_failed(failed, sum(batch.stats.published for batch in batches))
 
-    async def _close(self, most: float | None = None) -> tuple[Batch, ...]:
+    async def _close(self, most: float | None = None) -> tuple[BatchPublisher, ...]:
         batches = tuple(self._batches)
         for batch in batches:
             batch.refuse_from_on_failed()
@@ -293,12 +291,7 @@ class DaprPublisher:
         self._transport.check()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
         if error is None:
             await self.close()
             return

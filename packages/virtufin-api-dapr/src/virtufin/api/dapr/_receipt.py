@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Generator
 
 from virtufin.api.client._failures import fresh
+from virtufin.api.client._replies import success
 from virtufin.api.client.errors import VirtufinError, WrongLoopError
 from virtufin.api.client.results import StatusResult
 
@@ -60,7 +61,7 @@ class Receipt:
             await asyncio.wait((self._told,))
         if self._error is not None:
             raise fresh(self._error)
-        return {"success": True, "status": "OK", "message": ""}
+        return success()
 
     def __repr__(self) -> str:
         if not self._done:

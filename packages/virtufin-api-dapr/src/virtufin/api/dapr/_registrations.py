@@ -32,7 +32,7 @@ class BulkDelivery:
     """Seconds that the sidecar waits for a delivery to fill."""
 
     def __post_init__(self) -> None:
-        whole("max_events", self.max_events, 1, 2**31 - 1)
+        whole("max_events", self.max_events, 1)
         positive("max_await", self.max_await, _LONGEST_AWAIT)
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
-from collections.abc import Awaitable
+from typing import Any
 
+from virtufin.api.client._asyncio import call_user
 from virtufin.api.dapr._batch_settings import OnFailed
 from virtufin.api.dapr._outcomes import FailedEvent
 
@@ -20,17 +20,19 @@ class Reports:
         self._on_failed = on_failed
         self._kept: list[FailedEvent] = []
         self._kept_bytes = 0
-        self._telling: set[asyncio.Future[object]] = set()
+        self._telling: set[asyncio.Task[Any] | None] = set()
+        self.ending = False
+        """Whether those who tell are being cancelled."""
 
     async def tell(self, failed: FailedEvent, size: int) -> None:
         """Reports one failure, of an event of `size` bytes."""
         if self._on_failed is None:
             self.keep(failed, size)
             return
+        task = asyncio.current_task()
+        self._telling.add(task)
         try:
-            result = self._on_failed(failed)
-            if inspect.isawaitable(result):
-                await self._awaited(result)
+            await call_user(self._on_failed, failed, is_ending=lambda: self.ending)
         except Exception:
             # The failure itself goes along, as nobody may have taken note of it.
             logger.exception(
@@ -39,28 +41,12 @@ class Reports:
                 failed.topic,
                 failed.error,
             )
+        finally:
+            self._telling.discard(task)
 
     def runs_here(self) -> bool:
         """Whether the running task is one of `on_failed`."""
         return asyncio.current_task() in self._telling
-
-    async def _awaited(self, result: Awaitable[object]) -> None:
-        """Waits beside it, which tells a cancellation that it lets out from one of this task."""
-        telling = asyncio.ensure_future(result)
-        self._telling.add(telling)
-        try:
-            await asyncio.wait((telling,))
-        except asyncio.CancelledError:
-            telling.cancel()
-            await asyncio.wait((telling,))
-            raise
-        finally:
-            self._telling.discard(telling)
-            error = None if telling.cancelled() or not telling.done() else telling.exception()
-        if telling.cancelled():
-            raise RuntimeError("it let out a cancellation that nobody had asked for")
-        if error is not None:
-            raise error
 
     def keep(self, failed: FailedEvent, size: int) -> None:
         """Keeps one failure for `take`."""

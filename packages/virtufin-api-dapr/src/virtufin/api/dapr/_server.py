@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import grpc
 from grpc import aio
 
+from virtufin.api.client._resolve import address
+
 _OPTIONS = (
     # The sidecar has the limit (`--max-body-size`).
     ("grpc.max_receive_message_length", -1),
@@ -37,7 +39,7 @@ class Server:
             OSError: The address is taken, or none of this machine.
         """
         try:
-            port = self._server.add_insecure_port(_address(self._host, self._port))
+            port = self._server.add_insecure_port(address(self._host, self._port))
         except RuntimeError:
             port = 0
         if not port:
@@ -61,7 +63,3 @@ class Server:
     async def stop(self, grace: float) -> None:
         """Takes no more calls; those that are running get `grace` seconds."""
         await self._server.stop(grace)
-
-
-def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

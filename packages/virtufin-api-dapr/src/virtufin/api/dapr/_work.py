@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from virtufin.api.client._shown import shown
+from virtufin.api.dapr._capacity import Capacity
 
 logger = logging.getLogger("virtufin.api.dapr.app")
 
@@ -41,9 +41,7 @@ class Work:
     """Runs coroutines in tasks of its own, `limit` at a time, first come, first served."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._taken = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._capacity = Capacity(limit)
         self._running: dict[asyncio.Task[Any], asyncio.Future[Any]] = {}
         self.draining = False
 
@@ -61,7 +59,7 @@ class Work:
             DrainedError: The app is ending.
             CutError: The work let out what is no `Exception`, such as a cancellation.
         """
-        await self._place()
+        await self._capacity.acquire()
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Result] = loop.create_future()
         task = loop.create_task(work(), name="virtufin-dapr-handler")
@@ -80,10 +78,7 @@ class Work:
         swallows its cancellation; that is logged.
         """
         self.draining = True
-        while self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_exception(DrainedError())
+        self._capacity.close(DrainedError)
         if self._running:
             await asyncio.wait(tuple(self._running), timeout=grace)
         left = dict(self._running)
@@ -97,41 +92,9 @@ class Work:
             for task in late:
                 logger.error("a handler goes on although it was cancelled: %r", task)
 
-    async def _place(self) -> None:
-        self._check()
-        if self._taken < self._limit:
-            self._taken += 1
-            return
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiter)
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            # The place may have been given in the moment of the cancellation.
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self._leave()
-            raise
-        try:
-            self._check()
-        except DrainedError:
-            self._leave()
-            raise
-
-    def _check(self) -> None:
-        if self.draining:
-            raise DrainedError
-
-    def _leave(self) -> None:
-        while self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                return
-        self._taken -= 1
-
     def _ended(self, task: asyncio.Task[Any]) -> None:
         answer = self._running.pop(task)
-        self._leave()
+        self._capacity.release()
         error = None if task.cancelled() else task.exception()
         if answer.done():
             return

@@ -21,9 +21,7 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):
         self._keys = [key.encode() for key in keys]
 
     async def intercept_service(
-        self,
-        continuation: Continuation,
-        handler_call_details: grpc.HandlerCallDetails,
+        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> Handler | None:
         """Called by grpc for each call."""
         if handler_call_details.method.startswith(_EXEMPT) or self._admits(handler_call_details):

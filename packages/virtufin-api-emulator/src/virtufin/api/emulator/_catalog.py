@@ -15,6 +15,7 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.descriptor_pool import DescriptorPool
 
 from virtufin.api.client._reflection import (
+    INFRASTRUCTURE,
     ReflectionClient,
     ReflectionError,
     ReflectionUnavailableError,
@@ -28,7 +29,6 @@ from virtufin.api.emulator._refusal import RefusedError
 from virtufin.api.emulator._registry import Registry
 from virtufin.api.emulator._services import Service
 
-_INFRASTRUCTURE = ("grpc.reflection.", "grpc.health.", "grpc.channelz.")
 _log = logging.getLogger("virtufin.api.emulator.backends")
 
 
@@ -232,7 +232,7 @@ class Catalog:
 
 async def _own(client: ReflectionClient) -> list[str]:
     names = await client.list_services()
-    return [name for name in names if not name.startswith(_INFRASTRUCTURE)]
+    return [name for name in names if not name.startswith(INFRASTRUCTURE)]
 
 
 def _refusal(service: Service, error: ReflectionError) -> RefusedError:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from virtufin.api.client._checks import LARGEST
+
 LONGEST = 10 * 365 * 24 * 3600
 """Seconds of the longest time taken, ten years; gRPC's deadlines end not far above."""
-LARGEST = 2**31 - 1
-"""The largest number that a gRPC option can hold."""
 
 
 def text(value: object, what: str, *, empty: bool = False) -> str:

@@ -34,11 +34,7 @@ class Delivery:
         self._heartbeat = heartbeat
 
     async def run(
-        self,
-        context: Any,
-        method: Method,
-        topics: Iterable[str],
-        item: Callable[[Event], Any],
+        self, context: Any, method: Method, topics: Iterable[str], item: Callable[[Event], Any]
     ) -> None:
         """Sends every event from now on until the stream ends.
 

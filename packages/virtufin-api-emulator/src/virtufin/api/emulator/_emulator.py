@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from contextlib import AsyncExitStack, ExitStack, suppress
-from types import TracebackType
 from typing import Literal
 
 import grpc.aio
 
 from virtufin.api.client._channels import settle
+from virtufin.api.client._resolve import address
 from virtufin.api.client._wire import Wire
 from virtufin.api.emulator import _ports
 from virtufin.api.emulator._backends import chosen, plugin
@@ -214,7 +214,7 @@ class Emulator:
         """The target past the relay, which faults of the network do not reach."""
         if self._relay is None:
             return self.target
-        return _ports.address(_DIRECT_HOST, self._direct_port)
+        return address(_DIRECT_HOST, self._direct_port)
 
     @property
     def has_stand_in(self) -> bool:
@@ -344,17 +344,12 @@ class Emulator:
         await self.start()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
     def __repr__(self) -> str:
         state = "running" if self.running else "stopped"
-        return f"<Emulator {_ports.address(self._host, self._port)}, {state}>"
+        return f"<Emulator {address(self._host, self._port)}, {state}>"
 
     async def _close(self, grace: float) -> None:
         async with self._changing:

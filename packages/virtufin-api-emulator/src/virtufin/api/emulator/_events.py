@@ -11,13 +11,7 @@ from typing import Any
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
 
-def json_event(
-    *,
-    source: str,
-    kind: str,
-    subject: str,
-    data: Mapping[str, Any],
-) -> bytes:
+def json_event(*, source: str, kind: str, subject: str, data: Mapping[str, Any]) -> bytes:
     """A serialized CloudEvent of now with a JSON payload.
 
     Args:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 
 import grpc
 import grpc.aio
 
+from virtufin.api.client._explain import nearest
 from virtufin.api.emulator._active import ActivePlan, FaultyStream, carries_topic
 from virtufin.api.emulator._broker import Subscription
 from virtufin.api.emulator._plans import ANY, CALL_ACTIONS, Plan, Spec, short, status_code
@@ -104,7 +104,7 @@ class Injector(Faults):
         if found:
             return found
         names = {*self._known, *(short(known) for known in self._known)}
-        near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
+        near = nearest(name, names)
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
         raise ValueError(f"the gateway has no method {method!r}{hint}")
 
@@ -123,9 +123,7 @@ class FaultInterceptor(grpc.aio.ServerInterceptor):
         self._with_topic = with_topic
 
     async def intercept_service(
-        self,
-        continuation: Continuation,
-        handler_call_details: grpc.HandlerCallDetails,
+        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> Handler | None:
         """Called by grpc for each call."""
         method = handler_call_details.method.removeprefix("/")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from types import TracebackType
 
 import grpc
 
-from virtufin.api.emulator._checks import LARGEST, text, whole
+from virtufin.api.client._checks import LARGEST
 from virtufin.api.emulator._checks import seconds as duration
+from virtufin.api.emulator._checks import text, whole
 
 CALL_ACTIONS = ("fail", "delay")
 """What plans do to calls as they come in."""
@@ -125,12 +125,7 @@ class Plan(ABC):
     def __enter__(self) -> Plan:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         try:
             self.lift()
         except ConnectionError:

@@ -7,12 +7,12 @@ import errno
 import os
 import socket
 from contextlib import ExitStack
-from types import TracebackType
 from typing import Any
 
 import grpc.aio
 
-from virtufin.api.emulator._checks import LARGEST
+from virtufin.api.client._checks import LARGEST
+from virtufin.api.client._resolve import address
 
 SERVER_OPTIONS = (
     # Else a second server binds the same port, silently, and gets half of the connections.
@@ -62,11 +62,6 @@ async def listen(server: grpc.aio.Server, host: str, port: int) -> int:
         if not bound:
             raise OSError(errno.EADDRNOTAVAIL, f"cannot listen on {address(host, port)}")
     return port
-
-
-def address(host: str, port: int) -> str:
-    """`host:port`, with brackets where they belong."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def endpoint(target: str) -> tuple[str, int]:
@@ -129,12 +124,7 @@ class ReservedPort:
     def __enter__(self) -> ReservedPort:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _bound(self, address: Any) -> socket.socket:

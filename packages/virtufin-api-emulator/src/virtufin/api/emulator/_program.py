@@ -48,11 +48,7 @@ class Program:
     """A running program. Ended by `stop`, or when this process ends in whatever way."""
 
     def __init__(
-        self,
-        command: Sequence[str],
-        env: Mapping[str, str] | None = None,
-        *,
-        folder: str = "",
+        self, command: Sequence[str], env: Mapping[str, str] | None = None, *, folder: str = ""
     ) -> None:
         """Starts it.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from types import TracebackType
 
 from virtufin.api.emulator import _ports
 from virtufin.api.emulator._checks import switch, text, whole
@@ -153,12 +152,7 @@ class Relay(Network):
         await self.start()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
     def accepted(self, link: Link) -> None:

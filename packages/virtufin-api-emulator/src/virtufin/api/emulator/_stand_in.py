@@ -15,6 +15,7 @@ import grpc
 import grpc.aio
 from dapr.proto import api_v1, appcallback_v1
 
+from virtufin.api.client._data import media_type
 from virtufin.api.client._wire import Wire
 from virtufin.api.client.errors import InvalidReplyError
 from virtufin.api.dapr import _envelope, _sidecar
@@ -125,7 +126,7 @@ class _Servicer:
 
 def _event(data: bytes, content_type: str) -> CloudEvent:
     """The event, or one around data that is none, as a sidecar makes it."""
-    if content_type.partition(";")[0].strip() == _envelope.CONTENT_TYPE:
+    if media_type(content_type) == _envelope.CONTENT_TYPE:
         try:
             return _envelope.from_json(data)
         except InvalidReplyError as error:

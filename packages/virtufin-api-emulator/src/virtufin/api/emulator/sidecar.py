@@ -69,11 +69,7 @@ def find_redis() -> str:
 
 
 def component(
-    name: str,
-    kind: str,
-    metadata: Mapping[str, str] | None = None,
-    *,
-    scopes: Sequence[str] = (),
+    name: str, kind: str, metadata: Mapping[str, str] | None = None, *, scopes: Sequence[str] = ()
 ) -> str:
     """The text of a Dapr component file.
 

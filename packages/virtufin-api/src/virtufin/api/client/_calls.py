@@ -14,6 +14,7 @@ import grpc
 from google.protobuf.message import DecodeError
 from grpc import aio
 
+from virtufin.api.client._asyncio import OtherCancelledError, await_other
 from virtufin.api.client._channels import Lease, is_connected
 from virtufin.api.client._failures import from_status
 from virtufin.api.client._method import Method
@@ -45,54 +46,46 @@ class Call:
             self._call.cancel()
 
     async def response(self) -> bytes:
-        """Waits for the response; cancelling this cancels the call on the wire."""
-        outcome = asyncio.ensure_future(self._outcome())
+        """Waits for the response; cancelling this cancels the call on the wire.
+
+        Raises:
+            VirtufinError: The call failed, or the client was closed.
+            Exception: Whatever an interceptor raised.
+        """
+        call = self._call
+        failure: Exception
         try:
-            # Waiting beside the call, not for it, tells a cancellation of this task, which is
-            # raised here, from one of the call, which is an outcome.
-            await asyncio.wait((outcome,))
+            raw: bytes = await await_other(call)
+            return raw
         except asyncio.CancelledError:
-            self._call.cancel()
             self._lease.release_later()
             raise
-        result = outcome.result()
-        # An error's traceback would hold grpc's call through this, and that its channel.
-        self._call = None
-        if isinstance(result, DeadlineExceededError):
+        except OtherCancelledError:
+            failure = cancelled_elsewhere(self._context)
+        except aio.AioRpcError as error:
+            failure = from_rpc_error(error, self._redacting, **self._context)
+        except aio.BaseError as error:
+            reason = self._redacting.redact(str(error))
+            failure = InternalError(f"grpc could not carry out the call: {reason}", **self._context)
+        except Exception as error:  # noqa: BLE001 - an interceptor's own, raised below
+            failure = error
+        finally:
+            # A traceback of an error would hold grpc's call through these, and that its channel.
+            del call
+            self._call = None
+        if isinstance(failure, DeadlineExceededError):
+            # It ended on this side; the server may still count it.
             self._lease.release_later()
         if self._closed_by_client:
             raise ClientClosedError("the client was closed during the call", **self._context)
-        if isinstance(result, Exception):
-            raise result
-        return result
-
-    async def _outcome(self) -> bytes | Exception:
-        """The response or the error; returned, so that nobody has to retrieve it."""
-        try:
-            return await self._call  # type: ignore[no-any-return]
-        except aio.AioRpcError as error:
-            return from_rpc_error(error, self._redacting, **self._context)
-        except asyncio.CancelledError:
-            if not self._call.cancelled():
-                raise
-            return cancelled_elsewhere(self._context)
-        except aio.BaseError as error:
-            reason = self._redacting.redact(str(error))
-            return InternalError(f"grpc could not carry out the call: {reason}", **self._context)
-        except Exception as error:  # noqa: BLE001 - an interceptor's own, for the caller
-            return error
+        raise failure
 
 
 class Stream:
     """One server stream: headers, then messages, until released."""
 
     def __init__(
-        self,
-        method: Method,
-        call: Any,
-        lease: Lease,
-        redacting: Redacting,
-        context: dict[str, Any],
+        self, method: Method, call: Any, lease: Lease, redacting: Redacting, context: dict[str, Any]
     ) -> None:
         self._method = method
         self._call = call

@@ -8,6 +8,9 @@ from virtufin.api.client.errors import InvalidInputError
 LONGEST = 10 * 365 * 24 * 3600.0
 """Seconds of the longest time that counts as one; what is longer means without end."""
 
+LARGEST = 2**31 - 1
+"""The largest number in 32 bits, of protobuf's int32 and gRPC's options."""
+
 
 def positive(name: str, value: float, most: float = LONGEST) -> float:
     """Returns `value` where it is a number above zero, `most` at most.
@@ -23,7 +26,7 @@ def positive(name: str, value: float, most: float = LONGEST) -> float:
     return value
 
 
-def whole(name: str, value: object, lowest: int, highest: int) -> int:
+def whole(name: str, value: object, lowest: int, highest: int = LARGEST) -> int:
     """Returns `value` where it is a whole number within these bounds.
 
     Raises:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from types import TracebackType
 from typing import Any, Literal
 
 from grpc import aio
@@ -27,7 +26,7 @@ from virtufin.api.client._resolve import (
 )
 from virtufin.api.client._rpc import Rpc
 from virtufin.api.client._schemas import Schemas
-from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven
+from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven, Timeout
 from virtufin.api.client._settings import (
     GRPC_PORT,
     MAX_MESSAGE_BYTES,
@@ -211,7 +210,7 @@ class ApiClient:
         """Whether the client was closed."""
         return self._transport.closed
 
-    async def connect(self, *, timeout: float | NotGiven | None = NOT_GIVEN) -> None:
+    async def connect(self, *, timeout: Timeout = NOT_GIVEN) -> None:
         """Waits until the gateway answers.
 
         Asks its health service; a gateway without one counts as answering.
@@ -264,23 +263,16 @@ class ApiClient:
         await self._transport.open()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Closes the client."""
         await self.close()
 
-    async def list_services_async(
-        self, *, timeout: float | NotGiven | None = NOT_GIVEN
-    ) -> list[str]:
+    async def list_services_async(self, *, timeout: Timeout = NOT_GIVEN) -> list[str]:
         """Names of the registered backends."""
         return await self._gateway.list_services_async(timeout=timeout)
 
     async def list_methods_async(
-        self, service: str, *, timeout: float | NotGiven | None = NOT_GIVEN
+        self, service: str, *, timeout: Timeout = NOT_GIVEN
     ) -> list[MethodInfo]:
         """Methods of a backend."""
         return await self._gateway.list_methods_async(service, timeout=timeout)
@@ -291,7 +283,7 @@ class ApiClient:
         method: str,
         request_data: Request = None,
         *,
-        timeout: float | NotGiven | None = NOT_GIVEN,
+        timeout: Timeout = NOT_GIVEN,
     ) -> Any:
         """Calls a backend's method with a dict; see `GatewayClient.invoke_async`."""
         return await self._gateway.invoke_async(service, method, request_data, timeout=timeout)
@@ -305,7 +297,7 @@ class ApiClient:
         *,
         include_value: bool = False,
         publish_change: bool = False,
-        timeout: float | NotGiven | None = NOT_GIVEN,
+        timeout: Timeout = NOT_GIVEN,
     ) -> StatusResult:
         """Writes a key; see `StateClient.save`."""
         return await self._state.save(
@@ -319,23 +311,19 @@ class ApiClient:
         )
 
     async def get_state_async(
-        self, service: str, key: str, *, timeout: float | NotGiven | None = NOT_GIVEN
+        self, service: str, key: str, *, timeout: Timeout = NOT_GIVEN
     ) -> StateResult:
         """Reads a key; see `StateClient.get`."""
         return await self._state.get(service, key, timeout=timeout)
 
     async def get_all_state_async(
-        self, service: str, *, timeout: float | NotGiven | None = NOT_GIVEN
+        self, service: str, *, timeout: Timeout = NOT_GIVEN
     ) -> AllStateResult:
         """Reads all registered keys; see `StateClient.get_all_state`."""
         return await self._state.get_all_state(service, timeout=timeout)
 
     async def register_keys_async(
-        self,
-        service: str,
-        keys: str | Iterable[str],
-        *,
-        timeout: float | NotGiven | None = NOT_GIVEN,
+        self, service: str, keys: str | Iterable[str], *, timeout: Timeout = NOT_GIVEN
     ) -> StatusResult:
         """Names the keys that `get_all_state_async` returns."""
         return await self._state.register_keys(service, keys, timeout=timeout)
@@ -352,7 +340,7 @@ class ApiClient:
         max_attempts: int = 1,
         retry_backoff: float = 0.1,
         dead_letter: bool = False,
-        timeout: float | NotGiven | None = NOT_GIVEN,
+        timeout: Timeout = NOT_GIVEN,
     ) -> HandlerSubscription:
         """Calls a handler with each event; see `PubsubClient.subscribe_async_with_handler`."""
         return await self._pubsub.subscribe_async_with_handler(
@@ -389,7 +377,7 @@ def _one_of(what: str, value: Any, legal: tuple[str, ...]) -> Any:
 def _bytes(value: int | None) -> int:
     if value is None:
         return MAX_MESSAGE_BYTES
-    return whole("max_message_bytes", value, 1, 2**31 - 1)
+    return whole("max_message_bytes", value, 1)
 
 
 def _interceptors(interceptors: Sequence[Any] | None) -> tuple[Any, ...]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from virtufin.api.client._arguments import name
 from virtufin.api.client._rpc import Rpc
-from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven
+from virtufin.api.client._sentinel import NOT_GIVEN, Timeout
 from virtufin.api.client.results import ConfigServiceResult
 
 
@@ -22,15 +22,13 @@ class ConfigClient:
     def __init__(self, rpc: Rpc) -> None:
         self._rpc = rpc
 
-    async def list_services(
-        self, *, timeout: float | NotGiven | None = NOT_GIVEN
-    ) -> list[ConfigServiceResult]:
+    async def list_services(self, *, timeout: Timeout = NOT_GIVEN) -> list[ConfigServiceResult]:
         """All services the gateway is configured with."""
         reply = await self._rpc.unary("Config.ListServices", {}, self._rpc.budget(timeout))
         return [_service(service) for service in reply.services]
 
     async def get_service(
-        self, service: str, *, timeout: float | NotGiven | None = NOT_GIVEN
+        self, service: str, *, timeout: Timeout = NOT_GIVEN
     ) -> ConfigServiceResult | None:
         """One service; None where the gateway does not know the name."""
         fields = {"name": name(service, "service")}

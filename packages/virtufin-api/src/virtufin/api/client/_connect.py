@@ -13,7 +13,7 @@ from virtufin.api.client._backoff import delays
 from virtufin.api.client._deadline import Budget
 from virtufin.api.client._failures import from_status
 from virtufin.api.client._method import Method
-from virtufin.api.client._sentinel import NotGiven
+from virtufin.api.client._sentinel import Timeout
 from virtufin.api.client._transport import Transport
 from virtufin.api.client.errors import (
     DeadlineExceededError,
@@ -46,7 +46,7 @@ async def ask_health(transport: Transport, budget: Budget) -> Health:
     return Health.SERVING if _is_serving(health) else Health.NOT_SERVING
 
 
-async def wait_for_gateway(transport: Transport, timeout: float | NotGiven | None) -> None:
+async def wait_for_gateway(transport: Transport, timeout: Timeout) -> None:
     """Asks the gateway's health service until it answers.
 
     Raises:

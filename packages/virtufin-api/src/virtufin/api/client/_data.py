@@ -13,6 +13,11 @@ BINARY = "application/octet-stream"
 JSON = "application/json"
 
 
+def media_type(content_type: str) -> str:
+    """Returns a content type in lower case, without parameters such as the charset."""
+    return content_type.partition(";")[0].strip().lower()
+
+
 def set_data(event: Any, data: object) -> str:
     """Stores the payload in a CloudEvent; returns its media type.
 

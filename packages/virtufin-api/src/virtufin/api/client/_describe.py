@@ -62,9 +62,7 @@ def from_answers(
 
 
 def _add(
-    message: Descriptor,
-    messages: dict[str, MessageDescription],
-    enums: dict[str, EnumDescription],
+    message: Descriptor, messages: dict[str, MessageDescription], enums: dict[str, EnumDescription]
 ) -> None:
     if message.full_name in messages:
         return

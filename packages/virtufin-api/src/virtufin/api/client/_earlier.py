@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from virtufin.api.client._data import media_type
 from virtufin.api.client.events import PubsubEvent
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
@@ -64,7 +65,7 @@ def _set_text(event: CloudEvent, data: bytes) -> None:
 
 
 def _is_textual(content_type: str) -> bool:
-    media = content_type.partition(";")[0].strip().lower()
+    media = media_type(content_type)
     return (
         not media
         or media.startswith("text/")

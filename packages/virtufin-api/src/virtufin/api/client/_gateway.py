@@ -6,13 +6,13 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from virtufin.api.client._arguments import name
+from virtufin.api.client._asyncio import gather_all
 from virtufin.api.client._describe import from_answers, from_descriptors
 from virtufin.api.client._replies import check
 from virtufin.api.client._rpc import Rpc
 from virtufin.api.client._schemas import Schemas
-from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven
+from virtufin.api.client._sentinel import NOT_GIVEN, Timeout
 from virtufin.api.client._shown import shown
-from virtufin.api.client._together import all_of
 from virtufin.api.client._typed_calls import Request, TypedCalls
 from virtufin.api.client.descriptions import ServiceDescription
 from virtufin.api.client.errors import InvalidInputError
@@ -55,7 +55,7 @@ class GatewayClient:
         method: str,
         request_data: Request = None,
         *,
-        timeout: float | NotGiven | None = NOT_GIVEN,
+        timeout: Timeout = NOT_GIVEN,
     ) -> Any:
         """Calls a backend's method with a dict, returns the reply as a dict.
 
@@ -90,18 +90,13 @@ class GatewayClient:
         method: str,
         request_data: Request = None,
         *,
-        timeout: float | NotGiven | None = NOT_GIVEN,
+        timeout: Timeout = NOT_GIVEN,
     ) -> Any:
         """The same as `invoke_async`."""
         return await self.invoke_async(service, method, request_data, timeout=timeout)
 
     async def invoke_raw_async(
-        self,
-        service: str,
-        method: str,
-        request_data: bytes = b"",
-        *,
-        timeout: float | NotGiven | None = NOT_GIVEN,
+        self, service: str, method: str, request_data: bytes = b"", *, timeout: Timeout = NOT_GIVEN
     ) -> bytes:
         """Calls a backend's method with protobuf bytes, returns the reply's bytes.
 
@@ -130,15 +125,13 @@ class GatewayClient:
         check(reply, self._rpc.transport, f"{service}.{method}", service=service)
         return bytes(reply.response_data)
 
-    async def list_services_async(
-        self, *, timeout: float | NotGiven | None = NOT_GIVEN
-    ) -> list[str]:
+    async def list_services_async(self, *, timeout: Timeout = NOT_GIVEN) -> list[str]:
         """Names of the registered backends."""
         reply = await self._rpc.unary("Gateway.ListServices", {}, self._rpc.budget(timeout))
         return list(reply.services)
 
     async def list_methods_async(
-        self, service: str, *, timeout: float | NotGiven | None = NOT_GIVEN
+        self, service: str, *, timeout: Timeout = NOT_GIVEN
     ) -> list[MethodInfo]:
         """Methods of a backend.
 
@@ -156,7 +149,7 @@ class GatewayClient:
         method: str,
         type: str = "input",  # noqa: A002 - the wire's name
         *,
-        timeout: float | NotGiven | None = NOT_GIVEN,
+        timeout: Timeout = NOT_GIVEN,
     ) -> MethodSchema:
         """Fields of a method's request or response.
 
@@ -184,9 +177,7 @@ class GatewayClient:
             "fields": [_field_schema(field) for field in schema.fields],
         }
 
-    async def describe(
-        self, service: str, *, timeout: float | NotGiven | None = NOT_GIVEN
-    ) -> ServiceDescription:
+    async def describe(self, service: str, *, timeout: Timeout = NOT_GIVEN) -> ServiceDescription:
         """What a backend offers: methods and the shapes of their messages, readable when printed.
 
         Args:
@@ -201,7 +192,7 @@ class GatewayClient:
         if schema.methods:
             return from_descriptors(service, schema.methods.values())
         methods = await self.list_methods_async(service, timeout=budget.left())
-        schemas = await all_of(
+        schemas = await gather_all(
             self.get_method_schema_async(service, one["name"], kind, timeout=budget.left())
             for one in methods
             for kind in ("input", "output")
@@ -224,16 +215,12 @@ class ServiceProxy:
         self._service = service
 
     async def call(
-        self,
-        method: str,
-        request: Request = None,
-        *,
-        timeout: float | NotGiven | None = NOT_GIVEN,
+        self, method: str, request: Request = None, *, timeout: Timeout = NOT_GIVEN
     ) -> Any:
         """Calls a method by name; see `GatewayClient.invoke_async`."""
         return await self._gateway.invoke_async(self._service, method, request, timeout=timeout)
 
-    async def describe(self, *, timeout: float | NotGiven | None = NOT_GIVEN) -> ServiceDescription:
+    async def describe(self, *, timeout: Timeout = NOT_GIVEN) -> ServiceDescription:
         """What the backend offers; a method called `describe` is reached by `call`.
 
         Example:
@@ -251,9 +238,7 @@ class ServiceProxy:
         if method.startswith("_"):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {method!r}")
 
-        async def invoke(
-            request: Request = None, *, timeout: float | NotGiven | None = NOT_GIVEN
-        ) -> Any:
+        async def invoke(request: Request = None, *, timeout: Timeout = NOT_GIVEN) -> Any:
             return await self.call(method, request, timeout=timeout)
 
         invoke.__name__ = method

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from virtufin.api.client._checks import timeout_or_none
 from virtufin.api.client._deadline import Budget
 from virtufin.api.client._lifecycle import ENDED
-from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven
+from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven, Timeout
 from virtufin.api.client._shown import shown
 from virtufin.api.client._states import SubscriptionState, SubscriptionStats
 from virtufin.api.client._stream import EventStream
@@ -40,7 +40,7 @@ class StreamHandle:
         """Counters, as they are now."""
         return self._stream.stats
 
-    async def ready(self, timeout: float | NotGiven | None = NOT_GIVEN) -> bool:
+    async def ready(self, timeout: Timeout = NOT_GIVEN) -> bool:
         """Waits until events published from now on arrive.
 
         Args:

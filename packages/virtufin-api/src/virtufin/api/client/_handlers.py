@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any
 
+from virtufin.api.client._asyncio import call_user
 from virtufin.api.client._backoff import delays
 from virtufin.api.client._buffer import Ended
 from virtufin.api.client._handle import StreamHandle
 from virtufin.api.client._handling import DeadLetter, Handler, Handling, callbacks
-from virtufin.api.client._responder import task_is_cancelled
 from virtufin.api.client._states import SubscriptionState
 from virtufin.api.client._stream import EventStream
 from virtufin.api.client._transport import Transport
@@ -33,11 +31,7 @@ class HandlerSubscription(StreamHandle):
     """
 
     def __init__(
-        self,
-        transport: Transport,
-        stream: EventStream,
-        handler: Handler,
-        handling: Handling,
+        self, transport: Transport, stream: EventStream, handler: Handler, handling: Handling
     ) -> None:
         super().__init__(stream)
         self._transport = transport
@@ -86,12 +80,7 @@ class HandlerSubscription(StreamHandle):
         """Returns the handle."""
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Ends the subscription."""
         await self.cancel()
 
@@ -169,30 +158,9 @@ class HandlerSubscription(StreamHandle):
         return self._stopping or self._transport.closed or on_purpose
 
     async def _outcome(self, function: Callable[[Any], Any], argument: object) -> Exception | None:
-        """Calls a function of the user, plain or async; returns what it raised.
-
-        A cancellation that it lets out of something it awaited is its error; one of this task is
-        not.
-        """
+        """Calls a function of the user; returns what it raised."""
         try:
-            result = function(argument)
-            if inspect.isawaitable(result):
-                await result
-        except asyncio.CancelledError as cancelled:
-            if self._over or task_is_cancelled():
-                raise
-            return _as_exception(cancelled)
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as error:  # noqa: BLE001 - a handler's error never ends the stream
-            return _as_exception(error)
+            await call_user(function, argument, is_ending=lambda: self._over)
+        except Exception as error:  # noqa: BLE001 - a handler's error never ends the stream
+            return error
         return None
-
-
-def _as_exception(error: BaseException) -> Exception:
-    """What `on_error` is told of: exceptions only, so that it can be annotated so."""
-    if isinstance(error, Exception):
-        return error
-    told = VirtufinError(f"the handler let a {type(error).__name__} out")
-    told.__cause__ = error
-    return told

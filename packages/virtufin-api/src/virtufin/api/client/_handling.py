@@ -67,8 +67,8 @@ class Handling:
     """Takes the event after the last attempt."""
 
     def __post_init__(self) -> None:
-        whole("max_concurrency", self.max_concurrency, 1, 2**31 - 1)
-        whole("max_attempts", self.max_attempts, 1, 2**31 - 1)
+        whole("max_concurrency", self.max_concurrency, 1)
+        whole("max_attempts", self.max_attempts, 1)
         positive("retry_backoff", self.retry_backoff)
 
     def wants(self, event: PubsubEvent) -> bool:

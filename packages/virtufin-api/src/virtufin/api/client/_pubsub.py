@@ -15,7 +15,7 @@ from virtufin.api.client._handling import Handler, Handling, OnEvent
 from virtufin.api.client._requests import ReplyRouter
 from virtufin.api.client._responder import Responder
 from virtufin.api.client._rpc import Rpc
-from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven
+from virtufin.api.client._sentinel import NOT_GIVEN, Timeout
 from virtufin.api.client._settings import (
     ReconnectSettings,
     SubscriptionSettings,
@@ -45,12 +45,7 @@ class PubsubClient:
     """
 
     def __init__(
-        self,
-        rpc: Rpc,
-        *,
-        source: str,
-        reconnect: ReconnectSettings,
-        settings: SubscriptionSettings,
+        self, rpc: Rpc, *, source: str, reconnect: ReconnectSettings, settings: SubscriptionSettings
     ) -> None:
         self._rpc = rpc
         self._transport = rpc.transport
@@ -78,7 +73,7 @@ class PubsubClient:
         extensions: Mapping[str, ExtensionValue] | None = None,
         correlation_id: str | None = None,
         reply_topic: str | None = None,
-        timeout: float | NotGiven | None = NOT_GIVEN,
+        timeout: Timeout = NOT_GIVEN,
     ) -> StatusResult:
         """Publishes an event.
 
@@ -140,7 +135,7 @@ class PubsubClient:
         topics: str | Iterable[str] | None = None,
         *,
         topic: str | None = None,
-        timeout: float | NotGiven | None = NOT_GIVEN,
+        timeout: Timeout = NOT_GIVEN,
     ) -> Subscription:
         """A subscription that is live: events published from now on arrive.
 
@@ -169,7 +164,7 @@ class PubsubClient:
         max_attempts: int = 1,
         retry_backoff: float = 0.1,
         dead_letter: bool = False,
-        timeout: float | NotGiven | None = NOT_GIVEN,
+        timeout: Timeout = NOT_GIVEN,
     ) -> HandlerSubscription:
         """Calls a handler with each event, from the moment this returns.
 
@@ -262,7 +257,7 @@ class PubsubClient:
         data: object,
         metadata: Mapping[str, str] | None = None,
         *,
-        timeout: float | NotGiven | None = NOT_GIVEN,
+        timeout: Timeout = NOT_GIVEN,
         **attributes: Any,
     ) -> StatusResult:
         """Answers a request: publishes to its reply topic under its correlation id.
@@ -300,7 +295,7 @@ class PubsubClient:
         handler: OnEvent,
         *,
         max_concurrency: int = 1,
-        timeout: float | NotGiven | None = NOT_GIVEN,
+        timeout: Timeout = NOT_GIVEN,
     ) -> HandlerSubscription:
         """Answers requests on a topic: what the handler returns is the reply.
 
@@ -324,7 +319,7 @@ class PubsubClient:
         return await self._handle(responder, handling, (name(topic, "topic"),), timeout)
 
     async def unsubscribe_async(
-        self, subscription_id: str, *, timeout: float | NotGiven | None = NOT_GIVEN
+        self, subscription_id: str, *, timeout: Timeout = NOT_GIVEN
     ) -> StatusResult:
         """Calls the documented RPC, for which no gateway hands out ids.
 
@@ -364,11 +359,7 @@ class PubsubClient:
         )
 
     async def _handle(
-        self,
-        handler: Handler,
-        handling: Handling,
-        topics: tuple[str, ...],
-        timeout: float | NotGiven | None,
+        self, handler: Handler, handling: Handling, topics: tuple[str, ...], timeout: Timeout
     ) -> HandlerSubscription:
         handle = HandlerSubscription(self._transport, self._stream(topics), handler, handling)
         try:

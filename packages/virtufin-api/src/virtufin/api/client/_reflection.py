@@ -26,9 +26,11 @@ from google.protobuf import (  # Importing them registers them in the default po
 from google.protobuf.message import DecodeError
 from grpc_reflection.v1alpha import reflection_pb2
 
-from virtufin.api.client._together import all_of
+from virtufin.api.client._asyncio import gather_all
 
 V1 = "grpc.reflection.v1.ServerReflection"
+INFRASTRUCTURE = ("grpc.reflection.", "grpc.health.", "grpc.channelz.")
+"""How the names of services begin that many servers have beside their own."""
 V1ALPHA = "grpc.reflection.v1alpha.ServerReflection"
 DEFAULT_TIMEOUT = 5.0
 _OVERTIME = 0.5
@@ -136,7 +138,7 @@ class ReflectionClient:
         missing: SymbolNotFoundError | None = None
         # One first, which tells the version of the service; the others at once.
         answers = [await self._file_of(symbol, deadline) for symbol in symbols[:1]]
-        answers += await all_of(self._file_of(symbol, deadline) for symbol in symbols[1:])
+        answers += await gather_all(self._file_of(symbol, deadline) for symbol in symbols[1:])
         for answer in answers:
             if not isinstance(answer, SymbolNotFoundError):
                 _add(known, answer)

@@ -16,10 +16,15 @@ def accepted(reply: Any, transport: Transport, method: str, **context: Any) -> S
         VirtufinError: The gateway refused; also a ValueError.
     """
     if not reply.HasField("status"):
-        return {"success": True, "status": "OK", "message": ""}
+        return success()
     check(reply.status, transport, method, **context)
     status = reply.status
     return {"success": True, "status": status.status or "OK", "message": status.message}
+
+
+def success(message: str = "") -> StatusResult:
+    """Returns the status of a call that did what it was to do."""
+    return {"success": True, "status": "OK", "message": message}
 
 
 def check(status: Any, transport: Transport, method: str, **context: Any) -> None:

@@ -31,7 +31,7 @@ def resolve_target(host: str | NotGiven, grpc_port: int | NotGiven) -> str:
     if colon and scheme.lower() in _SCHEMES:
         return f"{scheme.lower()}:{rest}"
     if isinstance(grpc_port, NotGiven):
-        grpc_port = _port_from_environment()
+        grpc_port = port_from_environment("VIRTUFIN_API_GRPC_PORT", GRPC_PORT, lowest=1)
     if "://" in host:
         raise InvalidInputError(
             f"host {host!r} looks like a URL; give the name alone, and tls=True for TLS"
@@ -43,7 +43,7 @@ def resolve_target(host: str | NotGiven, grpc_port: int | NotGiven) -> str:
             f"host {host!r} holds a port; give it as grpc_port, or the host as a gRPC target "
             f"such as 'dns:///{host}'"
         )
-    return f"[{host}]:{grpc_port}"
+    return address(host, grpc_port)
 
 
 _SCHEMES = frozenset(
@@ -51,15 +51,25 @@ _SCHEMES = frozenset(
 )
 
 
-def _port_from_environment() -> int:
-    text = os.environ.get("VIRTUFIN_API_GRPC_PORT")
+def address(host: str, port: int) -> str:
+    """Returns `host:port`, with brackets around an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def port_from_environment(variable: str, default: int, *, lowest: int) -> int:
+    """Returns the port in an environment variable, or `default` if it is not set.
+
+    Raises:
+        InvalidInputError: It is no port number from `lowest` on.
+    """
+    text = os.environ.get(variable)
     if not text:
-        return GRPC_PORT
+        return default
     try:
-        return whole("VIRTUFIN_API_GRPC_PORT", int(text), 1, 65535)
+        return whole(variable, int(text), lowest, 65535)
     except ValueError:
         raise InvalidInputError(
-            f"environment variable VIRTUFIN_API_GRPC_PORT must be a port number, not {text!r}"
+            f"environment variable {variable} must be a port number, not {text!r}"
         ) from None
 
 

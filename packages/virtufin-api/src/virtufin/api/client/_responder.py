@@ -7,13 +7,11 @@ asker's call then raises `RequestFailedError` instead of waiting in vain.
 
 from __future__ import annotations
 
-import asyncio
-import inspect
-import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
+from virtufin.api.client._asyncio import call_user
 from virtufin.api.client._failures import from_refusal, status_of
 from virtufin.api.client._handling import OnEvent
 from virtufin.api.client._shown import shown
@@ -48,14 +46,8 @@ class Responder:
         """Handles one request; what the handler raises is told to the asker, and raised."""
         asked = is_request(event)
         try:
-            result = self._handler(event)
-            if inspect.isawaitable(result):
-                result = await result
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as error:
-            if isinstance(error, asyncio.CancelledError) and task_is_cancelled():
-                raise
+            result = await call_user(self._handler, event)
+        except Exception as error:
             if asked:
                 # Closing the client cancels handlers, which Python 3.10 cannot tell from others.
                 with suppress(ClientClosedError):
@@ -89,17 +81,6 @@ async def tell(
 def is_request(event: PubsubEvent) -> bool:
     """Whether somebody waits for a reply."""
     return bool(event.reply_topic and event.correlation_id)
-
-
-def task_is_cancelled() -> bool:
-    """Whether this task is being cancelled, as opposed to something it awaited.
-
-    Python 3.10 cannot tell, and is told no.
-    """
-    task = asyncio.current_task()
-    if sys.version_info >= (3, 11):
-        return task is not None and task.cancelling() > 0
-    return False
 
 
 def checked_reply(event: PubsubEvent) -> PubsubEvent:

@@ -14,7 +14,7 @@ from virtufin.api.client._deadline import Budget
 from virtufin.api.client._discovery import Discovery
 from virtufin.api.client._failures import fresh
 from virtufin.api.client._replies import accepted
-from virtufin.api.client._sentinel import NotGiven
+from virtufin.api.client._sentinel import Timeout
 from virtufin.api.client._transport import Transport
 from virtufin.api.client.errors import InvalidReplyError, UnavailableError, VirtufinError
 from virtufin.api.client.results import StatusResult
@@ -33,7 +33,7 @@ class Rpc:
         self.transport = transport
         self._discovery = discovery
 
-    def budget(self, timeout: float | NotGiven | None) -> Budget:
+    def budget(self, timeout: Timeout) -> Budget:
         """Returns the time for one call of the user, whatever it takes."""
         return self.transport.budget(timeout)
 

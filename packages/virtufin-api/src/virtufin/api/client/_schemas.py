@@ -26,6 +26,7 @@ from virtufin.api.client._discovery import Discovery
 from virtufin.api.client._natural import Encoder
 from virtufin.api.client._pause import Pause
 from virtufin.api.client._reflection import (
+    INFRASTRUCTURE,
     ReflectionError,
     ReflectionUnavailableError,
     SymbolNotFoundError,
@@ -36,7 +37,6 @@ from virtufin.api.client.errors import VirtufinError
 
 logger = logging.getLogger("virtufin.api.client.gateway")
 
-_INFRASTRUCTURE = ("grpc.reflection.", "grpc.health.", "grpc.channelz.")
 LIFETIME = 300.0
 """Seconds after which a schema is asked for again beside the next call, in case it has changed in a
 way that no reply shows."""
@@ -201,7 +201,7 @@ def _by_name(
     for file in sorted(files, key=lambda one: one.name):
         digest.update(file.SerializeToString(deterministic=True))
         for service in pool.FindFileByName(file.name).services_by_name.values():
-            if not service.full_name.startswith(_INFRASTRUCTURE):
+            if not service.full_name.startswith(INFRASTRUCTURE):
                 for method in service.methods:
                     found.setdefault(method.name, []).append(method)
     return found

@@ -16,3 +16,6 @@ class NotGiven(enum.Enum):
 
 
 NOT_GIVEN: Final = NotGiven.TOKEN
+
+Timeout = float | NotGiven | None
+"""Seconds for a call; not given means the client's default, None no deadline."""

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from virtufin.api.client._arguments import name, names
+from virtufin.api.client._asyncio import call_user
 from virtufin.api.client._attributes import checked_text
 from virtufin.api.client._backoff import delays
 from virtufin.api.client._checks import switch, whole
 from virtufin.api.client._data import to_json
 from virtufin.api.client._deadline import Budget
 from virtufin.api.client._failures import as_kind
+from virtufin.api.client._replies import success
 from virtufin.api.client._rpc import Rpc
-from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven
+from virtufin.api.client._sentinel import NOT_GIVEN, Timeout
 from virtufin.api.client._shown import shown
 from virtufin.api.client._statuses import expired
 from virtufin.api.client.errors import (
@@ -60,7 +61,7 @@ class StateClient:
         *,
         include_value: bool = False,
         publish_change: bool = False,
-        timeout: float | NotGiven | None = NOT_GIVEN,
+        timeout: Timeout = NOT_GIVEN,
     ) -> StatusResult:
         """Writes a key.
 
@@ -102,9 +103,7 @@ class StateClient:
                 raise
             raise as_kind(error, ConflictError, etag=etag) from None
 
-    async def get(
-        self, service: str, key: str, *, timeout: float | NotGiven | None = NOT_GIVEN
-    ) -> StateResult:
+    async def get(self, service: str, key: str, *, timeout: Timeout = NOT_GIVEN) -> StateResult:
         """Reads a key; `found` is False where it is missing.
 
         Raises:
@@ -124,7 +123,7 @@ class StateClient:
         *,
         include_value: bool = False,
         publish_change: bool = False,
-        timeout: float | NotGiven | None = NOT_GIVEN,
+        timeout: Timeout = NOT_GIVEN,
     ) -> StatusResult:
         """Deletes a key; a missing one is no error."""
         context = {"service": name(service, "service"), "key": _key(key)}
@@ -142,7 +141,7 @@ class StateClient:
         query: str | Mapping[str, Any] = "{}",
         *,
         limit: int = 0,
-        timeout: float | NotGiven | None = NOT_GIVEN,
+        timeout: Timeout = NOT_GIVEN,
     ) -> list[StateResult]:
         """Finds keys by their values, where the state store can.
 
@@ -155,18 +154,14 @@ class StateClient:
         Raises:
             InternalError: The state store has no query API.
         """
-        whole("limit", limit, 0, 2**31 - 1)
+        whole("limit", limit, 0)
         fields = {"service": name(service, "service"), "query": _query(query), "limit": limit}
         budget = self._rpc.budget(timeout)
         reply = await self._rpc.unary("State.QueryState", fields, budget, service=service)
         return [_item(item) for item in reply.items]
 
     async def get_bulk(
-        self,
-        service: str,
-        keys: str | Iterable[str],
-        *,
-        timeout: float | NotGiven | None = NOT_GIVEN,
+        self, service: str, keys: str | Iterable[str], *, timeout: Timeout = NOT_GIVEN
     ) -> list[StateResult]:
         """Reads several keys; the results come in the order asked, each with `found`."""
         return await self._get_bulk(service, _keys(keys), self._rpc.budget(timeout))
@@ -188,7 +183,7 @@ class StateClient:
         keys: str | Iterable[str],
         *,
         publish_change: bool = False,
-        timeout: float | NotGiven | None = NOT_GIVEN,
+        timeout: Timeout = NOT_GIVEN,
     ) -> DeleteBulkResult:
         """Deletes several keys; `failed_keys` names those that are still there."""
         fields = {
@@ -208,7 +203,7 @@ class StateClient:
         function: Change,
         *,
         attempts: int = 10,
-        timeout: float | NotGiven | None = NOT_GIVEN,
+        timeout: Timeout = NOT_GIVEN,
     ) -> str | None:
         """Reads a key, applies a function and saves under the etag; starts over on a conflict.
 
@@ -230,7 +225,7 @@ class StateClient:
             ConflictError: Others wrote in between at every attempt.
             DeadlineExceededError: The time was up first.
         """
-        whole("attempts", attempts, 1, 2**31 - 1)
+        whole("attempts", attempts, 1)
         if not callable(function):
             raise InvalidInputError(f"function must be a function, not {shown(function)}")
         context = {"service": name(service, "service"), "key": _key(key)}
@@ -241,8 +236,7 @@ class StateClient:
             attempt += 1
             current = await self._get(service, key, budget)
             value = current["value"] if current["found"] else None
-            changed = function(value)
-            new = await changed if inspect.isawaitable(changed) else changed
+            new: str | None = await call_user(function, value)
             if new is None:
                 return value
             fields = {**context, "value": _value(new), "etag": current["etag"]}
@@ -258,11 +252,7 @@ class StateClient:
                     raise expired(budget, **context) from conflict
 
     async def register_keys(
-        self,
-        service: str,
-        keys: str | Iterable[str],
-        *,
-        timeout: float | NotGiven | None = NOT_GIVEN,
+        self, service: str, keys: str | Iterable[str], *, timeout: Timeout = NOT_GIVEN
     ) -> StatusResult:
         """Names the keys that `get_all_state` returns.
 
@@ -275,11 +265,9 @@ class StateClient:
         try:
             return await self._rpc.accept("State.RegisterKeys", fields, budget, service=service)
         except UnsupportedError:
-            return {"success": True, "status": "OK", "message": "remembered by this client"}
+            return success("remembered by this client")
 
-    async def get_all_state(
-        self, service: str, *, timeout: float | NotGiven | None = NOT_GIVEN
-    ) -> AllStateResult:
+    async def get_all_state(self, service: str, *, timeout: Timeout = NOT_GIVEN) -> AllStateResult:
         """Reads all registered keys of a service; missing ones are left out.
 
         Where the gateway has no such call, these are the keys registered through this client.

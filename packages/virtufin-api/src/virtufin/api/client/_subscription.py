@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from types import TracebackType
 
 from virtufin.api.client._buffer import Ended
 from virtufin.api.client._handle import StreamHandle
-from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven
+from virtufin.api.client._sentinel import NOT_GIVEN, Timeout
 from virtufin.api.client._settings import CLOSE_WAIT
 from virtufin.api.client._stream import EventStream
 from virtufin.api.client.events import PubsubEvent
@@ -32,7 +31,7 @@ class Subscription(StreamHandle):
         super().__init__(stream)
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def ready(self, timeout: float | NotGiven | None = NOT_GIVEN) -> bool:
+    async def ready(self, timeout: Timeout = NOT_GIVEN) -> bool:
         """Connects where that has not been done; see `StreamHandle.ready`."""
         self._start()
         return await super().ready(timeout)
@@ -68,12 +67,7 @@ class Subscription(StreamHandle):
         await self.ready()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Ends the subscription."""
         await self.aclose()
 

@@ -28,7 +28,7 @@ from virtufin.api.client._deadline import Budget
 from virtufin.api.client._failures import Metadata, as_kind
 from virtufin.api.client._method import Method
 from virtufin.api.client._secrets import Secrets
-from virtufin.api.client._sentinel import NotGiven
+from virtufin.api.client._sentinel import NotGiven, Timeout
 from virtufin.api.client._settings import CLOSE_WAIT, ClientSettings
 from virtufin.api.client._statuses import expired
 from virtufin.api.client.errors import (
@@ -308,7 +308,7 @@ class Transport:
             raise
         return Stream(method, call, lease, self.secrets, context)
 
-    def budget(self, timeout: float | NotGiven | None) -> Budget:
+    def budget(self, timeout: Timeout) -> Budget:
         """The time a call may take."""
         if isinstance(timeout, NotGiven):
             return Budget(self._settings.timeout)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import grpc.aio
 
+from virtufin.api.client._resolve import address
 from virtufin.api.client._wire import Wire
 from virtufin.api.emulator import _ports
 from virtufin.api.emulator._descriptors import StaticSource
@@ -55,7 +56,7 @@ class SampleServer:
         )
         port = await _ports.listen(self._server, _HOST, 0)
         await self._server.start()
-        return _ports.address(_HOST, port)
+        return address(_HOST, port)
 
     async def stop(self) -> None:
         """Stops serving."""
