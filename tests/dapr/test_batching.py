@@ -815,7 +815,7 @@ async def test_an_unexpected_error_is_reported_for_each_event(publisher, caplog,
     async def broken(*arguments):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("virtufin.api.dapr._sender.Sender.several", broken)
+    monkeypatch.setattr("virtufin.api.dapr._publishing.sender.Sender.several", broken)
     with pytest.raises(errors.InternalError, match="ZeroDivisionError") as caught:
         async with publisher.batching() as batch:
             await publish_all(batch, range(3))

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from virtufin.api.client.errors import ClientClosedError
-from virtufin.api.dapr._capacity import Capacity
+from virtufin.api.dapr._publishing.capacity import Capacity
 
 
 @pytest.fixture

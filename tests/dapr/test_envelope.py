@@ -9,7 +9,7 @@ from dapr.proto import appcallback_v1
 
 from virtufin.api.client import errors
 from virtufin.api.client.events import to_cloudevent
-from virtufin.api.dapr import _envelope
+from virtufin.api.dapr._sidecar import cloudevents_json
 from virtufin.api.protos import state_pb2
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
@@ -17,7 +17,7 @@ SCHEMA = {"ce-dataschema": "type.googleapis.com/acme.Order"}
 
 
 def parsed(event):
-    return json.loads(_envelope.to_json(event))
+    return json.loads(cloudevents_json.to_json(event))
 
 
 def message_event():
@@ -117,19 +117,19 @@ def test_every_kind_of_attribute():
 def test_long_numbers_keep_every_digit():
     text = '{"price":1234567890123456789.123456789012345678901234567890}'
     event = to_cloudevent(text, content_type="application/json")
-    assert f'"data":{text}' in _envelope.to_json(event).decode()
+    assert f'"data":{text}' in cloudevents_json.to_json(event).decode()
 
 
 @pytest.mark.parametrize("text", ["", "{", "NaN", "[Infinity]"])
 def test_text_that_is_not_the_json_it_claims_to_be_is_refused(text):
     with pytest.raises(errors.InvalidInputError, match="JSON"):
-        _envelope.to_json(to_cloudevent(text, content_type="application/json"))
+        cloudevents_json.to_json(to_cloudevent(text, content_type="application/json"))
 
 
 def test_json_text_that_is_nested_too_deeply_is_refused():
     event = to_cloudevent("[" * 100_000 + "]" * 100_000, content_type="application/json")
     with pytest.raises(errors.InvalidInputError, match="too deeply"):
-        _envelope.to_json(event)
+        cloudevents_json.to_json(event)
 
 
 @pytest.mark.parametrize("name", ["id", "source", "type", "specversion", "data", "data_base64"])
@@ -137,7 +137,7 @@ def test_an_attribute_that_would_take_the_place_of_something_else_is_refused(nam
     event = to_cloudevent({"a": 1})
     event.attributes[name].ce_string = "other"
     with pytest.raises(errors.InvalidInputError, match=f"'{name}'"):
-        _envelope.to_json(event)
+        cloudevents_json.to_json(event)
 
 
 @pytest.mark.parametrize("fields", [{"seconds": 10**15}, {"nanos": -5}], ids=str)
@@ -147,12 +147,12 @@ def test_a_point_in_time_that_is_none_is_refused(fields):
         type(event.attributes["time"].ce_timestamp)(**fields)
     )
     with pytest.raises(errors.InvalidInputError, match="'time' cannot be sent"):
-        _envelope.to_json(event)
+        cloudevents_json.to_json(event)
 
 
 def test_a_media_type_that_ends_in_json_is_json():
     event = to_cloudevent("[1]", content_type="application/vnd.x+json; charset=utf-8")
-    assert _envelope.from_topic_event(as_delivered(event)).data_as_json() == [1]
+    assert cloudevents_json.from_topic_event(as_delivered(event)).data_as_json() == [1]
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_no_data_is_lost_whatever_its_media_type(content_type, data):
         del event.attributes["datacontenttype"]
     else:
         event.attributes["datacontenttype"].ce_string = content_type
-    delivered = _envelope.from_topic_event(as_delivered(event))
+    delivered = cloudevents_json.from_topic_event(as_delivered(event))
     assert delivered.data == (data.encode() if isinstance(data, str) else data)
     assert delivered.content_type
 
@@ -225,12 +225,12 @@ ROUND_TRIPS = {
 
 @pytest.mark.parametrize("event", ROUND_TRIPS.values(), ids=ROUND_TRIPS)
 def test_an_event_in_json_reads_back_as_it_was(event):
-    assert _envelope.from_json(_envelope.to_json(event)) == event
+    assert cloudevents_json.from_json(cloudevents_json.to_json(event)) == event
 
 
 @pytest.mark.parametrize("event", ROUND_TRIPS.values(), ids=ROUND_TRIPS)
 def test_an_event_from_the_sidecar_is_as_it_was_published(event):
-    received = _envelope.from_topic_event(as_delivered(event))
+    received = cloudevents_json.from_topic_event(as_delivered(event))
     assert received.topic == "prices"
     if event.WhichOneof("data") == "binary_data" and b"{" in event.binary_data:
         # Dapr's message does not tell text from bytes; the media type does.
@@ -240,17 +240,17 @@ def test_an_event_from_the_sidecar_is_as_it_was_published(event):
 
 
 def test_what_the_sidecar_adds_is_left_out():
-    event = _envelope.from_topic_event(as_delivered(to_cloudevent("x")))
+    event = cloudevents_json.from_topic_event(as_delivered(to_cloudevent("x")))
     assert event.extensions == {}
     traced = as_delivered(to_cloudevent("x"), traceparent="00-1-2-01")
-    assert _envelope.from_topic_event(traced).extensions == {"traceparent": "00-1-2-01"}
+    assert cloudevents_json.from_topic_event(traced).extensions == {"traceparent": "00-1-2-01"}
 
 
 def test_attributes_that_fit_no_type_are_text():
     request = as_delivered(to_cloudevent("x"))
     request.extensions.update({"ratio": 2.5, "big": 2**40, "list": [1], "none": None})
     request.extensions.update({"time": "yesterday"})
-    event = _envelope.from_topic_event(request)
+    event = cloudevents_json.from_topic_event(request)
     assert event.timestamp == "yesterday"
     assert event.extensions == {"ratio": "2.5", "big": "1099511627776", "list": "[1.0]"}
 
@@ -259,18 +259,18 @@ def test_attributes_that_fit_no_type_are_text():
 def test_a_time_that_is_no_text_does_not_cost_the_event(time, text):
     request = as_delivered(to_cloudevent("x"))
     request.extensions.update({"time": time})
-    event = _envelope.from_topic_event(request)
+    event = cloudevents_json.from_topic_event(request)
     assert (event.timestamp, event.data_as_text()) == (text, "x")
 
 
 def test_text_that_is_no_unicode_is_bytes():
     request = as_delivered(to_cloudevent("x"))
     request.data = b"\xff"
-    assert _envelope.from_topic_event(request).cloudevent.binary_data == b"\xff"
+    assert cloudevents_json.from_topic_event(request).cloudevent.binary_data == b"\xff"
 
 
 def test_json_data_without_a_media_type_is_json():
-    event = _envelope.from_json(b'{"id": "1", "source": "s", "type": "t", "data": {"a": 1}}')
+    event = cloudevents_json.from_json(b'{"id": "1", "source": "s", "type": "t", "data": {"a": 1}}')
     assert event.text_data == '{"a":1}'
     assert event.attributes["datacontenttype"].ce_string == "application/json"
 
@@ -278,4 +278,4 @@ def test_json_data_without_a_media_type_is_json():
 @pytest.mark.parametrize("text", [b"", b"[]", b'{"id": 1}', b'{"data_base64": "!"}', b"\xff"])
 def test_what_is_no_event_in_json_says_so(text):
     with pytest.raises(errors.InvalidReplyError, match="CloudEvents JSON"):
-        _envelope.from_json(text)
+        cloudevents_json.from_json(text)

@@ -14,7 +14,8 @@ from tests.dapr.conftest import needs_extension
 from tests.dapr.delivering import attached, status_of, topic_event
 from tests.timing import UNIT
 from virtufin.api.client import FailedPreconditionError, InvalidInputError, UnsupportedError
-from virtufin.api.dapr import DaprApp, _ext_app
+from virtufin.api.dapr import DaprApp
+from virtufin.api.dapr._app import ext_app as ext_app_module
 
 
 @pytest.fixture
@@ -253,7 +254,7 @@ def test_a_missing_extension_names_the_extra_that_brings_it(app, monkeypatch, ve
     def missing(name):
         raise ImportError(f"No module named {name!r}")
 
-    monkeypatch.setattr(_ext_app.importlib, "import_module", missing)
+    monkeypatch.setattr(ext_app_module.importlib, "import_module", missing)
     with pytest.raises(ImportError, match=rf"pip install 'virtufin-api-dapr\[{extra}\]'"):
         app.attach(object())
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from virtufin.api.dapr._work import DrainedError, Work
+from virtufin.api.dapr._app.handler_pool import DrainedError, Work
 
 
 class Step:

@@ -7,15 +7,23 @@ Example:
     ...         await publisher.publish_async("prices", {"symbol": "ABC", "price": 1.5})
 """
 
-from virtufin.api.dapr._acknowledgement import Drop
-from virtufin.api.dapr._app import DaprApp
-from virtufin.api.dapr._attachment import Attachment
-from virtufin.api.dapr._batching import BatchPublisher, BatchStats
-from virtufin.api.dapr._outcomes import FailedEvent, PublishFailedError, PublishManyResult
-from virtufin.api.dapr._publisher import DaprPublisher
-from virtufin.api.dapr._receipt import Receipt
-from virtufin.api.dapr._registrations import BulkDelivery
-from virtufin.api.dapr._requests import BindingRequest, InvocationRequest
+from virtufin.api.dapr._app import (
+    Attachment,
+    BindingRequest,
+    BulkDelivery,
+    DaprApp,
+    Drop,
+    InvocationRequest,
+)
+from virtufin.api.dapr._publishing import (
+    BatchPublisher,
+    BatchStats,
+    DaprPublisher,
+    FailedEvent,
+    PublishFailedError,
+    PublishManyResult,
+    Receipt,
+)
 from virtufin.api.dapr._version import __version__
 
 __all__ = [

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from dapr.proto import api_v1
 
 from virtufin.api.client.errors import InvalidInputError
-from virtufin.api.dapr import _envelope
+from virtufin.api.dapr._sidecar import cloudevents_json
 from virtufin.api.emulator._backend import Backend, Entry
 from virtufin.api.emulator._broker import Broker, Subscription
 from virtufin.api.emulator._dapr_link import Link
@@ -79,14 +79,14 @@ class DaprBackend(Backend):
 
     async def publish(self, topic: str, cloudevent: bytes) -> None:
         try:
-            data = _envelope.to_json(CloudEvent.FromString(cloudevent))
+            data = cloudevents_json.to_json(CloudEvent.FromString(cloudevent))
         except InvalidInputError as error:
             raise invalid(error.message) from error
         request = api_v1.PublishEventRequest(
             pubsub_name=self._settings.pubsub_name,
             topic=topic,
             data=data,
-            data_content_type=_envelope.CONTENT_TYPE,
+            data_content_type=cloudevents_json.CONTENT_TYPE,
         )
         await self.link.call("PublishEvent", request)
 

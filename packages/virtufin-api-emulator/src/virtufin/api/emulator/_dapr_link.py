@@ -10,7 +10,7 @@ from dapr.proto import api_service_v1, api_v1, common_v1
 
 from virtufin.api.client._channels import settle
 from virtufin.api.client._sentinel import NOT_GIVEN
-from virtufin.api.dapr import _sidecar
+from virtufin.api.dapr._sidecar import endpoint
 from virtufin.api.emulator._dapr_settings import DaprSettings
 from virtufin.api.emulator._ports import CHANNEL_OPTIONS
 from virtufin.api.emulator._refusal import RefusedError
@@ -30,7 +30,7 @@ class Link:
 
     def __init__(self, settings: DaprSettings) -> None:
         token = NOT_GIVEN if settings.api_token is None else settings.api_token
-        self._endpoint = _sidecar.endpoint(settings.address, token)
+        self._endpoint = endpoint.endpoint(settings.address, token)
         self._timeout = settings.timeout
         self._channel: grpc.aio.Channel | None = None
         self.stub: Any = None
@@ -44,7 +44,7 @@ class Link:
     def metadata(self) -> tuple[tuple[str, str], ...]:
         """What every call carries."""
         token = self._endpoint.token
-        return ((_sidecar.TOKEN_HEADER, token),) if token else ()
+        return ((endpoint.TOKEN_HEADER, token),) if token else ()
 
     @property
     def is_open(self) -> bool:

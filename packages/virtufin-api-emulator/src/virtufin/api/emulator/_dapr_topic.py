@@ -18,7 +18,7 @@ import grpc.aio
 from dapr.proto import api_v1, appcallback_v1
 
 from virtufin.api.client._backoff import delays
-from virtufin.api.dapr import _envelope
+from virtufin.api.dapr._sidecar import cloudevents_json
 from virtufin.api.emulator._broker import Event, Subscription
 from virtufin.api.emulator._dapr_link import Link
 from virtufin.api.emulator._news import News
@@ -133,7 +133,7 @@ class Topic:
 
     def _deliver(self, request: Any) -> None:
         try:
-            event = _envelope.from_topic_event(request).cloudevent
+            event = cloudevents_json.from_topic_event(request).cloudevent
         except (ValueError, TypeError) as error:
             # It would come again the same.
             text = "topic %s: event %r cannot be read, it is dropped: %s"

@@ -18,7 +18,7 @@ from dapr.proto import api_v1, appcallback_v1
 from virtufin.api.client._data import media_type
 from virtufin.api.client._wire import Wire
 from virtufin.api.client.errors import InvalidReplyError
-from virtufin.api.dapr import _envelope, _sidecar
+from virtufin.api.dapr._sidecar import cloudevents_json, endpoint
 from virtufin.api.emulator import _ports
 from virtufin.api.emulator._injector import FaultInterceptor, Injector
 from virtufin.api.emulator._refusal import RefusedError, invalid
@@ -27,8 +27,8 @@ from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
 _WIRE = Wire(
     {
-        "Dapr.PublishEvent": _sidecar.PUBLISH_EVENT,
-        "Dapr.BulkPublishEventAlpha1": _sidecar.BULK_PUBLISH,
+        "Dapr.PublishEvent": endpoint.PUBLISH_EVENT,
+        "Dapr.BulkPublishEventAlpha1": endpoint.BULK_PUBLISH,
     },
     origin="dapr",
 )
@@ -126,9 +126,9 @@ class _Servicer:
 
 def _event(data: bytes, content_type: str) -> CloudEvent:
     """The event, or one around data that is none, as a sidecar makes it."""
-    if media_type(content_type) == _envelope.CONTENT_TYPE:
+    if media_type(content_type) == cloudevents_json.CONTENT_TYPE:
         try:
-            return _envelope.from_json(data)
+            return cloudevents_json.from_json(data)
         except InvalidReplyError as error:
             raise RefusedError(grpc.StatusCode.INVALID_ARGUMENT, error.message) from error
     request = appcallback_v1.TopicEventRequest(
@@ -140,4 +140,4 @@ def _event(data: bytes, content_type: str) -> CloudEvent:
         data=data,
     )
     request.extensions["time"] = datetime.now(timezone.utc).isoformat()
-    return _envelope.from_topic_event(request).cloudevent
+    return cloudevents_json.from_topic_event(request).cloudevent

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import cast
@@ -60,6 +60,10 @@ class PublishFailedError(VirtufinError):
 
     failed: tuple[FailedEvent, ...] = ()
     published: int = 0
+
+
+OnFailed = Callable[[FailedEvent], "Awaitable[object] | object"]
+"""A function, plain or async, that is called with each event that failed."""
 
 
 def publish_failed(failed: Sequence[FailedEvent], published: int) -> PublishFailedError:

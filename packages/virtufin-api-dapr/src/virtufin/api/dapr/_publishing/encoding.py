@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from virtufin.api.client._shown import shown
 from virtufin.api.client.errors import InvalidInputError
 from virtufin.api.client.events import to_cloudevent
-from virtufin.api.dapr import _envelope
+from virtufin.api.dapr._sidecar import cloudevents_json
 
 _LARGE = 64 * 1024
 """Bytes above which encoding takes milliseconds, so that a thread does it."""
@@ -71,7 +71,7 @@ def _encoded(data: Any, metadata: Mapping[str, str] | None, **fields: Any) -> En
         event = to_cloudevent(data, metadata, **fields)
     except RuntimeError as error:
         raise InvalidInputError(f"the data changed while it was being encoded: {error}") from None
-    return Encoded(event.SerializeToString(), _envelope.to_json(event))
+    return Encoded(event.SerializeToString(), cloudevents_json.to_json(event))
 
 
 def is_large(data: object) -> bool:

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from virtufin.api.dapr._sender import Outgoing
+from .sender import Outgoing
 
 Event = TypeVar("Event", bound=Outgoing)
 

@@ -10,9 +10,10 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from virtufin.api.client.errors import FailedPreconditionError
-from virtufin.api.dapr._app_settings import AppSettings
-from virtufin.api.dapr._core import Core
-from virtufin.api.dapr._work import LATE, DrainedError
+
+from .dispatch import Core
+from .handler_pool import LATE, DrainedError
+from .settings import AppSettings
 
 logger = logging.getLogger("virtufin.api.dapr.app")
 

@@ -19,15 +19,15 @@ from dapr.proto import appcallback_v1
 
 from virtufin.api.client._shown import shown
 from virtufin.api.client.errors import InvalidInputError, UnsupportedError
-from virtufin.api.dapr import _messages
-from virtufin.api.dapr._acknowledgement import Outcome
-from virtufin.api.dapr._app_settings import AppSettings
-from virtufin.api.dapr._attachment import Attachment
-from virtufin.api.dapr._core import Core
-from virtufin.api.dapr._registrations import Registrations, Topic
-from virtufin.api.dapr._requests import BindingRequest, InvocationRequest
-from virtufin.api.dapr._servicer import WRONG_TOKEN, holds, texts, without_token
-from virtufin.api.dapr._work import DrainedError
+
+from . import messages
+from .attachment import Attachment
+from .dispatch import Core
+from .handler_pool import DrainedError
+from .handler_types import BindingRequest, InvocationRequest, Outcome
+from .registry import Registrations, Topic
+from .servicer import WRONG_TOKEN, holds, texts, without_token
+from .settings import AppSettings
 
 _METADATA = "_metadata_"
 """What the App puts before the keys of a call's metadata among an event's extensions."""
@@ -98,7 +98,7 @@ class _Registering:
             )
         offered.pop()
         if not topic.declared:
-            offered.append(_messages.subscription(topic))
+            offered.append(messages.subscription(topic))
 
     def method(self, name: str) -> Callable[[Any], Any]:
         """A handler of calls in the App's terms."""
@@ -148,7 +148,7 @@ class _Registering:
             answer = appcallback_v1.TopicEventBulkResponse()
             for entry in request.entries:
                 outcome = self._outcome(
-                    functools.partial(_messages.entry, self._dispatch, request, entry)
+                    functools.partial(messages.entry, self._dispatch, request, entry)
                 )
                 answer.statuses.add(entry_id=entry.entry_id, status=outcome.value)
             return answer
@@ -170,7 +170,7 @@ class _Registering:
         def on_event(told: Any) -> Any:
             request, metadata = _topic_event(told, topic, path)
             self._check(metadata)
-            outcome = self._outcome(lambda: _messages.one(self._dispatch, request, bulk=bulk))
+            outcome = self._outcome(lambda: messages.one(self._dispatch, request, bulk=bulk))
             return response(outcome.name.lower())
 
         # What the App goes by from 1.19 on; it warns of handlers without.

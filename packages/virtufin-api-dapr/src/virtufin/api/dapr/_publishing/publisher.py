@@ -14,13 +14,13 @@ from virtufin.api.client._resolve import resolve_source
 from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven, Timeout
 from virtufin.api.client._settings import CLOSE_WAIT
 from virtufin.api.client.results import StatusResult
-from virtufin.api.dapr import _sidecar
-from virtufin.api.dapr._batch_settings import BatchSettings, OnFailed
-from virtufin.api.dapr._batching import BatchPublisher
-from virtufin.api.dapr._encoding import encoded, encoded_each
-from virtufin.api.dapr._outcomes import PublishManyResult, publish_failed
-from virtufin.api.dapr._parallel import in_parallel
-from virtufin.api.dapr._sender import IN_FLIGHT, MAX_BYTES, MAX_EVENTS, Chunks, Outgoing, Sender
+from virtufin.api.dapr._sidecar import endpoint
+
+from .batch_delivery import BatchSettings
+from .batch_publisher import BatchPublisher
+from .encoding import encoded, encoded_each
+from .results import OnFailed, PublishManyResult, publish_failed
+from .sender import IN_FLIGHT, MAX_BYTES, MAX_EVENTS, Chunks, Outgoing, Sender, in_parallel
 
 
 class DaprPublisher:
@@ -64,7 +64,7 @@ class DaprPublisher:
         self._pubsub_name = _arguments.name(pubsub_name, "pubsub_name")
         self._source = resolve_source(source)
         self._timeout = timeout_or_none(timeout)
-        self._transport = _sidecar.transport(address, api_token, timeout, self._source)
+        self._transport = endpoint.transport(address, api_token, timeout, self._source)
         self._sender = Sender(self._transport, self._pubsub_name)
         self._batches: set[BatchPublisher] = set()
 

@@ -18,14 +18,14 @@ from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven, Timeout
 from virtufin.api.client._settings import CLOSE_WAIT
 from virtufin.api.client._transport import Transport
 from virtufin.api.client.errors import ClientClosedError, FailedPreconditionError, VirtufinError
-from virtufin.api.dapr._batch_settings import BatchSettings
-from virtufin.api.dapr._capacity import Capacity
-from virtufin.api.dapr._delivery import Delivery, Pending
-from virtufin.api.dapr._encoding import YIELD_EVERY, encoded
-from virtufin.api.dapr._outcomes import FailedEvent, publish_failed
-from virtufin.api.dapr._receipt import Receipt
-from virtufin.api.dapr._reports import Reports
-from virtufin.api.dapr._sender import Sender
+
+from .batch_delivery import BatchSettings, Delivery, Pending
+from .capacity import Capacity
+from .encoding import YIELD_EVERY, encoded
+from .failure_reports import Reports
+from .receipt import Receipt
+from .results import FailedEvent, publish_failed
+from .sender import Sender
 
 logger = logging.getLogger("virtufin.api.dapr.publisher")
 

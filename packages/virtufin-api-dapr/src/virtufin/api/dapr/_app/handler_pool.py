@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from virtufin.api.client._shown import shown
-from virtufin.api.dapr._capacity import Capacity
+from virtufin.api.dapr._publishing import Capacity
 
 logger = logging.getLogger("virtufin.api.dapr.app")
 

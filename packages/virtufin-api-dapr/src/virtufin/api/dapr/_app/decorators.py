@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from virtufin.api.dapr._registrations import BulkDelivery, Registrations
+from .registry import BulkDelivery, Registrations
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 

@@ -18,12 +18,13 @@ from virtufin.api.client._responder import is_request
 from virtufin.api.client._shown import shown
 from virtufin.api.client.errors import InvalidInputError, InvalidRequestError, VirtufinError
 from virtufin.api.client.events import PubsubEvent
-from virtufin.api.dapr._acknowledgement import Drop, Outcome
-from virtufin.api.dapr._refusals import RefusedError, described, refused
-from virtufin.api.dapr._registrations import Function, Registrations, Route
-from virtufin.api.dapr._replies import Replies
-from virtufin.api.dapr._requests import BindingRequest, InvocationRequest
-from virtufin.api.dapr._work import CutError, DrainedError, Work
+from virtufin.api.dapr._publishing import DaprPublisher
+
+from .handler_pool import CutError, DrainedError, Work
+from .handler_types import BindingRequest, Drop, InvocationRequest, Outcome
+from .registry import Function, Registrations, Route
+from .reply_publisher import Replies
+from .status_errors import RefusedError, described, refused
 
 logger = logging.getLogger("virtufin.api.dapr.app")
 
@@ -189,3 +190,27 @@ def payload(value: object) -> tuple[bytes, str]:
 
 def _named(event: PubsubEvent) -> str:
     return f"event {event.message_id!r} of topic {event.topic!r}"
+
+
+class Core:
+    """What lives from the start of an app to its end, in one event loop."""
+
+    def __init__(
+        self,
+        registrations: Registrations,
+        *,
+        max_concurrency: int,
+        on_error: OnError | None,
+        publisher: Callable[[str], DaprPublisher],
+        redact: Callable[[str], str],
+    ) -> None:
+        self.work = Work(max_concurrency)
+        self._replies = Replies(publisher, redact)
+        self.dispatch = Dispatch(registrations, self.work, self._replies, on_error, redact)
+
+    async def drain(self, grace: float) -> None:
+        """Ends the work within `grace` seconds and a moment, then the connections."""
+        try:
+            await self.work.drain(grace)
+        finally:
+            await self._replies.close()

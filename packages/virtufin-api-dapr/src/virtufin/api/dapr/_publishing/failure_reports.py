@@ -7,8 +7,8 @@ import logging
 from typing import Any
 
 from virtufin.api.client._asyncio import call_user
-from virtufin.api.dapr._batch_settings import OnFailed
-from virtufin.api.dapr._outcomes import FailedEvent
+
+from .results import FailedEvent, OnFailed
 
 logger = logging.getLogger("virtufin.api.dapr.publisher")
 

@@ -16,10 +16,10 @@ from dapr.proto import appcallback_v1, common_v1
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import DecodeError
 
-from virtufin.api.dapr import _messages
-from virtufin.api.dapr._dispatch import Dispatch
-from virtufin.api.dapr._refusals import RefusedError
-from virtufin.api.dapr._requests import BindingRequest, InvocationRequest
+from . import messages
+from .dispatch import Dispatch
+from .handler_types import BindingRequest, InvocationRequest
+from .status_errors import RefusedError
 
 TOKEN_KEY = "dapr-api-token"
 WRONG_TOKEN = f"the call has not the {TOKEN_KEY} that the app demands (APP_API_TOKEN)"
@@ -91,18 +91,18 @@ class Servicer:
     async def on_topic_event(self, request: Any, context: Any) -> Any:
         """One event."""
         if isinstance(request, bytes):
-            outcome = _messages.unreadable(
+            outcome = messages.unreadable(
                 "", "", DecodeError("protobuf cannot, it may be nested too deeply")
             )
         else:
-            outcome = await _messages.one(self._dispatch, request)
+            outcome = await messages.one(self._dispatch, request)
         answer = appcallback_v1.TopicEventResponse()
         answer.status = outcome.value  # type: ignore[assignment]
         return answer
 
     async def on_bulk_topic_event(self, request: Any, context: Any) -> Any:
         """Several events, each with an answer of its own."""
-        entries = (_messages.entry(self._dispatch, request, entry) for entry in request.entries)
+        entries = (messages.entry(self._dispatch, request, entry) for entry in request.entries)
         outcomes = await asyncio.gather(*entries)
         answer = appcallback_v1.TopicEventBulkResponse()
         for entry, outcome in zip(request.entries, outcomes, strict=True):
@@ -117,7 +117,7 @@ class Servicer:
 
     async def list_topic_subscriptions(self, request: Any, context: Any) -> Any:
         """What the app wants to be subscribed to."""
-        return _messages.subscriptions(self._dispatch.registrations)
+        return messages.subscriptions(self._dispatch.registrations)
 
     async def list_input_bindings(self, request: Any, context: Any) -> Any:
         """Which bindings the app listens to."""

@@ -12,10 +12,11 @@ from virtufin.api.client._secrets import Secrets
 from virtufin.api.client._sentinel import NotGiven
 from virtufin.api.client._shown import shown
 from virtufin.api.client.errors import InvalidInputError
-from virtufin.api.dapr._dispatch import OnError
-from virtufin.api.dapr._publisher import DaprPublisher
-from virtufin.api.dapr._registrations import checked_function
+from virtufin.api.dapr._publishing import DaprPublisher
 from virtufin.api.dapr._sidecar import resolved_token
+
+from .dispatch import OnError
+from .registry import checked_function
 
 PORT = 3010
 """The default of `dapr.ext.grpc`."""

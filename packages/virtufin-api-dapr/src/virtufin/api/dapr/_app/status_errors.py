@@ -1,4 +1,7 @@
-"""The gRPC status that says what the failure of a handler means."""
+"""The gRPC status that says what the failure of a handler means.
+
+Apart from dispatch, as both servers raise and read it.
+"""
 
 from __future__ import annotations
 

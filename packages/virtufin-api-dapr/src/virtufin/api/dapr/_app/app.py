@@ -10,16 +10,16 @@ from typing import Any
 
 from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven
 from virtufin.api.client.errors import FailedPreconditionError, WrongLoopError
-from virtufin.api.dapr._app_settings import AppSettings, resolve
-from virtufin.api.dapr._attachment import Attachment
-from virtufin.api.dapr._core import Core
-from virtufin.api.dapr._decorators import Decorators
-from virtufin.api.dapr._dispatch import OnError
-from virtufin.api.dapr._ext_app import attach
-from virtufin.api.dapr._server import Server
-from virtufin.api.dapr._servicer import Servicer
-from virtufin.api.dapr._signals import on_ending
-from virtufin.api.dapr._work import LATE
+
+from .attachment import Attachment
+from .decorators import Decorators
+from .dispatch import Core, OnError
+from .ext_app import attach
+from .handler_pool import LATE
+from .server import Server
+from .servicer import Servicer
+from .settings import AppSettings, resolve
+from .signals import on_ending
 
 logger = logging.getLogger("virtufin.api.dapr.app")
 

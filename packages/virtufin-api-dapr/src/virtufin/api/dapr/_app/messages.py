@@ -9,10 +9,11 @@ from dapr.proto import appcallback_v1
 
 from virtufin.api.client.errors import InvalidReplyError
 from virtufin.api.client.events import PubsubEvent
-from virtufin.api.dapr import _envelope
-from virtufin.api.dapr._acknowledgement import Outcome
-from virtufin.api.dapr._dispatch import Dispatch
-from virtufin.api.dapr._registrations import Registrations, Topic
+from virtufin.api.dapr._sidecar import cloudevents_json
+
+from .dispatch import Dispatch
+from .handler_types import Outcome
+from .registry import Registrations, Topic
 
 logger = logging.getLogger("virtufin.api.dapr.app")
 
@@ -26,7 +27,7 @@ async def one(dispatch: Dispatch, request: Any, *, bulk: bool = False) -> Outcom
     try:
         if bulk:
             _check_left_out(request)
-        event = _envelope.from_topic_event(request)
+        event = cloudevents_json.from_topic_event(request)
     except (ValueError, TypeError) as error:
         return unreadable(request.id, request.topic, error)
     return await dispatch.event(request.pubsub_name, request.path, event)
@@ -49,8 +50,8 @@ def subscriptions(registrations: Registrations) -> Any:
 
 def _event_of(request: Any, item: Any) -> PubsubEvent:
     if item.WhichOneof("event") != "cloud_event":
-        if item.content_type.startswith(_envelope.CONTENT_TYPE):
-            return PubsubEvent(request.topic, _envelope.from_json(item.bytes))
+        if item.content_type.startswith(cloudevents_json.CONTENT_TYPE):
+            return PubsubEvent(request.topic, cloudevents_json.from_json(item.bytes))
         raw = appcallback_v1.TopicEventRequest(
             **_RAW,
             id=item.entry_id,
@@ -58,7 +59,7 @@ def _event_of(request: Any, item: Any) -> PubsubEvent:
             data=item.bytes,
             topic=request.topic,
         )
-        return _envelope.from_topic_event(raw)
+        return cloudevents_json.from_topic_event(raw)
     told = item.cloud_event
     _check_left_out(told)
     single = appcallback_v1.TopicEventRequest(
@@ -71,11 +72,11 @@ def _event_of(request: Any, item: Any) -> PubsubEvent:
         topic=request.topic,
         extensions=told.extensions,
     )
-    return _envelope.from_topic_event(single)
+    return cloudevents_json.from_topic_event(single)
 
 
 def _check_left_out(told: Any) -> None:
-    if not told.data and _envelope.is_left_out_of_bulk(told.data_content_type):
+    if not told.data and cloudevents_json.is_left_out_of_bulk(told.data_content_type):
         raise ValueError(
             f"daprd leaves data of type {told.data_content_type!r} out of bulk deliveries; "
             "subscribe without bulk="

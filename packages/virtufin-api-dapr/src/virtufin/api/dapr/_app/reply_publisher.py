@@ -7,7 +7,7 @@ from typing import Any
 
 from virtufin.api.client._responder import tell
 from virtufin.api.client.events import PubsubEvent
-from virtufin.api.dapr._publisher import DaprPublisher
+from virtufin.api.dapr._publishing import DaprPublisher
 
 
 class Replies:
