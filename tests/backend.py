@@ -6,7 +6,7 @@ import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 from grpc_reflection.v1alpha import reflection
 
-from virtufin.api.client._reflection import WELL_KNOWN
+from virtufin.api.client._protobuf.reflection_client import WELL_KNOWN
 
 PROBE = """
 name: "acme/probe.proto" package: "acme" syntax: "proto3"

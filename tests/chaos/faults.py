@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 
 from tests.timing import UNIT
-from virtufin.api.client._stream import FATAL
+from virtufin.api.client._subscriptions.event_stream import FATAL
 
 
 @dataclass(frozen=True)

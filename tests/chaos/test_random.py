@@ -10,7 +10,7 @@ import pytest
 
 from tests.chaos.ledger import TOPIC, Consumer, check
 from tests.timing import UNIT, until
-from virtufin.api.client._stream import TRANSIENT
+from virtufin.api.client._subscriptions.event_stream import TRANSIENT
 
 CODES = [*sorted(code.name for code in TRANSIENT), "OK"]
 

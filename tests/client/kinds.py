@@ -7,7 +7,7 @@ from google.protobuf import descriptor_pb2, message_factory
 from google.protobuf.descriptor import FieldDescriptor
 from hypothesis import strategies
 
-from virtufin.api.client._compare import is_repeated
+from virtufin.api.client._protobuf.compare import is_repeated
 
 _SCALARS = [
     "DOUBLE",

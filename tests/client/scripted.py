@@ -3,7 +3,7 @@
 import grpc
 from grpc import aio
 
-from virtufin.api.client._wire import Wire
+from virtufin.api.client._wire.wire import Wire
 from virtufin.api.emulator._ports import SERVER_OPTIONS
 
 WIRE = Wire.packaged()

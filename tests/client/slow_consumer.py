@@ -10,8 +10,9 @@ import json
 import sys
 from pathlib import Path
 
-from virtufin.api.client import ApiClient, _stream
-from virtufin.api.client._buffer import Buffer
+from virtufin.api.client import ApiClient
+from virtufin.api.client._subscriptions import event_stream
+from virtufin.api.client._subscriptions.buffer import Buffer
 
 
 class Watched(Buffer):
@@ -32,7 +33,7 @@ def memory(kind):
 
 
 async def main(host, port, count):
-    _stream.Buffer = Watched
+    event_stream.Buffer = Watched
     async with ApiClient(host, int(port)) as client:
         subscription = await client.pubsub.subscribe_async("t")
         before = memory("VmRSS")

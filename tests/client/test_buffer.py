@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from virtufin.api.client._buffer import Buffer, Ended
+from virtufin.api.client._subscriptions.buffer import Buffer, Ended
 
 
 async def test_items_come_in_order():

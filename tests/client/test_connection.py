@@ -23,7 +23,7 @@ from virtufin.api.client import (
     UnauthenticatedError,
     UnavailableError,
 )
-from virtufin.api.client._method import Method
+from virtufin.api.client._transport.method import Method
 from virtufin.api.emulator import Emulator
 
 

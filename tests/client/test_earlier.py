@@ -2,7 +2,7 @@
 
 import pytest
 
-from virtufin.api.client._earlier import flattened, restored
+from virtufin.api.client._wire.earlier_events import flattened, restored
 from virtufin.api.client.events import to_cloudevent
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 

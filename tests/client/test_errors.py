@@ -34,7 +34,7 @@ from virtufin.api.client import (
     UnsupportedError,
     VirtufinError,
 )
-from virtufin.api.client._stream import FATAL, TRANSIENT
+from virtufin.api.client._subscriptions.event_stream import FATAL, TRANSIENT
 
 MEANING = {
     grpc.StatusCode.CANCELLED: CallCancelledError,

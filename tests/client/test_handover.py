@@ -9,8 +9,8 @@ import pytest
 from tests.client.conftest import UNIT, until
 from tests.client.scripted import WIRE
 from virtufin.api.client import SubscriptionSettings, SubscriptionState, UnauthenticatedError
-from virtufin.api.client._reader import Pump
-from virtufin.api.client._stream import EventStream
+from virtufin.api.client._subscriptions.event_stream import EventStream
+from virtufin.api.client._subscriptions.stream_reader import Pump
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
 pytestmark = pytest.mark.slow

@@ -17,8 +17,8 @@ from virtufin.api.client import (
     SubscriptionState,
     UnavailableError,
     VirtufinError,
-    _channels,
 )
+from virtufin.api.client._transport import channels
 from virtufin.api.emulator import Emulator
 
 pytestmark = pytest.mark.slow
@@ -228,7 +228,7 @@ async def test_a_call_that_waits_for_its_key_ends_with_the_client(connect, scrip
     assert held.calls == []
 
 
-@pytest.mark.skipif(not _channels._MAY_HANG, reason="grpcio 1.78 mended that")
+@pytest.mark.skipif(not channels._MAY_HANG, reason="grpcio 1.78 mended that")
 async def test_a_loop_does_not_hang_where_a_client_is_let_go_after_a_burst(virtufin_emulator):
     program = f"""
 import asyncio, gc, time

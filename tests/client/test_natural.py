@@ -13,7 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from tests.backend import PROBE, Probe
 from virtufin.api.client import InvalidInputError
-from virtufin.api.client._natural import Encoder
+from virtufin.api.client._backends.encoder import Encoder
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
 MASKED = PROBE.replace(

@@ -9,7 +9,7 @@ import pytest
 from google.protobuf import descriptor_pb2, message_factory, text_format, timestamp_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
-from virtufin.api.client._reflection import (
+from virtufin.api.client._protobuf.reflection_client import (
     V1,
     V1ALPHA,
     InvalidDescriptorsError,

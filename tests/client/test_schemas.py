@@ -11,9 +11,9 @@ from google.protobuf import descriptor_pb2, descriptor_pool
 
 from tests.backend import PROBE, Probe, make_probe, probe
 from tests.client.conftest import UNIT, until
-from virtufin.api.client import ApiClient, VirtufinError, _pause
-from virtufin.api.client._complete import Completer
-from virtufin.api.client._typed_calls import _typed
+from virtufin.api.client import ApiClient, VirtufinError, _backoff
+from virtufin.api.client._backends.decoder import Completer
+from virtufin.api.client._backends.invoker import _typed
 from virtufin.api.emulator import SAMPLES, Emulator, InvocationPolicy, Service
 from virtufin.api.emulator._samples import workmanager_pb2
 
@@ -96,7 +96,7 @@ async def test_a_reply_that_never_fits_is_not_asked_about_each_time(behind, monk
     gateway, client = await behind()
     await client.gateway.workmanager.ListWorkers()
     monkeypatch.setattr(Completer, "complete", lambda *_: ({}, [".odd"]))
-    monkeypatch.setattr(_pause, "_FIRST", 3600.0)
+    monkeypatch.setattr(_backoff, "_FIRST", 3600.0)
     asked = gateway.faults.delay(REFLECTION, 0.001, times=None)
     await client.gateway.workmanager.ListWorkers()
     once = asked.used

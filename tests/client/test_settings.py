@@ -12,7 +12,7 @@ from virtufin.api.client import (
     SubscriptionSettings,
     TlsSettings,
 )
-from virtufin.api.client._transport import _is_local
+from virtufin.api.client._transport.target import _is_local
 
 
 def test_the_environment_gives_the_address(monkeypatch):

@@ -7,7 +7,7 @@ from grpc import aio
 
 from tests.client.conftest import UNIT
 from virtufin.api.client import ApiClient, InvalidInputError, TlsSettings, UnavailableError
-from virtufin.api.client._wire import Wire
+from virtufin.api.client._wire.wire import Wire
 
 LIST = Wire.packaged()["Gateway.ListServices"]
 

@@ -3,9 +3,9 @@
 import pytest
 from google.protobuf import descriptor_pb2, message_factory, text_format
 
-from virtufin.api.client._compare import different_messages
-from virtufin.api.client._reflection import build_pool
-from virtufin.api.client._translate import CannotTranslateError, Translation
+from virtufin.api.client._protobuf.compare import different_messages
+from virtufin.api.client._protobuf.reflection_client import build_pool
+from virtufin.api.client._protobuf.translate import CannotTranslateError, Translation
 
 
 def message(text):

@@ -17,9 +17,9 @@ from virtufin.api.client import (
     UnavailableError,
     UnsupportedError,
     VirtufinError,
-    _adapted,
-    _pause,
+    _backoff,
 )
+from virtufin.api.client._wire import adapted_methods
 from virtufin.api.emulator import Emulator, _reflection_service
 from virtufin.api.emulator._wires import chosen_wire, without
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
@@ -107,8 +107,8 @@ async def test_heartbeats_of_the_earlier_wire_are_skipped(meet, monkeypatch):
         beats.extend(() if event else (1,))
         return event
 
-    real = _adapted._event
-    monkeypatch.setattr(_adapted, "_event", counted)
+    real = adapted_methods._event
+    monkeypatch.setattr(adapted_methods, "_event", counted)
     _, client = await meet(wire="earlier", heartbeat=0.05 * UNIT)
     async with client.pubsub.subscribe_async_iter("t") as events:
         await events.ready()
@@ -223,8 +223,8 @@ async def test_a_reflection_that_always_fails_is_asked_ever_more_seldom(meet):
 @pytest.fixture(autouse=True)
 def _long_pauses(monkeypatch):
     """Pauses that no test outlasts, once they have begun."""
-    monkeypatch.setattr(_pause, "_FIRST", 3600.0)
-    monkeypatch.setattr(_pause, "_LONGEST", 3600.0)
+    monkeypatch.setattr(_backoff, "_FIRST", 3600.0)
+    monkeypatch.setattr(_backoff, "_LONGEST", 3600.0)
 
 
 async def test_what_a_gateway_says_of_its_reflection_shows_no_key(meet):

@@ -11,8 +11,8 @@ from grpc_reflection.v1alpha import reflection_pb2
 
 from tests.backend import make_probe, probe, probe_text
 from tests.timing import UNIT
-from virtufin.api.client._reflection import ReflectionClient, build_pool
-from virtufin.api.client._wire import Wire
+from virtufin.api.client._protobuf.reflection_client import ReflectionClient, build_pool
+from virtufin.api.client._wire.wire import Wire
 from virtufin.api.emulator import Emulator
 from virtufin.api.protos import (
     config_pb2_grpc,

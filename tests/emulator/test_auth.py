@@ -4,7 +4,10 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from virtufin.api.client._reflection import ReflectionClient, ReflectionUnavailableError
+from virtufin.api.client._protobuf.reflection_client import (
+    ReflectionClient,
+    ReflectionUnavailableError,
+)
 from virtufin.api.emulator import Emulator
 from virtufin.api.protos import gateway_pb2, pubsub_pb2
 

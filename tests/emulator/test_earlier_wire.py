@@ -6,7 +6,12 @@ import grpc
 import pytest
 
 from tests.timing import until
-from virtufin.api.client._reflection import V1, V1ALPHA, ReflectionClient, SymbolNotFoundError
+from virtufin.api.client._protobuf.reflection_client import (
+    V1,
+    V1ALPHA,
+    ReflectionClient,
+    SymbolNotFoundError,
+)
 from virtufin.api.emulator._wires import chosen_wire, without
 
 BOTH = ["Pubsub.Subscribe", "Gateway.Subscribe"]

@@ -12,7 +12,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 )
 
 from tests.timing import UNIT
-from virtufin.api.client._reflection import (
+from virtufin.api.client._protobuf.reflection_client import (
     V1,
     V1ALPHA,
     ReflectionClient,

@@ -7,8 +7,13 @@ import grpc
 import pytest
 from grpc_reflection.v1alpha import reflection_pb2
 
-from virtufin.api.client._reflection import V1, V1ALPHA, ReflectionClient, SymbolNotFoundError
-from virtufin.api.client._wire import Wire
+from virtufin.api.client._protobuf.reflection_client import (
+    V1,
+    V1ALPHA,
+    ReflectionClient,
+    SymbolNotFoundError,
+)
+from virtufin.api.client._wire.wire import Wire
 from virtufin.api.emulator import EmulatorProcess, Service
 from virtufin.api.emulator._wires import WIRES, chosen_wire, without
 from virtufin.api.protos import cloudevents_pb2, config_pb2, gateway_pb2, pubsub_pb2, state_pb2

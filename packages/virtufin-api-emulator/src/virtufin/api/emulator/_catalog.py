@@ -14,7 +14,7 @@ from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.descriptor_pool import DescriptorPool
 
-from virtufin.api.client._reflection import (
+from virtufin.api.client._protobuf import (
     INFRASTRUCTURE,
     ReflectionClient,
     ReflectionError,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from virtufin.api.client._checks import LARGEST
+from virtufin.api.client._validation import LARGEST
 
 LONGEST = 10 * 365 * 24 * 3600
 """Seconds of the longest time taken, ten years; gRPC's deadlines end not far above."""

@@ -8,8 +8,8 @@ import grpc
 import grpc.aio
 from dapr.proto import api_service_v1, api_v1, common_v1
 
-from virtufin.api.client._channels import settle
-from virtufin.api.client._sentinel import NOT_GIVEN
+from virtufin.api.client._transport import settle
+from virtufin.api.client._types import NOT_GIVEN
 from virtufin.api.dapr._sidecar import endpoint
 from virtufin.api.emulator._dapr_settings import DaprSettings
 from virtufin.api.emulator._ports import CHANNEL_OPTIONS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from virtufin.api.client._method import Method
+from virtufin.api.client._transport import Method
 from virtufin.api.emulator._backend import Backend
 from virtufin.api.emulator._broker import Event
 from virtufin.api.emulator._headers import opened

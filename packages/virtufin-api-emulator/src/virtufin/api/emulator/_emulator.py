@@ -9,8 +9,8 @@ from typing import Literal
 
 import grpc.aio
 
-from virtufin.api.client._channels import settle
-from virtufin.api.client._resolve import address
+from virtufin.api.client._environment import address
+from virtufin.api.client._transport import settle
 from virtufin.api.client._wire import Wire
 from virtufin.api.emulator import _ports
 from virtufin.api.emulator._backends import chosen, plugin

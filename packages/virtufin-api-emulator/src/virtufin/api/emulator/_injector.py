@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import grpc
 import grpc.aio
 
-from virtufin.api.client._explain import nearest
+from virtufin.api.client._backends import nearest
 from virtufin.api.emulator._active import ActivePlan, FaultyStream, carries_topic
 from virtufin.api.emulator._broker import Subscription
 from virtufin.api.emulator._plans import ANY, CALL_ACTIONS, Plan, Spec, short, status_code

@@ -11,8 +11,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 
-from virtufin.api.client._earlier import flattened, restored
-from virtufin.api.client._wire import Wire
+from virtufin.api.client._wire import Wire, flattened, restored
 from virtufin.api.emulator._broker import Event
 from virtufin.api.emulator._opaque import EVENT, PUBLISH, SUBSCRIBE, with_opaque_events
 from virtufin.api.emulator._refusal import RefusedError, invalid

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable
 
 from google.protobuf import descriptor_pb2
 
-from virtufin.api.client._reflection import V1, V1ALPHA, build_pool
+from virtufin.api.client._protobuf import V1, V1ALPHA, build_pool
 from virtufin.api.client._wire import Wire
 from virtufin.api.emulator import _health
 from virtufin.api.emulator._catalog import Catalog

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import grpc
 
-from virtufin.api.client._checks import LARGEST
+from virtufin.api.client._validation import LARGEST
 from virtufin.api.emulator._checks import seconds as duration
 from virtufin.api.emulator._checks import text, whole
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import grpc.aio
 
-from virtufin.api.client._checks import LARGEST
-from virtufin.api.client._resolve import address
+from virtufin.api.client._environment import address
+from virtufin.api.client._validation import LARGEST
 
 SERVER_OPTIONS = (
     # Else a second server binds the same port, silently, and gets half of the connections.

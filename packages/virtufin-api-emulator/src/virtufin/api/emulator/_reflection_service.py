@@ -11,7 +11,7 @@ from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor import FileDescriptor
 from grpc_reflection.v1alpha import reflection_pb2
 
-from virtufin.api.client._reflection import V1, V1ALPHA
+from virtufin.api.client._protobuf import V1, V1ALPHA
 from virtufin.api.emulator._descriptors import DescriptorSet, DescriptorSource, closure
 
 

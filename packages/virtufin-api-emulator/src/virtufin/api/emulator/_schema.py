@@ -10,8 +10,7 @@ from google.protobuf.descriptor import (
     MethodDescriptor,
 )
 
-from virtufin.api.client._compare import is_repeated, type_name
-from virtufin.api.client._fields import Field, fields_of
+from virtufin.api.client._protobuf import Field, fields_of, is_repeated, type_name
 
 
 def method_info(method: MethodDescriptor) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc.aio
 
-from virtufin.api.client._reflection import V1, V1ALPHA
+from virtufin.api.client._protobuf import V1, V1ALPHA
 from virtufin.api.client._wire import Wire
 from virtufin.api.emulator import _health, _ports
 from virtufin.api.emulator._auth import AuthInterceptor

@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 
-from virtufin.api.client._method import Method
+from virtufin.api.client._transport import Method
 from virtufin.api.client._wire import Wire
 from virtufin.api.emulator._refusal import Handler, RefusedError
 from virtufin.api.emulator._translation import translated

@@ -15,7 +15,7 @@ import grpc
 import grpc.aio
 from dapr.proto import api_v1, appcallback_v1
 
-from virtufin.api.client._data import media_type
+from virtufin.api.client._json import media_type
 from virtufin.api.client._wire import Wire
 from virtufin.api.client.errors import InvalidReplyError
 from virtufin.api.dapr._sidecar import cloudevents_json, endpoint

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto
 
-from virtufin.api.client._reflection import build_pool
+from virtufin.api.client._protobuf import build_pool
 from virtufin.api.client._wire import PACKAGE, Wire
 from virtufin.api.emulator._earlier_wire import make_earlier
 from virtufin.api.emulator._wire_files import wire_copies

@@ -18,14 +18,11 @@ import importlib
 from typing import TYPE_CHECKING
 
 from virtufin.api.client._client import ApiClient
-from virtufin.api.client._compare import Difference
 from virtufin.api.client._config import ConfigClient
-from virtufin.api.client._deadline import Deadline, deadline
+from virtufin.api.client._deadlines import Deadline, deadline
 from virtufin.api.client._gateway import GatewayClient, ServiceProxy
-from virtufin.api.client._handlers import HandlerSubscription
-from virtufin.api.client._handling import EventHandler, StreamEventHandler
+from virtufin.api.client._protobuf import Difference
 from virtufin.api.client._pubsub import PubsubClient
-from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven
 from virtufin.api.client._settings import (
     KeepaliveSettings,
     ReconnectSettings,
@@ -34,8 +31,15 @@ from virtufin.api.client._settings import (
     TlsSettings,
 )
 from virtufin.api.client._state import StateClient
-from virtufin.api.client._states import SubscriptionState, SubscriptionStats
-from virtufin.api.client._subscription import Subscription
+from virtufin.api.client._subscriptions import (
+    EventHandler,
+    HandlerSubscription,
+    StreamEventHandler,
+    Subscription,
+    SubscriptionState,
+    SubscriptionStats,
+)
+from virtufin.api.client._types import NOT_GIVEN, NotGiven
 from virtufin.api.client._version import __version__
 from virtufin.api.client._wire import Wire
 from virtufin.api.client.descriptions import (

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
-from virtufin.api.client._shown import shown
+from virtufin.api.client._validation import short_repr
 from virtufin.api.client.errors import InternalError
 
 Result = TypeVar("Result")
@@ -93,7 +93,7 @@ async def call_user(
     except BaseException as other:  # noqa: BLE001 - raised below, as what callers can handle
         error = other
     name = getattr(function, "__qualname__", repr(function))
-    raise UserFunctionError(f"{name} raised {shown(error)}") from error
+    raise UserFunctionError(f"{name} raised {short_repr(error)}") from error
 
 
 async def gather_all(calls: Iterable[Coroutine[Any, Any, Any]]) -> list[Any]:

@@ -7,32 +7,23 @@ from typing import Any, Literal
 
 from grpc import aio
 
-from virtufin.api.client._arguments import name
-from virtufin.api.client._checks import positive, switch, timeout_or_none, whole
+from virtufin.api.client._backends import Request, Schemas
 from virtufin.api.client._config import ConfigClient
-from virtufin.api.client._connect import wait_for_gateway
 from virtufin.api.client._diagnose import TOPIC, Diagnosis
-from virtufin.api.client._discovery import Discovery
-from virtufin.api.client._gateway import GatewayClient
-from virtufin.api.client._handlers import HandlerSubscription
-from virtufin.api.client._handling import Handler
-from virtufin.api.client._pubsub import PubsubClient
-from virtufin.api.client._resolve import (
+from virtufin.api.client._environment import (
     resolve_api_key,
     resolve_metadata,
     resolve_source,
     resolve_target,
     resolve_tls,
 )
-from virtufin.api.client._rpc import Rpc
-from virtufin.api.client._schemas import Schemas
-from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven, Timeout
+from virtufin.api.client._gateway import GatewayClient
+from virtufin.api.client._pubsub import PubsubClient
 from virtufin.api.client._settings import (
     GRPC_PORT,
     MAX_MESSAGE_BYTES,
     REFLECTION_TIMEOUT,
     TIMEOUT,
-    ApiKey,
     ClientSettings,
     KeepaliveSettings,
     ReconnectSettings,
@@ -40,11 +31,19 @@ from virtufin.api.client._settings import (
     SubscriptionSettings,
     TlsSettings,
 )
-from virtufin.api.client._shown import shown
 from virtufin.api.client._state import StateClient
-from virtufin.api.client._transport import Transport
-from virtufin.api.client._typed_calls import Request
-from virtufin.api.client._wire import Wire
+from virtufin.api.client._subscriptions import Handler, HandlerSubscription
+from virtufin.api.client._transport import Transport, wait_for_gateway
+from virtufin.api.client._types import NOT_GIVEN, ApiKey, NotGiven, Timeout
+from virtufin.api.client._validation import (
+    require_bool,
+    require_name,
+    require_positive,
+    require_timeout,
+    require_whole,
+    short_repr,
+)
+from virtufin.api.client._wire import Discovery, Rpc, Wire
 from virtufin.api.client.diagnosis import Report
 from virtufin.api.client.errors import InvalidInputError
 from virtufin.api.client.results import AllStateResult, MethodInfo, StateResult, StatusResult
@@ -121,7 +120,9 @@ class ApiClient:
     ) -> None:
         if channel is not None:
             if not isinstance(channel, aio.Channel):
-                raise InvalidInputError(f"channel must be a grpc.aio.Channel, not {shown(channel)}")
+                raise InvalidInputError(
+                    f"channel must be a grpc.aio.Channel, not {short_repr(channel)}"
+                )
             _refuse_beside_channel(
                 host=host if isinstance(host, str) else None,
                 grpc_port=grpc_port if isinstance(grpc_port, int) else None,
@@ -138,7 +139,7 @@ class ApiClient:
             target=target,
             api_key=resolve_api_key(api_key),
             tls=resolve_tls(tls) if memory is None and channel is None else None,
-            timeout=timeout_or_none(timeout),
+            timeout=require_timeout(timeout),
             keepalive=_of(KeepaliveSettings, keepalive, "keepalive"),
             retry=_of(RetrySettings, retry, "retry"),
             reconnect=_of(ReconnectSettings, reconnect, "reconnect"),
@@ -149,8 +150,8 @@ class ApiClient:
             source=resolve_source(source),
             memory=memory,
             wire=_one_of("wire", wire, ("auto", "packaged")),
-            complete_replies=switch(complete_replies, "complete_replies"),
-            reflection_timeout=positive("reflection_timeout", reflection_timeout),
+            complete_replies=require_bool(complete_replies, "complete_replies"),
+            reflection_timeout=require_positive("reflection_timeout", reflection_timeout),
         )
         self._transport = Transport(self._settings, channel)
         auto = self._settings.wire == "auto"
@@ -245,10 +246,10 @@ class ApiClient:
             self._discovery if self._settings.wire == "auto" else None,
             self._gateway,
             self._pubsub,
-            timeout=positive("timeout", timeout),
+            timeout=require_positive("timeout", timeout),
         )
-        where = TOPIC if topic is None else name(topic, "topic")
-        return await diagnosis.report(publish=switch(publish, "publish"), topic=where)
+        where = TOPIC if topic is None else require_name(topic, "topic")
+        return await diagnosis.report(publish=require_bool(publish, "publish"), topic=where)
 
     async def close(self) -> None:
         """Ends every stream, call and background task within a bound. Idempotent.
@@ -370,14 +371,16 @@ def _of(kind: type[Any], value: object, what: str) -> Any:
 
 def _one_of(what: str, value: Any, legal: tuple[str, ...]) -> Any:
     if value not in legal:
-        raise InvalidInputError(f"{what} must be one of {', '.join(legal)}, not {shown(value)}")
+        raise InvalidInputError(
+            f"{what} must be one of {', '.join(legal)}, not {short_repr(value)}"
+        )
     return value
 
 
 def _bytes(value: int | None) -> int:
     if value is None:
         return MAX_MESSAGE_BYTES
-    return whole("max_message_bytes", value, 1)
+    return require_whole("max_message_bytes", value, 1)
 
 
 def _interceptors(interceptors: Sequence[Any] | None) -> tuple[Any, ...]:
@@ -387,7 +390,7 @@ def _interceptors(interceptors: Sequence[Any] | None) -> tuple[Any, ...]:
     for interceptor in given:
         if not isinstance(interceptor, aio.ClientInterceptor):
             raise InvalidInputError(
-                f"interceptors must be grpc.aio client interceptors, not {shown(interceptor)}"
+                f"interceptors must be grpc.aio client interceptors, not {short_repr(interceptor)}"
             )
     return tuple(given)
 

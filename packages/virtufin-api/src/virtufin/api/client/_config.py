@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from virtufin.api.client._arguments import name
-from virtufin.api.client._rpc import Rpc
-from virtufin.api.client._sentinel import NOT_GIVEN, Timeout
+from virtufin.api.client._types import NOT_GIVEN, Timeout
+from virtufin.api.client._validation import require_name
+from virtufin.api.client._wire import Rpc
 from virtufin.api.client.results import ConfigServiceResult
 
 
@@ -31,7 +31,7 @@ class ConfigClient:
         self, service: str, *, timeout: Timeout = NOT_GIVEN
     ) -> ConfigServiceResult | None:
         """One service; None where the gateway does not know the name."""
-        fields = {"name": name(service, "service")}
+        fields = {"name": require_name(service, "service")}
         budget = self._rpc.budget(timeout)
         reply = await self._rpc.unary("Config.GetService", fields, budget, service=service)
         return _service(reply.service) if reply.HasField("service") else None

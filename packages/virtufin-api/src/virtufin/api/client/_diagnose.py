@@ -10,14 +10,12 @@ import uuid
 import google.protobuf
 import grpc
 
-from virtufin.api.client._compare import Difference
-from virtufin.api.client._connect import Health, ask_health
-from virtufin.api.client._discovery import Discovery
 from virtufin.api.client._gateway import GatewayClient
+from virtufin.api.client._protobuf import Difference, ReflectionUnsupportedError
 from virtufin.api.client._pubsub import PubsubClient
-from virtufin.api.client._reflection import ReflectionUnsupportedError
-from virtufin.api.client._rpc import Rpc
+from virtufin.api.client._transport import Health, ask_health
 from virtufin.api.client._version import __version__
+from virtufin.api.client._wire import Discovery, Rpc
 from virtufin.api.client.diagnosis import Check, Outcome, Report
 from virtufin.api.client.errors import (
     ClientClosedError,

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from virtufin.api.client._arguments import name
 from virtufin.api.client._asyncio import gather_all
-from virtufin.api.client._describe import from_answers, from_descriptors
-from virtufin.api.client._replies import check
-from virtufin.api.client._rpc import Rpc
-from virtufin.api.client._schemas import Schemas
-from virtufin.api.client._sentinel import NOT_GIVEN, Timeout
-from virtufin.api.client._shown import shown
-from virtufin.api.client._typed_calls import Request, TypedCalls
+from virtufin.api.client._backends import (
+    Request,
+    Schemas,
+    TypedCalls,
+    from_answers,
+    from_descriptors,
+)
+from virtufin.api.client._transport import check
+from virtufin.api.client._types import NOT_GIVEN, Timeout
+from virtufin.api.client._validation import require_name, short_repr
+from virtufin.api.client._wire import Rpc
 from virtufin.api.client.descriptions import ServiceDescription
 from virtufin.api.client.errors import InvalidInputError
 from virtufin.api.client.results import FieldSchema, MethodInfo, MethodSchema, OneofCaseSchema
@@ -41,7 +44,7 @@ class GatewayClient:
         Raises:
             InvalidInputError: The name is no text, or empty.
         """
-        return ServiceProxy(self, name(service, "service"))
+        return ServiceProxy(self, require_name(service, "service"))
 
     def __getattr__(self, service: str) -> ServiceProxy:
         """A backend by attribute; names that begin with `_` are never services."""
@@ -81,7 +84,7 @@ class GatewayClient:
         """
         budget = self._rpc.budget(timeout)
         return await self._calls.invoke(
-            name(service, "service"), name(method, "method"), request_data, budget
+            require_name(service, "service"), require_name(method, "method"), request_data, budget
         )
 
     async def invoke_json_async(
@@ -113,11 +116,11 @@ class GatewayClient:
         if not isinstance(request_data, (bytes, bytearray, memoryview)):
             raise InvalidInputError(
                 "request_data must be bytes (message.SerializeToString()), "
-                f"not {shown(request_data)}"
+                f"not {short_repr(request_data)}"
             )
         fields = {
-            "service": name(service, "service"),
-            "method": name(method, "method"),
+            "service": require_name(service, "service"),
+            "method": require_name(method, "method"),
             "request_data": bytes(request_data),
         }
         budget = self._rpc.budget(timeout)
@@ -138,7 +141,7 @@ class GatewayClient:
         Raises:
             NotFoundError: The service is unknown.
         """
-        fields = {"service": name(service, "service")}
+        fields = {"service": require_name(service, "service")}
         budget = self._rpc.budget(timeout)
         reply = await self._rpc.unary("Gateway.ListMethods", fields, budget, service=service)
         return [_method_info(method) for method in reply.methods]
@@ -163,9 +166,9 @@ class GatewayClient:
             NotFoundError: The service or method is unknown.
         """
         fields = {
-            "service": name(service, "service"),
-            "method": name(method, "method"),
-            "type": name(type, "type"),
+            "service": require_name(service, "service"),
+            "method": require_name(method, "method"),
+            "type": require_name(type, "type"),
         }
         budget = self._rpc.budget(timeout)
         reply = await self._rpc.unary("Gateway.GetMethodSchema", fields, budget, service=service)
@@ -188,7 +191,7 @@ class GatewayClient:
             NotFoundError: The service is unknown.
         """
         budget = self._rpc.budget(timeout)
-        schema = await self._calls.schema(name(service, "service"), budget)
+        schema = await self._calls.schema(require_name(service, "service"), budget)
         if schema.methods:
             return from_descriptors(service, schema.methods.values())
         methods = await self.list_methods_async(service, timeout=budget.left())

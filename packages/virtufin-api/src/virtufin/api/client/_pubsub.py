@@ -7,23 +7,26 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from virtufin.api.client._arguments import name, names
-from virtufin.api.client._attributes import ExtensionValue
-from virtufin.api.client._deadline import Budget
-from virtufin.api.client._handlers import HandlerSubscription
-from virtufin.api.client._handling import Handler, Handling, OnEvent
-from virtufin.api.client._requests import ReplyRouter
-from virtufin.api.client._responder import Responder
-from virtufin.api.client._rpc import Rpc
-from virtufin.api.client._sentinel import NOT_GIVEN, Timeout
+from virtufin.api.client._deadlines import Budget
+from virtufin.api.client._event_attributes import ExtensionValue
 from virtufin.api.client._settings import (
     ReconnectSettings,
     SubscriptionSettings,
 )
-from virtufin.api.client._shown import shown
-from virtufin.api.client._states import SubscriptionState
-from virtufin.api.client._stream import EventStream
-from virtufin.api.client._subscription import Subscription
+from virtufin.api.client._subscriptions import (
+    EventStream,
+    Handler,
+    HandlerSubscription,
+    Handling,
+    OnEvent,
+    ReplyRouter,
+    Responder,
+    Subscription,
+    SubscriptionState,
+)
+from virtufin.api.client._types import NOT_GIVEN, Timeout
+from virtufin.api.client._validation import require_name, require_names, short_repr
+from virtufin.api.client._wire import Rpc
 from virtufin.api.client.errors import InvalidInputError
 from virtufin.api.client.events import PubsubEvent, to_cloudevent
 from virtufin.api.client.results import StatusResult
@@ -110,7 +113,7 @@ class PubsubClient:
             reply_topic=reply_topic,
             default_source=self._source,
         )
-        topic = name(topic, "topic")
+        topic = require_name(topic, "topic")
         budget = self._rpc.budget(timeout)
         await self._own_subscribers(topic, budget)
         return await self._publish(topic, event, budget)
@@ -191,8 +194,8 @@ class PubsubClient:
             VirtufinError: The gateway refuses for good, such as UnauthenticatedError.
         """
         handling = Handling(
-            names(services, "services"),
-            names(event_types, "event_types"),
+            require_names(services, "services"),
+            require_names(event_types, "event_types"),
             max_concurrency=max_concurrency,
             max_attempts=max_attempts,
             retry_backoff=retry_backoff,
@@ -229,8 +232,8 @@ class PubsubClient:
             StreamFailedError: The reply stream has failed for good.
         """
         budget = self._rpc.budget(timeout)
-        topic = name(topic, "topic")
-        reply_topic = name(reply_topic, "reply_topic")
+        topic = require_name(topic, "topic")
+        reply_topic = require_name(reply_topic, "reply_topic")
         if reply_topic == topic:
             raise InvalidInputError(
                 f"topic and reply_topic are both {topic!r}: the request would be its own reply"
@@ -273,7 +276,7 @@ class PubsubClient:
             InvalidInputError: The event names no reply topic or no correlation id.
         """
         if not isinstance(event, PubsubEvent):
-            raise InvalidInputError(f"event must be a PubsubEvent, not {shown(event)}")
+            raise InvalidInputError(f"event must be a PubsubEvent, not {short_repr(event)}")
         if not event.reply_topic or not event.correlation_id:
             raise InvalidInputError(
                 f"event {event.message_id!r} expects no reply: it has no "
@@ -316,7 +319,7 @@ class PubsubClient:
         """
         responder = Responder(self.reply_async, handler, self._transport.secrets.redact)
         handling = Handling(max_concurrency=max_concurrency)
-        return await self._handle(responder, handling, (name(topic, "topic"),), timeout)
+        return await self._handle(responder, handling, (require_name(topic, "topic"),), timeout)
 
     async def unsubscribe_async(
         self, subscription_id: str, *, timeout: Timeout = NOT_GIVEN
@@ -325,7 +328,7 @@ class PubsubClient:
 
         To unsubscribe, end the iteration or `cancel()` the handle.
         """
-        fields = {"subscription_id": name(subscription_id, "subscription_id")}
+        fields = {"subscription_id": require_name(subscription_id, "subscription_id")}
         return await self._rpc.accept("Pubsub.Unsubscribe", fields, self._rpc.budget(timeout))
 
     # Parts
@@ -378,5 +381,5 @@ def _topics(topics: str | Iterable[str] | None, topic: str | None) -> tuple[str,
     if topic is not None:
         if topics is not None:
             raise InvalidInputError("give topics or topic, not both")
-        return (name(topic, "topic"),)
-    return tuple(dict.fromkeys(names(topics, "topics")))
+        return (require_name(topic, "topic"),)
+    return tuple(dict.fromkeys(require_names(topics, "topics")))

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from virtufin.api.client._checks import positive, whole
+from virtufin.api.client._types import ApiKey
+from virtufin.api.client._validation import require_positive, require_whole
 from virtufin.api.client.errors import InvalidInputError, VirtufinError
-
-ApiKey = str | Callable[[], "str | Awaitable[str]"]
-"""An API key, or a function (plain or async) that is asked for the current one at every call."""
 
 HOST = "localhost"
 GRPC_PORT = 5002
@@ -65,8 +63,8 @@ class KeepaliveSettings:
     """Seconds to wait for the answer before the connection counts as broken."""
 
     def __post_init__(self) -> None:
-        positive("KeepaliveSettings.time", self.time, _LONGEST_PING)
-        positive("KeepaliveSettings.timeout", self.timeout, _LONGEST_PING)
+        require_positive("KeepaliveSettings.time", self.time, _LONGEST_PING)
+        require_positive("KeepaliveSettings.timeout", self.timeout, _LONGEST_PING)
 
 
 @dataclass(frozen=True)
@@ -87,10 +85,10 @@ class RetrySettings:
     """Growth of the wait from retry to retry."""
 
     def __post_init__(self) -> None:
-        whole("RetrySettings.max_attempts", self.max_attempts, 1, 5)
-        positive("RetrySettings.initial_backoff", self.initial_backoff)
-        positive("RetrySettings.max_backoff", self.max_backoff)
-        positive("RetrySettings.multiplier", self.multiplier, _LARGEST_MULTIPLIER)
+        require_whole("RetrySettings.max_attempts", self.max_attempts, 1, 5)
+        require_positive("RetrySettings.initial_backoff", self.initial_backoff)
+        require_positive("RetrySettings.max_backoff", self.max_backoff)
+        require_positive("RetrySettings.multiplier", self.multiplier, _LARGEST_MULTIPLIER)
         if self.initial_backoff < _SHORTEST_BACKOFF or self.max_backoff < _SHORTEST_BACKOFF:
             raise InvalidInputError("RetrySettings: the shortest backoff is a millisecond")
 
@@ -113,12 +111,12 @@ class ReconnectSettings:
     """Decides instead of the two sets of codes; gets the error, or None for a clean end."""
 
     def __post_init__(self) -> None:
-        positive("ReconnectSettings.initial_backoff", self.initial_backoff)
-        positive("ReconnectSettings.max_backoff", self.max_backoff)
-        positive("ReconnectSettings.multiplier", self.multiplier)
-        positive("ReconnectSettings.stable_after", self.stable_after)
+        require_positive("ReconnectSettings.initial_backoff", self.initial_backoff)
+        require_positive("ReconnectSettings.max_backoff", self.max_backoff)
+        require_positive("ReconnectSettings.multiplier", self.multiplier)
+        require_positive("ReconnectSettings.stable_after", self.stable_after)
         if self.jitter != 0:
-            positive("ReconnectSettings.jitter", self.jitter, 1.0)
+            require_positive("ReconnectSettings.jitter", self.jitter, 1.0)
         if self.should_reconnect is not None and not callable(self.should_reconnect):
             raise InvalidInputError("ReconnectSettings.should_reconnect must be a function")
         if inspect.iscoroutinefunction(self.should_reconnect):
@@ -146,12 +144,14 @@ class SubscriptionSettings:
     """Seconds for which the stream of a reply topic outlives the last request."""
 
     def __post_init__(self) -> None:
-        positive("SubscriptionSettings.ready_wait", self.ready_wait)
+        require_positive("SubscriptionSettings.ready_wait", self.ready_wait)
         if self.idle_limit is not None:
-            positive("SubscriptionSettings.idle_limit", self.idle_limit)
-        whole("SubscriptionSettings.max_buffered_events", self.max_buffered_events, 1, _INT32)
-        whole("SubscriptionSettings.max_buffered_bytes", self.max_buffered_bytes, 1, 2**62)
-        positive("SubscriptionSettings.reply_linger", self.reply_linger)
+            require_positive("SubscriptionSettings.idle_limit", self.idle_limit)
+        require_whole(
+            "SubscriptionSettings.max_buffered_events", self.max_buffered_events, 1, _INT32
+        )
+        require_whole("SubscriptionSettings.max_buffered_bytes", self.max_buffered_bytes, 1, 2**62)
+        require_positive("SubscriptionSettings.reply_linger", self.reply_linger)
 
 
 @dataclass(frozen=True)

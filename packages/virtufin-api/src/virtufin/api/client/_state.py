@@ -7,19 +7,22 @@ import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
-from virtufin.api.client._arguments import name, names
 from virtufin.api.client._asyncio import call_user
-from virtufin.api.client._attributes import checked_text
 from virtufin.api.client._backoff import delays
-from virtufin.api.client._checks import switch, whole
-from virtufin.api.client._data import to_json
-from virtufin.api.client._deadline import Budget
-from virtufin.api.client._failures import as_kind
-from virtufin.api.client._replies import success
-from virtufin.api.client._rpc import Rpc
-from virtufin.api.client._sentinel import NOT_GIVEN, Timeout
-from virtufin.api.client._shown import shown
-from virtufin.api.client._statuses import expired
+from virtufin.api.client._deadlines import Budget
+from virtufin.api.client._error_mapping import as_kind, expired
+from virtufin.api.client._json import to_json
+from virtufin.api.client._transport import success
+from virtufin.api.client._types import NOT_GIVEN, Timeout
+from virtufin.api.client._validation import (
+    require_bool,
+    require_name,
+    require_names,
+    require_text,
+    require_whole,
+    short_repr,
+)
+from virtufin.api.client._wire import Rpc
 from virtufin.api.client.errors import (
     AbortedError,
     ConflictError,
@@ -81,12 +84,12 @@ class StateClient:
             InvalidRequestError: The gateway does not know the service.
         """
         fields = {
-            "service": name(service, "service"),
+            "service": require_name(service, "service"),
             "key": _key(key),
             "value": _value(value),
-            "etag": "" if etag is None else checked_text(etag, "etag"),
-            "include_value": switch(include_value, "include_value"),
-            "publish_change": switch(publish_change, "publish_change"),
+            "etag": "" if etag is None else require_text(etag, "etag"),
+            "include_value": require_bool(include_value, "include_value"),
+            "publish_change": require_bool(publish_change, "publish_change"),
         }
         return await self._save(fields, self._rpc.budget(timeout))
 
@@ -109,7 +112,9 @@ class StateClient:
         Raises:
             InvalidRequestError: The gateway does not know the service.
         """
-        return await self._get(name(service, "service"), _key(key), self._rpc.budget(timeout))
+        return await self._get(
+            require_name(service, "service"), _key(key), self._rpc.budget(timeout)
+        )
 
     async def _get(self, service: str, key: str, budget: Budget) -> StateResult:
         fields = {"service": service, "key": key}
@@ -126,11 +131,11 @@ class StateClient:
         timeout: Timeout = NOT_GIVEN,
     ) -> StatusResult:
         """Deletes a key; a missing one is no error."""
-        context = {"service": name(service, "service"), "key": _key(key)}
+        context = {"service": require_name(service, "service"), "key": _key(key)}
         fields = {
             **context,
-            "include_value": switch(include_value, "include_value"),
-            "publish_change": switch(publish_change, "publish_change"),
+            "include_value": require_bool(include_value, "include_value"),
+            "publish_change": require_bool(publish_change, "publish_change"),
         }
         budget = self._rpc.budget(timeout)
         return await self._rpc.accept("State.DeleteState", fields, budget, **context)
@@ -154,8 +159,12 @@ class StateClient:
         Raises:
             InternalError: The state store has no query API.
         """
-        whole("limit", limit, 0)
-        fields = {"service": name(service, "service"), "query": _query(query), "limit": limit}
+        require_whole("limit", limit, 0)
+        fields = {
+            "service": require_name(service, "service"),
+            "query": _query(query),
+            "limit": limit,
+        }
         budget = self._rpc.budget(timeout)
         reply = await self._rpc.unary("State.QueryState", fields, budget, service=service)
         return [_item(item) for item in reply.items]
@@ -171,7 +180,7 @@ class StateClient:
     ) -> list[StateResult]:
         if not keys:
             return []
-        fields = {"service": name(service, "service"), "keys": dict.fromkeys(keys)}
+        fields = {"service": require_name(service, "service"), "keys": dict.fromkeys(keys)}
         reply = await self._rpc.unary("State.GetBulkState", fields, budget, service=service)
         items = {item.key: _item(item) for item in reply.items}
         missing: StateResult = {"key": "", "value": "", "etag": "", "found": False}
@@ -187,9 +196,9 @@ class StateClient:
     ) -> DeleteBulkResult:
         """Deletes several keys; `failed_keys` names those that are still there."""
         fields = {
-            "service": name(service, "service"),
+            "service": require_name(service, "service"),
             "keys": _keys(keys),
-            "publish_change": switch(publish_change, "publish_change"),
+            "publish_change": require_bool(publish_change, "publish_change"),
         }
         call, budget = "State.DeleteBulkState", self._rpc.budget(timeout)
         reply = await self._rpc.unary(call, fields, budget, service=service)
@@ -225,10 +234,10 @@ class StateClient:
             ConflictError: Others wrote in between at every attempt.
             DeadlineExceededError: The time was up first.
         """
-        whole("attempts", attempts, 1)
+        require_whole("attempts", attempts, 1)
         if not callable(function):
-            raise InvalidInputError(f"function must be a function, not {shown(function)}")
-        context = {"service": name(service, "service"), "key": _key(key)}
+            raise InvalidInputError(f"function must be a function, not {short_repr(function)}")
+        context = {"service": require_name(service, "service"), "key": _key(key)}
         budget = self._rpc.budget(timeout)
         waits = delays(0.01, 1.0, 2.0, 0.5)
         attempt = 0
@@ -259,7 +268,9 @@ class StateClient:
         Gateways of today have no such call; then the client itself remembers them.
         """
         wanted = _keys(keys)
-        self._registered.setdefault(name(service, "service"), {}).update(dict.fromkeys(wanted))
+        self._registered.setdefault(require_name(service, "service"), {}).update(
+            dict.fromkeys(wanted)
+        )
         fields = {"service": service, "keys": wanted}
         budget = self._rpc.budget(timeout)
         try:
@@ -273,7 +284,7 @@ class StateClient:
         Where the gateway has no such call, these are the keys registered through this client.
         """
         budget = self._rpc.budget(timeout)
-        fields = {"service": name(service, "service")}
+        fields = {"service": require_name(service, "service")}
         try:
             reply = await self._rpc.unary("State.GetAllState", fields, budget, **fields)
         except UnsupportedError:
@@ -294,7 +305,7 @@ class StateClient:
 
 
 def _key(key: object) -> str:
-    text = name(key, "key")
+    text = require_name(key, "key")
     if "||" in text:
         raise InvalidInputError(f"key {text!r} contains '||', which Dapr keeps for itself")
     return text
@@ -305,11 +316,11 @@ def _value(value: object) -> str:
         raise InvalidInputError(
             f"value must be text, not {type(value).__name__}; use json.dumps() for data"
         )
-    return checked_text(value, "value")
+    return require_text(value, "value")
 
 
 def _keys(keys: str | Iterable[str]) -> tuple[str, ...]:
-    return tuple(_key(key) for key in names(keys, "keys"))
+    return tuple(_key(key) for key in require_names(keys, "keys"))
 
 
 def _item(item: Any) -> StateResult:
@@ -325,9 +336,9 @@ def _query(query: object) -> str:
     if isinstance(query, Mapping):
         return to_json(dict(query), "query")
     if not isinstance(query, str):
-        raise InvalidInputError(f"query must be a dict or JSON text, not {shown(query)}")
+        raise InvalidInputError(f"query must be a dict or JSON text, not {short_repr(query)}")
     try:
         json.loads(query)
     except (ValueError, RecursionError) as error:
         raise InvalidInputError(f"query is not JSON: {error}") from None
-    return checked_text(query, "query")
+    return require_text(query, "query")

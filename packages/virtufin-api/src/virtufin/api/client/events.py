@@ -14,19 +14,18 @@ from typing import Any, cast
 
 from google.protobuf.message import Message
 
-from virtufin.api.client._attributes import (
+from virtufin.api.client._event_attributes import (
     CONTEXT,
     ExtensionValue,
     checked_name,
-    checked_text,
     set_time,
     set_value,
     text_of,
     value_of,
 )
-from virtufin.api.client._data import from_json, set_data
+from virtufin.api.client._json import from_json, set_data
 from virtufin.api.client._settings import SOURCE
-from virtufin.api.client._shown import shown
+from virtufin.api.client._validation import require_text, short_repr
 from virtufin.api.client.errors import InvalidInputError, InvalidReplyError
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
@@ -233,13 +232,13 @@ def to_cloudevent(
         "replytopic": reply_topic,
     }
     keywords = {
-        name: checked_text(value, _KEYWORDS.get(name, name))
+        name: require_text(value, _KEYWORDS.get(name, name))
         for name, value in given.items()
         if value is not None
     }
     for what, mapping in (("metadata", metadata), ("extensions", extensions)):
         if mapping is not None and not isinstance(mapping, Mapping):
-            raise InvalidInputError(f"{what} must be a mapping, not {shown(mapping)}")
+            raise InvalidInputError(f"{what} must be a mapping, not {short_repr(mapping)}")
     if isinstance(data, Message):
         return _ready(data, [*keywords, *(metadata or ()), *(extensions or ())])
     context, others = _from_metadata(metadata)
@@ -276,7 +275,7 @@ def _from_metadata(metadata: Mapping[str, str] | None) -> tuple[dict[str, str], 
     context: dict[str, str] = {}
     others: dict[str, Any] = {}
     for key, value in (metadata or {}).items():
-        text = checked_text(value, f"metadata {key!r}")
+        text = require_text(value, f"metadata {key!r}")
         name = key[3:] if isinstance(key, str) and key.startswith("ce-") else key
         if name is not key and name in CONTEXT:
             context[name] = text

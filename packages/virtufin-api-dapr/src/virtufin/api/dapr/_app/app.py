@@ -8,7 +8,7 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven
+from virtufin.api.client._types import NOT_GIVEN, NotGiven
 from virtufin.api.client.errors import FailedPreconditionError, WrongLoopError
 
 from .attachment import Attachment

@@ -12,10 +12,10 @@ from typing import Any
 import grpc
 
 from virtufin.api.client._asyncio import call_user
-from virtufin.api.client._data import BINARY, JSON, TEXT, to_json
-from virtufin.api.client._explain import unknown_name
-from virtufin.api.client._responder import is_request
-from virtufin.api.client._shown import shown
+from virtufin.api.client._backends import unknown_name
+from virtufin.api.client._json import BINARY, JSON, TEXT, to_json
+from virtufin.api.client._subscriptions import is_request
+from virtufin.api.client._validation import short_repr
 from virtufin.api.client.errors import InvalidInputError, InvalidRequestError, VirtufinError
 from virtufin.api.client.events import PubsubEvent
 from virtufin.api.dapr._publishing import DaprPublisher
@@ -169,7 +169,7 @@ class Dispatch:
             try:
                 await call_user(self._on_error, error)
             except Exception:
-                logger.exception("on_error failed on %s", shown(error))
+                logger.exception("on_error failed on %s", short_repr(error))
         return Outcome.RETRY
 
 

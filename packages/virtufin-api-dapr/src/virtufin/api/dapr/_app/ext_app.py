@@ -17,7 +17,7 @@ from typing import Any
 import grpc
 from dapr.proto import appcallback_v1
 
-from virtufin.api.client._shown import shown
+from virtufin.api.client._validation import short_repr
 from virtufin.api.client.errors import InvalidInputError, UnsupportedError
 
 from . import messages
@@ -46,9 +46,9 @@ def attach(
     """Registers all handlers; see `DaprApp.attach`."""
     extension = imported()
     if not isinstance(ext_app, extension.App):
-        raise InvalidInputError(f"ext_app must be a dapr.ext.grpc.App, not {shown(ext_app)}")
+        raise InvalidInputError(f"ext_app must be a dapr.ext.grpc.App, not {short_repr(ext_app)}")
     if loop is not None and not isinstance(loop, asyncio.AbstractEventLoop):
-        raise InvalidInputError(f"loop must be an event loop, not {shown(loop)}")
+        raise InvalidInputError(f"loop must be an event loop, not {short_repr(loop)}")
     offered = _offered(ext_app)
     attachment = Attachment(core, settings, loop)
     try:

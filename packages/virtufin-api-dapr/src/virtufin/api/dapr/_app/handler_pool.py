@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from virtufin.api.client._shown import shown
+from virtufin.api.client._validation import short_repr
 from virtufin.api.dapr._publishing import Capacity
 
 logger = logging.getLogger("virtufin.api.dapr.app")
@@ -32,7 +32,7 @@ class CutError(Exception):
     """
 
     def __init__(self, cause: BaseException | None = None) -> None:
-        what = "a cancellation that nobody had asked for" if cause is None else shown(cause)
+        what = "a cancellation that nobody had asked for" if cause is None else short_repr(cause)
         super().__init__(f"the handler let out {what}")
         self.__cause__ = cause
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from virtufin.api.client._data import from_json
+from virtufin.api.client._json import from_json
 from virtufin.api.client.errors import InvalidReplyError, InvalidRequestError
 
 

@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from virtufin.api.client._arguments import name
-from virtufin.api.client._attributes import checked_text
-from virtufin.api.client._checks import positive, whole
-from virtufin.api.client._shown import shown
+from virtufin.api.client._validation import (
+    require_name,
+    require_positive,
+    require_text,
+    require_whole,
+    short_repr,
+)
 from virtufin.api.client.errors import InvalidInputError
 
 Function = Callable[..., Any]
@@ -32,8 +35,8 @@ class BulkDelivery:
     """Seconds that the sidecar waits for a delivery to fill."""
 
     def __post_init__(self) -> None:
-        whole("max_events", self.max_events, 1)
-        positive("max_await", self.max_await, _LONGEST_AWAIT)
+        require_whole("max_events", self.max_events, 1)
+        require_positive("max_await", self.max_await, _LONGEST_AWAIT)
 
 
 @dataclass(frozen=True)
@@ -103,17 +106,19 @@ class Registrations:
         """Registers a handler of events."""
         function = checked_function(handler)
         wanted = Topic(
-            name(pubsub_name, "pubsub_name"),
-            name(topic, "topic"),
+            require_name(pubsub_name, "pubsub_name"),
+            require_name(topic, "topic"),
             declared,
-            None if dead_letter_topic is None else name(dead_letter_topic, "dead_letter_topic"),
+            None
+            if dead_letter_topic is None
+            else require_name(dead_letter_topic, "dead_letter_topic"),
             _bulk(bulk),
             _texts(metadata),
         )
         if match is not None:
-            name(match, "match")
+            require_name(match, "match")
         if path is not None:
-            name(path, "path")
+            require_name(path, "path")
         known = self._topics.get((wanted.pubsub_name, topic))
         if known is not None:
             _check_same(known, wanted)
@@ -129,11 +134,11 @@ class Registrations:
 
     def add_method(self, handler: object, method: str) -> None:
         """Registers a handler of calls."""
-        _add(self.methods, name(method, "method"), handler, "method")
+        _add(self.methods, require_name(method, "method"), handler, "method")
 
     def add_binding(self, handler: object, binding: str) -> None:
         """Registers a handler of what an input binding brings."""
-        _add(self.bindings, name(binding, "binding"), handler, "binding")
+        _add(self.bindings, require_name(binding, "binding"), handler, "binding")
 
     def add_health_check(self, handler: object) -> None:
         """Registers the function that knows whether the app is healthy."""
@@ -183,7 +188,7 @@ def checked_function(handler: object, what: str = "handler") -> Function:
     if inspect.isclass(handler):
         raise InvalidInputError(f"{what} is the class {handler.__name__}; give a function")
     if not callable(handler):
-        raise InvalidInputError(f"{what} must be a function, not {shown(handler)}")
+        raise InvalidInputError(f"{what} must be a function, not {short_repr(handler)}")
     for called in (handler, type(handler).__call__):
         if inspect.isasyncgenfunction(called) or inspect.isgeneratorfunction(called):
             raise InvalidInputError(f"{what} is a generator: it must not yield, or it never runs")
@@ -201,15 +206,15 @@ def _bulk(bulk: object) -> BulkDelivery | None:
     if isinstance(bulk, BulkDelivery):
         return bulk
     if not isinstance(bulk, bool):
-        raise InvalidInputError(f"bulk must be True, False or BulkDelivery, not {shown(bulk)}")
+        raise InvalidInputError(f"bulk must be True, False or BulkDelivery, not {short_repr(bulk)}")
     return BulkDelivery() if bulk else None
 
 
 def _texts(metadata: Mapping[str, str] | None) -> dict[str, str]:
     if metadata is not None and not isinstance(metadata, Mapping):
-        raise InvalidInputError(f"metadata must be a mapping, not {shown(metadata)}")
+        raise InvalidInputError(f"metadata must be a mapping, not {short_repr(metadata)}")
     return {
-        name(key, "a key of metadata"): checked_text(value, f"metadata {key!r}")
+        require_name(key, "a key of metadata"): require_text(value, f"metadata {key!r}")
         for key, value in (metadata or {}).items()
     }
 
@@ -226,5 +231,5 @@ def _check_same(known: Topic, wanted: Topic) -> None:
         if given and given != getattr(known, what):
             raise InvalidInputError(
                 f"{what} of topic {known.name!r} differs from what its first handler gave: "
-                f"{shown(given)} and {shown(getattr(known, what))}"
+                f"{short_repr(given)} and {short_repr(getattr(known, what))}"
             )

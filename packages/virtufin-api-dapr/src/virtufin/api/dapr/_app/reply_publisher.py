@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from virtufin.api.client._responder import tell
+from virtufin.api.client._subscriptions import tell
 from virtufin.api.client.events import PubsubEvent
 from virtufin.api.dapr._publishing import DaprPublisher
 

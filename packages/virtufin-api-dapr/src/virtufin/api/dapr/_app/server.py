@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import grpc
 from grpc import aio
 
-from virtufin.api.client._resolve import address
+from virtufin.api.client._environment import address
 
 _OPTIONS = (
     # The sidecar has the limit (`--max-body-size`).

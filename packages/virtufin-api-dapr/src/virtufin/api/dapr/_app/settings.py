@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from virtufin.api.client._arguments import name
-from virtufin.api.client._checks import timeout_or_none, whole
-from virtufin.api.client._resolve import port_from_environment, resolve_source
-from virtufin.api.client._secrets import Secrets
-from virtufin.api.client._sentinel import NotGiven
-from virtufin.api.client._shown import shown
+from virtufin.api.client._environment import port_from_environment, resolve_source
+from virtufin.api.client._transport import Secrets
+from virtufin.api.client._types import NotGiven
+from virtufin.api.client._validation import require_name, require_timeout, require_whole, short_repr
 from virtufin.api.client.errors import InvalidInputError
 from virtufin.api.dapr._publishing import DaprPublisher
 from virtufin.api.dapr._sidecar import resolved_token
@@ -74,9 +72,9 @@ def resolve(
     secrets = [("token", token) for token in (app_token, own_token) if token is not None]
     return AppSettings(
         pubsub_name=pubsub_name,
-        host=name(host, "host"),
+        host=require_name(host, "host"),
         port=_port(port),
-        max_concurrency=whole("max_concurrency", max_concurrency, 1),
+        max_concurrency=require_whole("max_concurrency", max_concurrency, 1),
         grace=_grace(grace),
         on_error=None if on_error is None else checked_function(on_error, "on_error"),
         publisher=publisher,
@@ -87,15 +85,17 @@ def resolve(
 
 def _port(port: int | None) -> int:
     if port is not None:
-        return whole("port", port, 0, 65535)
+        return require_whole("port", port, 0, 65535)
     return port_from_environment("APP_PORT", PORT, lowest=0)
 
 
 def _grace(grace: float) -> float:
     try:
-        seconds = timeout_or_none(grace)
+        seconds = require_timeout(grace)
     except InvalidInputError:
         seconds = None
     if seconds is None:
-        raise InvalidInputError(f"grace must be a finite number of seconds, not {shown(grace)}")
+        raise InvalidInputError(
+            f"grace must be a finite number of seconds, not {short_repr(grace)}"
+        )
     return seconds

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import grpc
 
 from virtufin.api.client import errors
-from virtufin.api.client._failures import BY_CODE
+from virtufin.api.client._error_mapping import BY_CODE
 from virtufin.api.client.errors import VirtufinError
 
 _MOST = 1200

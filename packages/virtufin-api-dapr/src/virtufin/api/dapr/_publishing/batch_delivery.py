@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from virtufin.api.client._backoff import delays
-from virtufin.api.client._checks import positive, whole
-from virtufin.api.client._deadline import Budget
-from virtufin.api.client._shown import shown
+from virtufin.api.client._deadlines import Budget
 from virtufin.api.client._transport import Transport
+from virtufin.api.client._validation import require_positive, require_whole, short_repr
 from virtufin.api.client.errors import (
     ClientClosedError,
     DeadlineExceededError,
@@ -50,17 +49,19 @@ class BatchSettings:
     timeout: float | None
 
     def __post_init__(self) -> None:
-        whole("max_events", self.max_events, 1, _MOST_EVENTS)
-        whole("max_bytes", self.max_bytes, 1, _MOST_BYTES)
-        whole("max_pending_events", self.max_pending_events, 1, _MOST_PENDING)
-        whole("max_pending_bytes", self.max_pending_bytes, 1, _MOST_PENDING)
-        whole("max_in_flight", self.max_in_flight, 1, _MOST_IN_FLIGHT)
+        require_whole("max_events", self.max_events, 1, _MOST_EVENTS)
+        require_whole("max_bytes", self.max_bytes, 1, _MOST_BYTES)
+        require_whole("max_pending_events", self.max_pending_events, 1, _MOST_PENDING)
+        require_whole("max_pending_bytes", self.max_pending_bytes, 1, _MOST_PENDING)
+        require_whole("max_in_flight", self.max_in_flight, 1, _MOST_IN_FLIGHT)
         if self.linger != 0:
-            positive("linger", self.linger, _LONGEST_LINGER)
+            require_positive("linger", self.linger, _LONGEST_LINGER)
         if not isinstance(self.keep_order, bool):
-            raise InvalidInputError(f"keep_order must be a bool, not {shown(self.keep_order)}")
+            raise InvalidInputError(f"keep_order must be a bool, not {short_repr(self.keep_order)}")
         if self.on_failed is not None and not callable(self.on_failed):
-            raise InvalidInputError(f"on_failed must be a function, not {shown(self.on_failed)}")
+            raise InvalidInputError(
+                f"on_failed must be a function, not {short_repr(self.on_failed)}"
+            )
 
 
 # A sidecar that restarts is back within seconds.

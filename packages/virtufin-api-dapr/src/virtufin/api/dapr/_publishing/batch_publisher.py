@@ -10,13 +10,13 @@ from typing import Any
 
 import grpc
 
-from virtufin.api.client import _arguments
-from virtufin.api.client._attributes import ExtensionValue
-from virtufin.api.client._deadline import Budget
-from virtufin.api.client._failures import from_status
-from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven, Timeout
+from virtufin.api.client._deadlines import Budget
+from virtufin.api.client._error_mapping import from_status
+from virtufin.api.client._event_attributes import ExtensionValue
 from virtufin.api.client._settings import CLOSE_WAIT
 from virtufin.api.client._transport import Transport
+from virtufin.api.client._types import NOT_GIVEN, NotGiven, Timeout
+from virtufin.api.client._validation import require_name
 from virtufin.api.client.errors import ClientClosedError, FailedPreconditionError, VirtufinError
 
 from .batch_delivery import BatchSettings, Delivery, Pending
@@ -144,7 +144,7 @@ class BatchPublisher:
         budget = self._transport.budget(
             settings.timeout if isinstance(timeout, NotGiven) else timeout
         )
-        _arguments.name(topic, "topic")
+        require_name(topic, "topic")
         if self._given % YIELD_EVERY == 0:
             await asyncio.sleep(0)
         event, body = await encoded(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from google.protobuf.message import Message
 
-from virtufin.api.client._shown import shown
+from virtufin.api.client._validation import short_repr
 from virtufin.api.client.errors import InvalidInputError
 from virtufin.api.client.events import to_cloudevent
 from virtufin.api.dapr._sidecar import cloudevents_json
@@ -55,7 +55,7 @@ async def encoded_each(data: Iterable[Any], **fields: Any) -> AsyncIterator[Enco
     if isinstance(data, (str, bytes, bytearray, memoryview, Mapping)) or not isinstance(
         data, Iterable
     ):
-        raise InvalidInputError(f"data must be several payloads, not {shown(data)}")
+        raise InvalidInputError(f"data must be several payloads, not {short_repr(data)}")
     for index, one in enumerate(data):
         if index % YIELD_EVERY == 0:
             await asyncio.sleep(0)

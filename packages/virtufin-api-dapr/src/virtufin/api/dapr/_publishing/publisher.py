@@ -6,13 +6,12 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from virtufin.api.client import _arguments
-from virtufin.api.client._attributes import ExtensionValue
-from virtufin.api.client._checks import timeout_or_none
-from virtufin.api.client._replies import success
-from virtufin.api.client._resolve import resolve_source
-from virtufin.api.client._sentinel import NOT_GIVEN, NotGiven, Timeout
+from virtufin.api.client._environment import resolve_source
+from virtufin.api.client._event_attributes import ExtensionValue
 from virtufin.api.client._settings import CLOSE_WAIT
+from virtufin.api.client._transport import success
+from virtufin.api.client._types import NOT_GIVEN, NotGiven, Timeout
+from virtufin.api.client._validation import require_name, require_timeout
 from virtufin.api.client.results import StatusResult
 from virtufin.api.dapr._sidecar import endpoint
 
@@ -61,9 +60,9 @@ class DaprPublisher:
         timeout: float | None = 30.0,
         source: str | None = None,
     ) -> None:
-        self._pubsub_name = _arguments.name(pubsub_name, "pubsub_name")
+        self._pubsub_name = require_name(pubsub_name, "pubsub_name")
         self._source = resolve_source(source)
-        self._timeout = timeout_or_none(timeout)
+        self._timeout = require_timeout(timeout)
         self._transport = endpoint.transport(address, api_token, timeout, self._source)
         self._sender = Sender(self._transport, self._pubsub_name)
         self._batches: set[BatchPublisher] = set()
@@ -113,7 +112,7 @@ class DaprPublisher:
             VirtufinError: The sidecar did not answer, or refused; by meaning, see `errors`.
         """
         self._transport.check()
-        _arguments.name(topic, "topic")
+        require_name(topic, "topic")
         budget = self._transport.budget(timeout)
         event = await encoded(
             data,
@@ -179,7 +178,7 @@ class DaprPublisher:
             ...     return result["published"]
         """
         self._transport.check()
-        _arguments.name(topic, "topic")
+        require_name(topic, "topic")
         budget = self._transport.budget(timeout)
         chunks = Chunks()
         async for event in encoded_each(
@@ -259,7 +258,7 @@ class DaprPublisher:
             max_in_flight=max_in_flight,
             keep_order=keep_order,
             on_failed=on_failed,
-            timeout=self._timeout if isinstance(timeout, NotGiven) else timeout_or_none(timeout),
+            timeout=self._timeout if isinstance(timeout, NotGiven) else require_timeout(timeout),
         )
         return BatchPublisher(self._transport, self._sender, self._source, settings, self._batches)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Generator
 
-from virtufin.api.client._failures import fresh
-from virtufin.api.client._replies import success
+from virtufin.api.client._error_mapping import fresh
+from virtufin.api.client._transport import success
 from virtufin.api.client.errors import VirtufinError, WrongLoopError
 from virtufin.api.client.results import StatusResult
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import cast
 
-from virtufin.api.client._failures import caused_by
+from virtufin.api.client._error_mapping import caused_by
 from virtufin.api.client.errors import VirtufinError
 from virtufin.api.client.results import StatusResult
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent

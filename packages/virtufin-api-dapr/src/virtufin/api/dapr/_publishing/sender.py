@@ -11,9 +11,8 @@ from typing import TypeVar
 import grpc
 from dapr.proto import api_v1
 
-from virtufin.api.client._deadline import Budget
-from virtufin.api.client._failures import from_status
-from virtufin.api.client._statuses import expired
+from virtufin.api.client._deadlines import Budget
+from virtufin.api.client._error_mapping import expired, from_status
 from virtufin.api.client._transport import Transport
 from virtufin.api.client.errors import VirtufinError
 from virtufin.api.dapr._sidecar import cloudevents_json, endpoint, explained

@@ -17,8 +17,8 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Value
 
-from virtufin.api.client._attributes import set_time
-from virtufin.api.client._data import BINARY, TEXT, media_type
+from virtufin.api.client._event_attributes import set_time
+from virtufin.api.client._json import BINARY, TEXT, media_type
 from virtufin.api.client.errors import InvalidInputError, InvalidReplyError
 from virtufin.api.client.events import PubsubEvent
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent

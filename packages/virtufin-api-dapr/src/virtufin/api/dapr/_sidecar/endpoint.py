@@ -10,9 +10,6 @@ from dapr.conf.helpers import GrpcEndpoint
 from dapr.proto import api_v1
 from google.protobuf.empty_pb2 import Empty
 
-from virtufin.api.client._checks import checked_api_key, timeout_or_none
-from virtufin.api.client._method import Method
-from virtufin.api.client._sentinel import NotGiven
 from virtufin.api.client._settings import (
     ClientSettings,
     KeepaliveSettings,
@@ -21,7 +18,9 @@ from virtufin.api.client._settings import (
     SubscriptionSettings,
     TlsSettings,
 )
-from virtufin.api.client._transport import Transport
+from virtufin.api.client._transport import Method, Transport
+from virtufin.api.client._types import NotGiven
+from virtufin.api.client._validation import require_api_key, require_timeout
 from virtufin.api.client.errors import InvalidInputError
 
 HOST = "127.0.0.1"
@@ -89,7 +88,7 @@ def resolved_token(given: str | NotGiven | None, variable: str, what: str) -> st
     """
     if isinstance(given, NotGiven):
         given = os.environ.get(variable) or None
-    return None if given is None else checked_api_key(given, what)
+    return None if given is None else require_api_key(given, what)
 
 
 def transport(
@@ -106,7 +105,7 @@ def transport(
         api_key=where.token,
         api_key_header=TOKEN_HEADER,
         tls=TlsSettings() if where.tls else None,
-        timeout=timeout_or_none(timeout),
+        timeout=require_timeout(timeout),
         keepalive=_KEEPALIVE,
         retry=RetrySettings(max_attempts=1),
         reconnect=ReconnectSettings(),

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import grpc.aio
 
-from virtufin.api.client._resolve import address
+from virtufin.api.client._environment import address
 from virtufin.api.client._wire import Wire
 from virtufin.api.emulator import _ports
 from virtufin.api.emulator._descriptors import StaticSource

@@ -1,0 +1,276 @@
+"""From the JSON of a reply to Python values, complete and typed by the reply's descriptor.
+
+The gateway leaves out fields that have their default, and JSON knows neither bytes nor 64-bit
+integers (proto3 JSON mapping). Here every field is present under its proto name: scalars with their
+default, lists and maps empty, an unset message or optional field as None; unset members of a oneof
+are absent. What the descriptor does not know, or what does not fit it, stays as it was sent.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import struct
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from virtufin.api.client._protobuf import (
+    ANY,
+    DURATION,
+    FIELD_MASK,
+    FLOATS,
+    INTEGERS,
+    JSON_TYPES,
+    NULL_VALUE,
+    TIMESTAMP,
+    VALUE,
+    WRAPPERS,
+    Field,
+    fields_of,
+    message_type,
+    snake_case,
+)
+
+_MISSING = object()
+_MOST_SHOWN = 20
+Path = tuple[Any, ...]
+"""Where a value is: nothing, or the path of what holds it and its own name. Put into words only
+where something does not fit."""
+_NANOSECONDS = 1000
+
+
+class _MisfitError(Exception):
+    """A value is not what the descriptor says."""
+
+
+class Completer:
+    """Completes replies of one descriptor pool."""
+
+    def __init__(self) -> None:
+        self._fields: dict[str, tuple[Field, ...]] = {}
+
+    def complete(self, message: Descriptor, value: Any) -> tuple[Any, list[str]]:
+        """The Python value of a message's JSON, and the paths of what did not fit."""
+        misfits: list[Path] = []
+        result = self._message(message, value, (), misfits)
+        return result, [_shown(path) for path in misfits[:_MOST_SHOWN]]
+
+    def _message(self, message: Descriptor, value: Any, path: Path, misfits: list[Path]) -> Any:
+        name = message.full_name
+        try:
+            if name in _WELL_KNOWN:
+                return _WELL_KNOWN[name](value)
+            if name in WRAPPERS:
+                return None if value is None else _scalar(message.fields_by_name["value"], value)
+        except _MisfitError:
+            misfits.append(path)
+            return value
+        if name in JSON_TYPES:
+            return value
+        if not isinstance(value, dict):
+            misfits.append(path)
+            return value
+        if name == ANY:
+            return self._any(message, value, path, misfits)
+        return self._object(message, value, path, misfits)
+
+    def _object(
+        self, message: Descriptor, value: dict[str, Any], path: Path, misfits: list[Path]
+    ) -> dict[str, Any]:
+        left = dict(value)
+        result: dict[str, Any] = {}
+        for field in self._known(message):
+            sent = left.pop(field.name, _MISSING)
+            if sent is _MISSING:
+                sent = left.pop(field.json_name, _MISSING)
+            if sent is None and field.kind not in (VALUE, NULL_VALUE):
+                sent = _MISSING
+            if sent is not _MISSING:
+                result[field.name] = self._field(field, sent, (path, field.name), misfits)
+            elif not field.in_oneof:
+                result[field.name] = _default(field)
+        for key, sent in left.items():
+            misfits.append((path, key))
+            result.setdefault(key, sent)
+        return result
+
+    def _field(self, field: Field, value: Any, path: Path, misfits: list[Path]) -> Any:
+        if field.value is not None:
+            if isinstance(value, dict):
+                entry = field.value
+                return {
+                    key: self._one(entry, item, (path, key), misfits) for key, item in value.items()
+                }
+        elif not field.repeated:
+            return self._one(field.descriptor, value, path, misfits)
+        elif isinstance(value, list):
+            return [self._one(field.descriptor, item, path, misfits) for item in value]
+        misfits.append(path)
+        return value
+
+    def _one(self, descriptor: FieldDescriptor, value: Any, path: Path, misfits: list[Path]) -> Any:
+        if descriptor.message_type is not None:
+            return self._message(message_type(descriptor), value, path, misfits)
+        try:
+            return _scalar(descriptor, value)
+        except _MisfitError:
+            misfits.append(path)
+            return value
+
+    def _any(
+        self, message: Descriptor, value: dict[str, Any], path: Path, misfits: list[Path]
+    ) -> dict[str, Any]:
+        """An Any, `@type` kept; what is in it is completed where the pool knows the type."""
+        url = value.get("@type")
+        name = url.rpartition("/")[2] if isinstance(url, str) else ""
+        try:
+            held = message.file.pool.FindMessageTypeByName(name)
+        except (KeyError, TypeError, ValueError):  # A name may be anything.
+            return value
+        if name in _WELL_KNOWN or name in WRAPPERS or name in JSON_TYPES or name == ANY:
+            inner = self._message(held, value.get("value"), (path, "value"), misfits)
+            return {**value, "value": inner}
+        rest = {key: item for key, item in value.items() if key != "@type"}
+        if not held.fields and rest == {"value": {}}:
+            rest = {}  # Some write an Empty so.
+        return {"@type": url, **self._message(held, rest, path, misfits)}
+
+    def _known(self, message: Descriptor) -> tuple[Field, ...]:
+        known = self._fields.get(message.full_name)
+        if known is None:
+            known = self._fields[message.full_name] = tuple(fields_of(message))
+        return known
+
+
+def _shown(path: Path) -> str:
+    names = []
+    while path:
+        path, name = path
+        names.append(f".{name}")
+    return "".join(reversed(names))
+
+
+def _default(field: Field) -> Any:
+    if field.value is not None:
+        return {}
+    if field.repeated:
+        return []
+    descriptor = field.descriptor
+    if descriptor.has_presence or field.kind == NULL_VALUE:
+        return None
+    if descriptor.enum_type is not None:
+        return _enum(descriptor, descriptor.default_value)
+    return descriptor.default_value
+
+
+def _scalar(descriptor: FieldDescriptor, value: Any) -> Any:
+    kind = descriptor.cpp_type
+    if kind in INTEGERS:
+        return _integer(value)
+    if kind in FLOATS:
+        return _float(value, single=kind == FieldDescriptor.CPPTYPE_FLOAT)
+    if kind == FieldDescriptor.CPPTYPE_ENUM:
+        return _enum(descriptor, value)
+    if kind == FieldDescriptor.CPPTYPE_BOOL:
+        return _of(bool, value)
+    text: str = _of(str, value)
+    return _bytes(text) if descriptor.type == FieldDescriptor.TYPE_BYTES else text
+
+
+def _of(kind: type, value: Any) -> Any:
+    if not isinstance(value, kind):
+        raise _MisfitError
+    return value
+
+
+def _integer(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise _MisfitError
+    try:
+        number = int(value)
+    except (ValueError, OverflowError):
+        raise _MisfitError from None
+    if isinstance(value, float) and number != value:
+        raise _MisfitError
+    return number
+
+
+def _float(value: Any, *, single: bool) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise _MisfitError
+    try:
+        number = float(value)
+        # What a stub would give for these 32 bits.
+        return float(struct.unpack("f", struct.pack("f", number))[0]) if single else number
+    except OverflowError:
+        return number if isinstance(value, float) else float("inf")
+    except ValueError:
+        raise _MisfitError from None
+
+
+def _bytes(text: str) -> bytes:
+    standard = text.translate(_URL_SAFE).rstrip("=")
+    try:
+        return base64.b64decode(standard + "=" * (-len(standard) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        raise _MisfitError from None
+
+
+_URL_SAFE = str.maketrans("-_", "+/")
+
+
+def _enum(descriptor: FieldDescriptor, value: Any) -> Any:
+    """The name of an enum value; a number that has none stays."""
+    kind: Any = descriptor.enum_type
+    if kind.full_name == NULL_VALUE:
+        return None
+    if isinstance(value, str):
+        if value not in kind.values_by_name:
+            raise _MisfitError
+        return value
+    number = _integer(value)
+    known = kind.values_by_number.get(number)
+    return number if known is None else known.name
+
+
+def _timestamp(value: Any) -> datetime | str:
+    """A datetime with zone; text as sent where microseconds cannot hold it."""
+    moment = Timestamp()
+    _parse(moment, value)
+    if moment.nanos % _NANOSECONDS:
+        return str(value)
+    return moment.ToDatetime(tzinfo=timezone.utc)
+
+
+def _duration(value: Any) -> timedelta | str:
+    """A timedelta; text as sent where microseconds cannot hold it."""
+    time = Duration()
+    _parse(time, value)
+    if time.nanos % _NANOSECONDS:
+        return str(value)
+    return time.ToTimedelta()
+
+
+def _parse(message: Any, value: Any) -> None:
+    try:
+        message.FromJsonString(_of(str, value))
+    except ValueError:
+        raise _MisfitError from None
+
+
+def _field_mask(value: Any) -> list[str]:
+    """Its paths, in the names of the proto."""
+    text: str = _of(str, value)
+    return [snake_case(path) for path in text.split(",")] if text else []
+
+
+_WELL_KNOWN: dict[str, Callable[[Any], Any]] = {
+    TIMESTAMP: _timestamp,
+    DURATION: _duration,
+    FIELD_MASK: _field_mask,
+}

@@ -1,0 +1,247 @@
+"""From gRPC statuses, in-band statuses and stream ends to the errors people catch."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from typing import Any, Protocol
+
+import grpc
+from grpc import aio
+
+from virtufin.api.client import errors
+from virtufin.api.client._deadlines import Budget
+from virtufin.api.client._types import Metadata
+from virtufin.api.client.errors import CallCancelledError, VirtufinError
+
+BY_CODE: dict[grpc.StatusCode, type[VirtufinError]] = {
+    grpc.StatusCode.CANCELLED: errors.CallCancelledError,
+    grpc.StatusCode.UNKNOWN: errors.UnknownError,
+    grpc.StatusCode.INVALID_ARGUMENT: errors.InvalidRequestError,
+    grpc.StatusCode.DEADLINE_EXCEEDED: errors.DeadlineExceededError,
+    grpc.StatusCode.NOT_FOUND: errors.NotFoundError,
+    grpc.StatusCode.ALREADY_EXISTS: errors.AlreadyExistsError,
+    grpc.StatusCode.PERMISSION_DENIED: errors.PermissionDeniedError,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: errors.ResourceExhaustedError,
+    grpc.StatusCode.FAILED_PRECONDITION: errors.FailedPreconditionError,
+    grpc.StatusCode.ABORTED: errors.AbortedError,
+    grpc.StatusCode.OUT_OF_RANGE: errors.InvalidRequestError,
+    grpc.StatusCode.UNIMPLEMENTED: errors.UnsupportedError,
+    grpc.StatusCode.INTERNAL: errors.InternalError,
+    grpc.StatusCode.UNAVAILABLE: errors.UnavailableError,
+    grpc.StatusCode.DATA_LOSS: errors.DataLossError,
+    grpc.StatusCode.UNAUTHENTICATED: errors.UnauthenticatedError,
+}
+
+BY_STATUS: dict[str, type[VirtufinError]] = {
+    "CONFLICT": errors.ConflictError,
+    "INTERNAL": errors.InternalError,
+    "INVALID_REQUEST": errors.InvalidRequestError,
+    "NOT_FOUND": errors.NotFoundError,
+    "UNAVAILABLE": errors.UnavailableError,
+    "UNSUPPORTED": errors.UnsupportedError,
+}
+
+
+class _TransportError(grpc.RpcError):
+    """What makes an error that came as a gRPC status a `grpc.RpcError` with its accessors."""
+
+    _code: grpc.StatusCode = grpc.StatusCode.UNKNOWN
+    _details: str = ""
+    _debug: str = ""
+    _trailing: Metadata = ()
+
+    def code(self) -> grpc.StatusCode:
+        """The gRPC status code."""
+        return self._code
+
+    def details(self) -> str:
+        """The text that came with the status."""
+        return self._details
+
+    def debug_error_string(self) -> str:
+        """What grpc adds for people who debug the transport."""
+        return self._debug
+
+    def trailing_metadata(self) -> Any:
+        """Metadata sent with the status."""
+        return self._trailing
+
+
+class _RefusedError(ValueError):
+    """What makes an in-band refusal a `ValueError`."""
+
+
+def from_status(
+    code: grpc.StatusCode,
+    message: str,
+    *,
+    details: str = "",
+    debug: str = "",
+    trailing: Metadata = (),
+    kind: type[VirtufinError] | None = None,
+    **context: Any,
+) -> VirtufinError:
+    """The error for a gRPC status; `kind` overrides the class that the code stands for."""
+    combined = _combined(kind or BY_CODE.get(code, errors.UnknownError), _TransportError)
+    error = combined(message, status=code.name, **context)
+    parts = {"_code": code, "_details": details, "_debug": debug, "_trailing": trailing}
+    error.__dict__.update(parts)
+    return error
+
+
+def as_kind(error: VirtufinError, kind: type[VirtufinError], **context: Any) -> VirtufinError:
+    """The same error with a narrower meaning, such as a conflict instead of just an abort."""
+    narrowed = _combined(kind, *_kinds_of(error))(error.message)
+    narrowed.__dict__.update(error.__dict__, **context)
+    return narrowed
+
+
+def from_refusal(
+    status: str, message: str, *, kind: type[VirtufinError] | None = None, **context: Any
+) -> VirtufinError:
+    """The error for an in-band status; of class `kind` as well where that is given."""
+    meaning = BY_STATUS.get(status.upper(), errors.UnknownError)
+    kinds = (meaning,) if kind is None else (kind, meaning)
+    return _combined(*kinds, _RefusedError)(message, status=status or "UNKNOWN", **context)
+
+
+def status_of(error: BaseException) -> str:
+    """The in-band status that says what an error says; INTERNAL for errors of others."""
+    for status, meaning in BY_STATUS.items():
+        if isinstance(error, meaning):
+            return status
+    return "UNKNOWN" if isinstance(error, VirtufinError) else "INTERNAL"
+
+
+def fresh(error: VirtufinError) -> VirtufinError:
+    """The same error as a new object: raising one adds to its traceback."""
+    twin = copy.copy(error)
+    twin.__cause__ = error.__cause__
+    return twin
+
+
+def with_advice(error: VirtufinError, advice: str, **context: Any) -> VirtufinError:
+    """The same error as a new object, with more to say."""
+    twin = fresh(error)
+    twin.__dict__.update(context, message=f"{error.message.rstrip('.')}. {advice}")
+    twin.args = (twin.message,)
+    return twin
+
+
+def caused_by(
+    kind: type[VirtufinError], message: str, cause: VirtufinError | None, **context: Any
+) -> VirtufinError:
+    """The error of something larger, such as a subscription; also of the class of its cause."""
+    kinds = () if cause is None else _kinds_of(cause)
+    error = _combined(kind, *kinds)(message)
+    error.__dict__.update({} if cause is None else cause.__dict__)
+    error.__dict__.update(context, message=message)
+    error.__cause__ = cause
+    return error
+
+
+def _kinds_of(error: VirtufinError) -> tuple[type[BaseException], ...]:
+    return getattr(type(error), "_kinds", None) or (type(error),)
+
+
+def _combined(*kinds: type[BaseException]) -> type[VirtufinError]:
+    return _made(kinds)
+
+
+@functools.cache
+def _made(kinds: tuple[type[BaseException], ...]) -> type[VirtufinError]:
+    """The private class that has all these meanings, named after the first for people to read."""
+    bases: list[type[BaseException]] = []
+    for kind in kinds:
+        if not any(issubclass(base, kind) for base in bases):
+            bases = [base for base in bases if not issubclass(kind, base)]
+            bases.append(kind)
+    namespace = {
+        "__module__": kinds[0].__module__,
+        "__doc__": kinds[0].__doc__,
+        "__reduce__": _reduce,
+        "_kinds": kinds,
+    }
+    return type(kinds[0].__name__, tuple(bases), namespace)
+
+
+def _reduce(error: VirtufinError) -> tuple[Any, ...]:
+    return _restore, (_kinds_of(error), error.message, error.__dict__)
+
+
+def _restore(
+    kinds: tuple[type[BaseException], ...], message: str, state: dict[str, Any]
+) -> VirtufinError:
+    error = _combined(*kinds)(message)
+    error.__dict__.update(state)
+    return error
+
+
+_HINTS = {
+    grpc.StatusCode.UNAVAILABLE: "is a gateway running there, and is it the native gRPC port?",
+    grpc.StatusCode.UNAUTHENTICATED: "set api_key= or VIRTUFIN_API_KEY to a key the gateway knows",
+    grpc.StatusCode.PERMISSION_DENIED: "this API key does not allow it",
+    grpc.StatusCode.UNIMPLEMENTED: "the gateway does not have this call; it may be older or newer",
+    grpc.StatusCode.DEADLINE_EXCEEDED: "give more time with timeout= or deadline()",
+}
+_TOO_LARGE = "raise max_message_bytes= here, and the gateway's own limit, or send less"
+
+
+class Redacting(Protocol):
+    """Takes secrets out of what people may read."""
+
+    def redact(self, text: str) -> str:
+        """The text without secrets."""
+
+    def redact_value(self, value: str | bytes) -> str | bytes:
+        """A metadata value without secrets."""
+
+
+def from_rpc_error(error: aio.AioRpcError, redacting: Redacting, **context: Any) -> VirtufinError:
+    """Translates the failure of a call; `redacting` takes secrets out of all texts."""
+    code = error.code()
+    details = redacting.redact(error.details() or "")
+    trailing: Metadata = tuple(
+        (key, redacting.redact_value(value)) for key, value in (error.trailing_metadata() or ())
+    )
+    hint = _HINTS.get(code)
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details:
+        hint = _TOO_LARGE
+    message = details or code.name
+    return from_status(
+        code,
+        f"{message} ({hint})" if hint else message,
+        details=details,
+        debug=redacting.redact(error.debug_error_string() or ""),
+        trailing=trailing,
+        **context,
+    )
+
+
+def unreachable(details: str, **context: Any) -> VirtufinError:
+    """The error of a call that was not sent, as nobody answers."""
+    code = grpc.StatusCode.UNAVAILABLE
+    return from_status(code, f"{details} ({_HINTS[code]})", details=details, **context)
+
+
+def expired(budget: Budget, **context: Any) -> VirtufinError:
+    """The error of a call whose time was up before it was sent."""
+    total = budget.total or 0.0
+    return from_status(
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        f"nothing was left of the deadline ({total:.3g} s) when the call was to be sent",
+        details="deadline exceeded before the call was sent",
+        **context,
+    )
+
+
+def cancelled_elsewhere(context: dict[str, Any]) -> VirtufinError:
+    """The error of a call that neither its task nor this client cancelled."""
+    return from_status(
+        grpc.StatusCode.CANCELLED,
+        "the call was cancelled by the owner of the channel",
+        details="cancelled by the owner of the channel",
+        kind=CallCancelledError,
+        **context,
+    )

@@ -1,0 +1,131 @@
+"""CloudEvents attributes: their names, and their values as protobuf and as text.
+
+Rules: CloudEvents 1.0, "Naming Conventions" and "Type System", and its protobuf format.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import time
+from datetime import datetime, timezone
+from typing import Any
+
+from virtufin.api.client._validation import require_text, short_repr
+from virtufin.api.client.errors import InvalidInputError
+
+CONTEXT = frozenset(
+    {"id", "source", "type", "specversion", "time", "subject", "datacontenttype", "dataschema"}
+)
+"""Attributes that CloudEvents itself defines."""
+
+_NAME = re.compile(r"[a-z0-9]+")
+_INT32 = range(-(2**31), 2**31)
+
+ExtensionValue = str | bool | int | bytes | datetime
+"""What an extension attribute may be."""
+
+
+def checked_name(name: object, where: str) -> str:
+    """Returns the name of an extension attribute.
+
+    Raises:
+        InvalidInputError: It is no text, or not lower-case letters and digits, or reserved.
+    """
+    if not isinstance(name, str):
+        raise InvalidInputError(
+            f"{where}: attribute names are text, not {type(name).__name__} ({name!r})"
+        )
+    if name in CONTEXT or name == "data":
+        raise InvalidInputError(
+            f"{where}: {name!r} is not an extension; use the keyword, or 'ce-{name}' in metadata"
+        )
+    if not _NAME.fullmatch(name):
+        legal = re.sub(r"[^a-z0-9]", "", name.lower())
+        advice = f"; {legal!r} would be legal" if legal and legal not in CONTEXT else ""
+        raise InvalidInputError(
+            f"{where}: {name!r} is not a legal CloudEvents attribute name "
+            f"(lower-case letters and digits only){advice}"
+        )
+    return name
+
+
+def set_value(attribute: Any, value: object, what: str) -> None:
+    """Stores a Python value in a CloudEventAttributeValue by the CloudEvents type system.
+
+    Raises:
+        InvalidInputError: The type has no CloudEvents counterpart, or the value does not fit it.
+    """
+    if isinstance(value, bool):
+        attribute.ce_boolean = value
+    elif isinstance(value, int):
+        if value not in _INT32:
+            raise InvalidInputError(
+                f"{what}: CloudEvents integers have 32 bits; send {short_repr(value)} as text"
+            )
+        attribute.ce_integer = value
+    elif isinstance(value, bytes):
+        attribute.ce_bytes = value
+    elif isinstance(value, datetime):
+        set_time(attribute, value, what)
+    else:
+        attribute.ce_string = require_text(value, what)
+
+
+def set_time(attribute: Any, value: datetime | str | None, what: str = "time") -> None:
+    """Stores a point in time; None is now.
+
+    Raises:
+        InvalidInputError: The text is not RFC 3339, or the datetime has no time zone.
+    """
+    if value is None:
+        attribute.ce_timestamp.FromNanoseconds(time.time_ns())
+    elif isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise InvalidInputError(f"{what} must have a time zone, not {value!r}")
+        try:
+            attribute.ce_timestamp.FromDatetime(value.astimezone(timezone.utc))
+        except (ValueError, OverflowError) as error:
+            raise InvalidInputError(f"{what} is out of range: {value!r}: {error}") from None
+    else:
+        try:
+            attribute.ce_timestamp.FromJsonString(require_text(value, what))
+        except ValueError as error:
+            raise InvalidInputError(
+                f"{what} must be RFC 3339 text such as 2026-01-31T12:00:00Z, not {value!r}: {error}"
+            ) from None
+
+
+def value_of(attribute: Any) -> ExtensionValue | None:
+    """The Python value of a CloudEventAttributeValue; None where none is set."""
+    kind = attribute.WhichOneof("attr")
+    if kind is None:
+        return None
+    if kind == "ce_timestamp":
+        return _time_of(attribute)
+    value: ExtensionValue = getattr(attribute, kind)
+    return value
+
+
+def text_of(attribute: Any) -> str:
+    """A CloudEventAttributeValue in the canonical string form of the CloudEvents type system."""
+    value = value_of(attribute)
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, datetime):
+        return str(attribute.ce_timestamp.ToJsonString())
+    return str(value)
+
+
+def _time_of(attribute: Any) -> datetime | str:
+    try:
+        moment: datetime = attribute.ce_timestamp.ToDatetime(tzinfo=timezone.utc)
+    except (ValueError, OverflowError):
+        return f"{attribute.ce_timestamp.seconds}s"
+    return moment

@@ -1,0 +1,31 @@
+"""Streams of events, and the ways to consume them: iterate, handle, await a reply."""
+
+from .event_stream import EventStream
+from .handlers import (
+    EventHandler,
+    Handler,
+    HandlerSubscription,
+    Handling,
+    OnEvent,
+    StreamEventHandler,
+)
+from .request_reply import ReplyRouter, Responder, is_request, tell
+from .state import SubscriptionState, SubscriptionStats
+from .subscription import Subscription
+
+__all__ = [
+    "EventHandler",
+    "EventStream",
+    "Handler",
+    "HandlerSubscription",
+    "Handling",
+    "OnEvent",
+    "ReplyRouter",
+    "Responder",
+    "StreamEventHandler",
+    "Subscription",
+    "SubscriptionState",
+    "SubscriptionStats",
+    "is_request",
+    "tell",
+]

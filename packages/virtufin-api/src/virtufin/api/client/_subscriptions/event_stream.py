@@ -1,0 +1,382 @@
+"""The stream that survives: reads one gateway stream after the other into one buffer.
+
+The only reconnect loop of the code base. The reader task belongs to the transport (which cancels
+and awaits it on close) and owns the gRPC call; consumers only ever touch the buffer, so cancelling
+one of them loses nothing. A full buffer stops the reading, which pauses the gateway's sending by
+HTTP/2 flow control.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+
+from virtufin.api.client._backoff import delays
+from virtufin.api.client._error_mapping import caused_by, fresh
+from virtufin.api.client._settings import (
+    ReconnectSettings,
+    SubscriptionSettings,
+)
+from virtufin.api.client._transport import Stream
+from virtufin.api.client._types import NOT_GIVEN
+from virtufin.api.client._wire import Rpc
+from virtufin.api.client.errors import (
+    ApiKeyError,
+    ClientClosedError,
+    StreamFailedError,
+    StreamInterruptedError,
+    UnauthenticatedError,
+    VirtufinError,
+)
+from virtufin.api.client.events import PubsubEvent
+
+from .buffer import Buffer
+from .state import ENDED, UNDECIDED, Lifecycle, Presumption, SubscriptionState, SubscriptionStats
+from .stream_reader import Reader
+
+logger = logging.getLogger("virtufin.api.client.subscription")
+
+TRANSIENT = frozenset(
+    {
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.ABORTED,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DATA_LOSS,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+    }
+)
+"""Codes after which a subscription reconnects; a clean end counts among them."""
+
+FATAL = frozenset(
+    {
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.ALREADY_EXISTS,
+        grpc.StatusCode.PERMISSION_DENIED,
+        grpc.StatusCode.UNAUTHENTICATED,
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.OUT_OF_RANGE,
+        grpc.StatusCode.UNIMPLEMENTED,
+    }
+)
+"""Codes that end a subscription: trying again would not change the answer."""
+
+Item = PubsubEvent | VirtufinError
+
+
+class EventStream:
+    """Events of some topics, over as many gateway streams as it takes."""
+
+    def __init__(
+        self,
+        rpc: Rpc,
+        topics: tuple[str, ...],
+        *,
+        reconnect: ReconnectSettings,
+        settings: SubscriptionSettings,
+        on_start: Callable[[EventStream], None],
+        on_end: Callable[[EventStream], None],
+    ) -> None:
+        self._rpc = rpc
+        self._transport = rpc.transport
+        self.topics = topics
+        self._reconnect = reconnect
+        self._settings = settings
+        self._on_start = on_start
+        self._on_end = on_end
+        self._buffer: Buffer[Item] = Buffer(
+            settings.max_buffered_events, settings.max_buffered_bytes
+        )
+        self._task: asyncio.Task[None] | None = None
+        self._transport.unused.add(self)
+        self.life = Lifecycle()
+        self.confirmed = False
+        self._failure: VirtufinError | None = None
+        self._live_since: float | None = None
+        self._gap_reported = False
+        self._key_retried = False
+        self._progress = False
+        self._received = 0
+        self._delivered = 0
+        self._interruptions = 0
+        self._attempts = 0
+        self._handovers = 0
+        self._reader = Reader(
+            self._deliver,
+            self._open,
+            idle_limit=settings.idle_limit,
+            ready_wait=settings.ready_wait,
+            is_paused=lambda: self._buffer.paused,
+            on_headers=lambda: self._set_live(confirmed=True),
+            on_handover=self._handed_over,
+        )
+
+    # What can be seen
+
+    @property
+    def state(self) -> SubscriptionState:
+        """Where the stream is in its life."""
+        return self.life.state
+
+    @property
+    def failure(self) -> VirtufinError | None:
+        """What ended the stream, anew for everyone who raises it; None where nothing failed."""
+        return None if self._failure is None else fresh(self._failure)
+
+    @property
+    def stats(self) -> SubscriptionStats:
+        """Counters, now."""
+        return SubscriptionStats(
+            received=self._received,
+            delivered=self._delivered,
+            buffered=len(self._buffer),
+            interruptions=self._interruptions,
+            attempts=self._attempts,
+            handovers=self._handovers,
+        )
+
+    @property
+    def name(self) -> str | None:
+        """The topics in one text, for errors; None for no topics."""
+        return ", ".join(self.topics) or None
+
+    @property
+    def ready_wait(self) -> float:
+        """Seconds that waiting for the stream to be live takes by default."""
+        return self._settings.ready_wait
+
+    def check_loop(self) -> None:
+        """Raises WrongLoopError where this is not the client's event loop."""
+        self._transport.check_loop()
+
+    def carries(self, topic: str) -> bool:
+        """Whether events of that topic come over this stream."""
+        return not self.topics or topic in self.topics
+
+    # What consumers do
+
+    def start(self) -> None:
+        """Begins to connect; does nothing the second time.
+
+        Raises:
+            ClientClosedError: The client was closed.
+            WrongLoopError: The client belongs to another loop.
+        """
+        self._transport.check_loop()
+        if self._task is not None or self.state.ended:
+            return
+        self._transport.check()
+        self._transport.unused.discard(self)
+        self.life.move(SubscriptionState.CONNECTING)
+        self._on_start(self)
+        task_name = f"virtufin-subscription {self.name or 'all topics'}"
+        self._task = self._transport.spawn(self._run(), task_name)
+        # A task cancelled before its first step never runs its `finally`.
+        self._task.add_done_callback(lambda _: self._end(None))
+
+    async def live(self, timeout: float | None) -> bool:
+        """Waits until the stream is live, `timeout` seconds at most; returns `confirmed`.
+
+        Raises:
+            VirtufinError: The stream has failed.
+        """
+        self._transport.check_loop()
+        await self.life.leaves(UNDECIDED, timeout)
+        if self._failure is not None:
+            raise fresh(self._failure)
+        return self.confirmed
+
+    async def next(self) -> Item:
+        """The next event, or the report of a gap in its place between them.
+
+        Raises:
+            Ended: The stream was closed.
+            VirtufinError: It has failed.
+        """
+        self._transport.check_loop()
+        item = await self._buffer.get()
+        if isinstance(item, PubsubEvent):
+            self._delivered += 1
+        return item
+
+    def stop(self) -> None:
+        """Ends the stream; what was received can still be taken.
+
+        Raises:
+            WrongLoopError: The client belongs to another loop.
+        """
+        self._transport.check_loop()
+        if self._task is None:
+            self._end(None)
+        else:
+            self._task.cancel()
+
+    async def ended(self, timeout: float | None = None) -> None:
+        """Waits for the end, `timeout` seconds at most; a stream that takes longer is logged."""
+        self._transport.check_loop()
+        if not await self.life.leaves(frozenset(SubscriptionState) - ENDED, timeout):
+            logger.warning("a subscription did not end within %.0f s", timeout)
+
+    # The reader
+
+    async def _run(self) -> None:
+        try:
+            await self._keep_reading()
+        except ClientClosedError as error:
+            # Not by the client itself, then by the owner of a channel that it was given.
+            self._end(None if self._transport.closed else self._failed(error))
+        except VirtufinError as error:
+            self._end(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not end unseen
+            failure = StreamFailedError(f"the subscription broke: {error!r}")
+            failure.__cause__ = error
+            self._end(failure)
+
+    async def _keep_reading(self) -> None:
+        waits = self._delays()
+        attempt = 0
+        while True:
+            attempt += 1
+            self._progress = False
+            error = await self._read_one_stream(attempt)
+            if not self._should_reconnect(error):
+                raise self._failed(error)
+            if self._progress or self._was_stable():
+                waits, attempt = self._delays(), 0
+            wait = next(waits)
+            self._report(error, wait)
+            self._live_since = None
+            self.confirmed = False
+            if self.state is SubscriptionState.LIVE:
+                self.life.move(SubscriptionState.RECONNECTING)
+            await asyncio.sleep(wait)
+
+    async def _read_one_stream(self, attempt: int) -> VirtufinError | None:
+        """Reads a gateway stream, and those it hands over to, to the end; returns what ended it.
+
+        None stands for a clean end.
+        """
+        try:
+            stream = await self._open(attempt)
+        except ClientClosedError:
+            raise
+        except VirtufinError as error:
+            return error
+        presume = self._presume_later(stream)
+        try:
+            ended = await self._reader.read(stream)
+        finally:
+            presume.cancel()
+        self._rpc.stream_ended()
+        return ended
+
+    async def _open(self, attempt: int = 1) -> Stream:
+        self._attempts += 1
+        fields = {"topics": self.topics}
+        budget = self._rpc.budget(NOT_GIVEN)
+        return await self._rpc.stream(
+            "Pubsub.Subscribe", fields, budget, topic=self.name, attempt=attempt
+        )
+
+    async def _deliver(self, message: Any, size: int) -> None:
+        if not self.confirmed:
+            self._set_live(confirmed=True)
+        self._received += 1
+        self._progress = True
+        self._buffer.append(PubsubEvent(message.topic, message.cloudevent), size)
+        await self._buffer.room()
+
+    def _handed_over(self, confirmed: bool) -> None:
+        self._handovers += 1
+        if confirmed:
+            self._set_live(confirmed=True)
+        else:
+            self.confirmed = False
+
+    def _presume_later(self, stream: Stream) -> Presumption:
+        return Presumption(
+            self._settings.ready_wait,
+            lambda: stream.connected,
+            lambda: None if self.confirmed else self._set_live(confirmed=False),
+        )
+
+    def _set_live(self, *, confirmed: bool) -> None:
+        self.confirmed = confirmed
+        if self._live_since is None:
+            self._live_since = time.monotonic()
+        self._gap_reported = False
+        self._key_retried = False
+        self.life.move(SubscriptionState.LIVE)
+
+    def _was_stable(self) -> bool:
+        since = self._live_since
+        return since is not None and time.monotonic() - since >= self._reconnect.stable_after
+
+    def _delays(self) -> Any:
+        settings = self._reconnect
+        return delays(
+            settings.initial_backoff, settings.max_backoff, settings.multiplier, settings.jitter
+        )
+
+    def _should_reconnect(self, error: VirtufinError | None) -> bool:
+        if self._reconnect.should_reconnect is not None:
+            return bool(self._reconnect.should_reconnect(error))
+        if error is None:
+            return True
+        if isinstance(error, ApiKeyError):
+            return True
+        if isinstance(error, UnauthenticatedError) and self._transport.secrets.rotates:
+            first, self._key_retried = not self._key_retried, True
+            return first
+        return isinstance(error, grpc.RpcError) and error.code() in TRANSIENT
+
+    def _report(self, error: VirtufinError | None, wait: float) -> None:
+        """Puts one report per gap between the events, where the gap is."""
+        if self._gap_reported:
+            return
+        self._gap_reported = True
+        self._interruptions += 1
+        reason = error.message if error is not None else "the gateway ended the stream"
+        lost = ""
+        if error is not None and error.status == grpc.StatusCode.RESOURCE_EXHAUSTED.name:
+            lost = " An event above max_message_bytes is lost, if that was the cause."
+        report = caused_by(
+            StreamInterruptedError,
+            f"subscription interrupted: {reason}. Trying again in {wait:.1f} s; "
+            f"events published meanwhile may be missing.{lost}",
+            error,
+            topic=self.name,
+            retry_in=wait,
+        )
+        logger.warning("%s", report)
+        self._buffer.append(report, 0)
+
+    def _failed(self, error: VirtufinError | None) -> VirtufinError:
+        reason = error.message if error is not None else "the gateway ended the stream"
+        return caused_by(
+            StreamFailedError,
+            f"subscription failed: {reason}",
+            error,
+            topic=self.name,
+        )
+
+    def _end(self, failure: VirtufinError | None) -> None:
+        if self.state.ended:
+            return
+        self._failure = failure
+        self.confirmed = False
+        if failure is None:
+            self._buffer.finish()
+        else:
+            logger.error("%s", failure)
+            self._buffer.finish(lambda: fresh(failure))
+        self.life.move(SubscriptionState.FAILED if failure else SubscriptionState.CLOSED)
+        self._on_end(self)

@@ -1,0 +1,296 @@
+"""Request and reply over topics: one shared stream per reply topic.
+
+A request carries the CloudEvents extensions `correlationid` and `replytopic`; the reply comes back
+on that topic with the same `correlationid`. A waiting call costs one future.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+import grpc
+
+from virtufin.api.client._asyncio import call_user
+from virtufin.api.client._deadlines import Budget
+from virtufin.api.client._error_mapping import caused_by, from_refusal, from_status, status_of
+from virtufin.api.client._settings import (
+    SubscriptionSettings,
+)
+from virtufin.api.client._transport import Transport
+from virtufin.api.client._validation import short_repr
+from virtufin.api.client.errors import (
+    ClientClosedError,
+    InvalidInputError,
+    InvalidReplyError,
+    RequestFailedError,
+    StreamFailedError,
+    VirtufinError,
+)
+from virtufin.api.client.events import PubsubEvent
+
+from .buffer import Ended
+from .event_stream import EventStream
+from .handlers import OnEvent
+
+FAILED = "com.virtufin.client.reply.failed"
+"""Type of a reply that tells a failure."""
+STATUS = "replystatus"
+"""Extension with the status of a failure."""
+
+Reply = Callable[..., Awaitable[object]]
+
+
+class Responder:
+    """Turns what a handler returns, or raises, into a reply."""
+
+    def __init__(self, reply: Reply, handler: OnEvent, redact: Callable[[str], str]) -> None:
+        if not callable(handler):
+            raise InvalidInputError(f"handler must be a function, not {short_repr(handler)}")
+        self._reply = reply
+        self._handler = handler
+        self._redact = redact
+
+    async def on_event(self, event: PubsubEvent) -> None:
+        """Handles one request; what the handler raises is told to the asker, and raised."""
+        asked = is_request(event)
+        try:
+            result = await call_user(self._handler, event)
+        except Exception as error:
+            if asked:
+                # Closing the client cancels handlers, which Python 3.10 cannot tell from others.
+                with suppress(ClientClosedError):
+                    await tell(self._reply, event, error, self._redact)
+            raise
+        if asked:
+            await self._answer(event, result)
+
+    async def _answer(self, event: PubsubEvent, result: object) -> None:
+        try:
+            await self._reply(event, result)
+        except InvalidInputError as error:
+            # Only then is the way to the asker open, and the result to blame.
+            await tell(self._reply, event, error, self._redact)
+            raise
+
+
+async def tell(
+    reply: Reply, event: PubsubEvent, error: BaseException, redact: Callable[[str], str]
+) -> None:
+    """Replies to a request that it failed; `redact` takes secrets out of the error's text."""
+    status = status_of(error)
+    if isinstance(error, VirtufinError):
+        text = str(error.message)
+    else:
+        text = f"{type(error).__name__}: {error}"
+    data = {"status": status, "message": redact(text)}
+    await reply(event, data, type=FAILED, extensions={STATUS: status})
+
+
+def is_request(event: PubsubEvent) -> bool:
+    """Whether somebody waits for a reply."""
+    return bool(event.reply_topic and event.correlation_id)
+
+
+def checked_reply(event: PubsubEvent) -> PubsubEvent:
+    """Returns a reply.
+
+    Raises:
+        RequestFailedError: It tells that the responder failed; also of the class of its status.
+    """
+    if event.type != FAILED:
+        return event
+    told: Any = None
+    with suppress(InvalidReplyError):
+        told = event.data_as_json()
+    told = told if isinstance(told, dict) else {}
+    status = str(event.extensions.get(STATUS) or told.get("status") or "UNKNOWN")
+    raise from_refusal(
+        status,
+        f"the responder failed: {told.get('message') or status}",
+        kind=RequestFailedError,
+        topic=event.topic,
+    )
+
+
+logger = logging.getLogger("virtufin.api.client.requests")
+
+Subscribe = Callable[[tuple[str, ...]], EventStream]
+
+
+class ReplyRouter:
+    """Hands replies to the calls that wait for them."""
+
+    def __init__(
+        self, transport: Transport, subscribe: Subscribe, settings: SubscriptionSettings
+    ) -> None:
+        self._transport = transport
+        self._subscribe = subscribe
+        self._settings = settings
+        self._streams: dict[str, ReplyStream] = {}
+        self.ignored = 0
+
+    async def request(
+        self,
+        reply_topic: str,
+        correlation_id: str,
+        publish: Callable[[], Awaitable[object]],
+        budget: Budget,
+    ) -> PubsubEvent:
+        """Publishes a request once the reply stream is live, and waits for its reply.
+
+        Args:
+            reply_topic: Where the reply comes.
+            correlation_id: What ties it to the request; unique among the waiting calls.
+            publish: Sends the request, within the budget.
+            budget: Time for all of it.
+
+        Raises:
+            InvalidInputError: Another call waits under that correlation id.
+            DeadlineExceededError: No reply came in time.
+            RequestFailedError: The responder told that it failed.
+            VirtufinError: The request could not be sent, or the reply stream has failed.
+        """
+        stream = self._stream(reply_topic)
+        with_reply = stream.expect(correlation_id)
+        try:
+            await stream.live(budget.at_most(self._settings.ready_wait, 0.5))
+            await publish()
+            await asyncio.wait((with_reply,), timeout=budget.left())
+            if not with_reply.done():
+                raise from_status(
+                    grpc.StatusCode.DEADLINE_EXCEEDED,
+                    f"no reply with correlation id {correlation_id!r} came to topic "
+                    f"{reply_topic!r} within {budget.total:.3g} s",
+                    details="no reply within the timeout",
+                    topic=reply_topic,
+                    peer=self._transport.peer,
+                )
+            return checked_reply(with_reply.result())
+        finally:
+            stream.forget(correlation_id)
+
+    def _stream(self, reply_topic: str) -> ReplyStream:
+        stream = self._streams.get(reply_topic)
+        if stream is None:
+            stream = ReplyStream(
+                self._transport,
+                self._subscribe((reply_topic,)),
+                linger=self._settings.reply_linger,
+                on_ignored=self._ignore,
+                on_end=self._ended,
+            )
+            self._streams[reply_topic] = stream
+        return stream
+
+    def _ignore(self) -> None:
+        self.ignored += 1
+
+    def _ended(self, stream: ReplyStream) -> None:
+        if self._streams.get(stream.topic) is stream:
+            del self._streams[stream.topic]
+
+
+class ReplyStream:
+    """The stream of one reply topic and the calls that wait on it."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        stream: EventStream,
+        *,
+        linger: float,
+        on_ignored: Callable[[], None],
+        on_end: Callable[[ReplyStream], None],
+    ) -> None:
+        self._stream = stream
+        self._linger = linger
+        self._on_ignored = on_ignored
+        self._on_end = on_end
+        self._waiting: dict[str, asyncio.Future[PubsubEvent]] = {}
+        self._idle: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+        self._failure: VirtufinError | None = None
+        self.topic = stream.topics[0]
+        stream.start()
+        task = transport.spawn(self._route(), f"virtufin-replies {self.topic}")
+        # Not in a `finally`: a task cancelled before its first step never runs it.
+        task.add_done_callback(lambda _: self._end())
+
+    def expect(self, correlation_id: str) -> asyncio.Future[PubsubEvent]:
+        """A future for the reply of that id.
+
+        Raises:
+            InvalidInputError: Another call waits under it.
+        """
+        if correlation_id in self._waiting:
+            raise InvalidInputError(
+                f"another request waits for correlation id {correlation_id!r}",
+                topic=self.topic,
+            )
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
+        future: asyncio.Future[PubsubEvent] = self._loop.create_future()
+        self._waiting[correlation_id] = future
+        return future
+
+    def forget(self, correlation_id: str) -> None:
+        """Ends the wait; after the last one the stream is kept for a while."""
+        future = self._waiting.pop(correlation_id)
+        if future.done() and not future.cancelled():
+            future.exception()
+        if not self._waiting and not self._stream.state.ended:
+            self._idle = self._loop.call_later(self._linger, self._retire)
+
+    async def live(self, timeout: float) -> None:
+        """Waits, bounded, until replies published from now on arrive."""
+        await self._stream.live(timeout)
+
+    def _retire(self) -> None:
+        self._on_end(self)
+        self._stream.stop()
+
+    async def _route(self) -> None:
+        try:
+            while True:
+                item = await self._stream.next()
+                if isinstance(item, PubsubEvent):
+                    self._deliver(item)
+        except Ended:
+            return
+        except VirtufinError as error:
+            self._failure = error
+
+    def _deliver(self, event: PubsubEvent) -> None:
+        future = self._waiting.get(event.correlation_id)
+        if future is None or future.done():
+            self._on_ignored()
+            logger.debug(
+                "reply with correlation id %r on topic %s is not waited for",
+                event.correlation_id,
+                event.topic,
+            )
+        else:
+            future.set_result(event)
+
+    def _end(self) -> None:
+        self._on_end(self)
+        self._stream.stop()
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(self._error())
+
+    def _error(self) -> VirtufinError:
+        """A fresh error for each waiting call, as raising one adds to its traceback."""
+        if self._failure is None:
+            return ClientClosedError(
+                "the client was closed before the reply came", topic=self.topic
+            )
+        return caused_by(StreamFailedError, self._failure.message, self._failure)

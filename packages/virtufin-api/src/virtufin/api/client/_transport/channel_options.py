@@ -1,0 +1,129 @@
+"""What a channel is made with: gRPC arguments, the service config, credentials."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from virtufin.api.client._protobuf import V1, V1ALPHA
+from virtufin.api.client._settings import (
+    MAX_MESSAGE_BYTES,
+    ClientSettings,
+    TlsSettings,
+)
+from virtufin.api.client._version import __version__
+from virtufin.api.client.errors import InvalidInputError
+
+from .method import Method
+
+_MAX_RECONNECT_BACKOFF_MS = 2000
+
+
+_PEM = "-----BEGIN "
+
+
+_IDEMPOTENT = {
+    "virtufin.Gateway": ("ListServices", "ListMethods", "GetMethodSchema"),
+    "virtufin.State": ("GetState", "GetBulkState", "QueryState", "GetAllState"),
+    "virtufin.Config": ("ListServices", "GetService"),
+}
+
+
+def channel_options(settings: ClientSettings) -> list[tuple[str, Any]]:
+    """The channel arguments for these settings."""
+    keepalive_time = int(settings.keepalive.time * 1000)
+    keepalive_timeout = int(settings.keepalive.timeout * 1000)
+    options: list[tuple[str, Any]] = [
+        # All four are needed to find a half-open connection: without ping_timeout it takes a
+        # minute, without max_pings_without_data an idle stream is never probed.
+        ("grpc.keepalive_time_ms", keepalive_time),
+        ("grpc.keepalive_timeout_ms", keepalive_timeout),
+        ("grpc.http2.ping_timeout_ms", keepalive_timeout),
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.max_reconnect_backoff_ms", _MAX_RECONNECT_BACKOFF_MS),
+        # Lower limits are in the service config, which leaves out reflection.
+        ("grpc.max_receive_message_length", max(settings.max_message_bytes, MAX_MESSAGE_BYTES)),
+        # Checked before sending, with an error that says what to do.
+        ("grpc.max_send_message_length", -1),
+        # Channels with equal arguments would share one connection otherwise.
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.primary_user_agent", f"virtufin-api-python/{__version__}"),
+        ("grpc.service_config", json.dumps(_service_config(settings))),
+    ]
+    if settings.tls is not None and settings.tls.server_name:
+        options.append(("grpc.ssl_target_name_override", settings.tls.server_name))
+    return options
+
+
+def _service_config(settings: ClientSettings) -> dict[str, Any]:
+    config: dict[str, Any] = {"loadBalancingConfig": [{"round_robin": {}}]}
+    limit = {"maxResponseMessageBytes": settings.max_message_bytes}
+    reflection: dict[str, Any] = {"name": [{"service": service} for service in (V1, V1ALPHA)]}
+    methods: list[dict[str, Any]] = [{"name": [{}], **limit}, reflection]
+    retry = settings.retry
+    if retry.max_attempts > 1:
+        names = [
+            {"service": service, "method": method}
+            for service, reading in _IDEMPOTENT.items()
+            for method in reading
+        ]
+        policy = {
+            "maxAttempts": retry.max_attempts,
+            "initialBackoff": f"{retry.initial_backoff}s",
+            "maxBackoff": f"{retry.max_backoff}s",
+            "backoffMultiplier": retry.multiplier,
+            "retryableStatusCodes": ["UNAVAILABLE"],
+        }
+        methods.append({"name": names, "retryPolicy": policy, **limit})
+        # Before the first call, and after a break, reflection is asked first: a call that may be
+        # tried again would fail with it otherwise.
+        reflection["retryPolicy"] = policy
+        config["retryThrottling"] = {"maxTokens": 10, "tokenRatio": 0.1}
+    config["methodConfig"] = methods
+    return config
+
+
+def is_retried(method: Method, settings: ClientSettings) -> bool:
+    """Whether gRPC may try a call again, which it does not tell."""
+    return settings.retry.max_attempts > 1 and method.name in _IDEMPOTENT.get(method.service, ())
+
+
+def read_credentials(tls: TlsSettings) -> grpc.ChannelCredentials:
+    """Makes credentials; reads files, so it belongs in a thread.
+
+    Raises:
+        InvalidInputError: A file cannot be read, or what is given is not PEM.
+    """
+    return grpc.ssl_channel_credentials(
+        root_certificates=_pem("ca", tls.ca),
+        private_key=_pem("key", tls.key),
+        certificate_chain=_pem("certificate", tls.certificate),
+    )
+
+
+def _pem(name: str, source: bytes | str | Path | None) -> bytes | None:
+    if source is None:
+        return None
+    where = f"TlsSettings.{name}"
+    if isinstance(source, str) and _PEM in source:
+        source = source.encode()
+    if not isinstance(source, bytes):
+        # What is given for the key may be the key itself, so it is not shown.
+        where += "" if name == "key" else f", file {source}"
+        source = _read(where, source)
+    # gRPC itself only logs it, and some versions then never connect.
+    if _PEM.encode() not in source:
+        raise InvalidInputError(f"{where}: holds no PEM block ({_PEM}...)")
+    return source
+
+
+def _read(where: str, path: str | Path) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is no path"
+    # Out here, as the error of the file would be its context and show the path.
+    raise InvalidInputError(f"{where}: cannot be read: {reason}")

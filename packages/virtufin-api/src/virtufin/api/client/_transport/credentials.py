@@ -1,0 +1,123 @@
+"""API keys and tokens: asked for at each call, and taken out of every text people may read."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections import deque
+from collections.abc import Iterable
+from typing import Any
+
+from virtufin.api.client._deadlines import Budget
+from virtufin.api.client._error_mapping import expired
+from virtufin.api.client._types import ApiKey
+from virtufin.api.client._validation import require_api_key
+from virtufin.api.client.errors import (
+    ApiKeyError,
+    ClientClosedError,
+    DeadlineExceededError,
+    InvalidInputError,
+)
+
+_REDACTED = "***"
+# Names of metadata whose values are taken for secrets.
+_SENSITIVE = ("auth", "cookie", "credential", "key", "password", "secret", "session", "token")
+# Keys that rotate: an error may still speak of one of the last few.
+_REMEMBERED = 8
+
+
+class Secrets:
+    """The API key of a client, and what must not show in its errors."""
+
+    def __init__(
+        self, api_key: ApiKey | None, metadata: Iterable[tuple[str, str | bytes]] = ()
+    ) -> None:
+        self._source = api_key
+        self._seen: deque[str] = deque(maxlen=_REMEMBERED)
+        self._asking: set[asyncio.Future[Any]] = set()
+        self._ended = False
+        self._fixed: list[str | bytes] = []
+        for name, value in metadata:
+            if any(word in name for word in _SENSITIVE):
+                # "Bearer <token>": the token alone may be echoed.
+                last = value.split()[-1:]
+                self._fixed += [value, *last]
+
+    @property
+    def has_key(self) -> bool:
+        """Whether calls carry an API key."""
+        return self._source is not None
+
+    @property
+    def rotates(self) -> bool:
+        """Whether the API key is asked for at every call."""
+        return callable(self._source)
+
+    async def current(self, budget: Budget, context: dict[str, Any]) -> str | None:
+        """The API key to send now, from the function that was given for it where that is so.
+
+        Raises:
+            ApiKeyError: The function failed.
+            ClientClosedError: The client was closed meanwhile.
+            DeadlineExceededError: It took longer than the call may.
+            InvalidInputError: What it returned is no key.
+        """
+        if self._source is None:
+            return None
+        key = await self._asked(budget, context) if callable(self._source) else self._source
+        if key not in self._seen:
+            self._seen.append(key)
+        return key
+
+    async def _asked(self, budget: Budget, context: dict[str, Any]) -> str:
+        try:
+            answer: object = self._source()  # type: ignore[operator, misc]
+            if inspect.isawaitable(answer):
+                answer = await self._within(asyncio.ensure_future(answer), budget, context)
+            return require_api_key(answer)
+        except (ClientClosedError, DeadlineExceededError, InvalidInputError):
+            raise
+        except Exception as error:
+            raise ApiKeyError(f"the api_key function failed: {error!r}", **context) from error
+
+    def end(self) -> None:
+        """The client is closed: who waits for a key is told so."""
+        self._ended = True
+        for answer in self._asking:
+            answer.cancel()
+
+    async def _within(
+        self, answer: asyncio.Future[Any], budget: Budget, context: dict[str, Any]
+    ) -> Any:
+        """Awaits within the budget; unlike wait_for, tells its own timeout from the function's."""
+        self._asking.add(answer)
+        try:
+            done, _ = await asyncio.wait((answer,), timeout=budget.left())
+        except asyncio.CancelledError:
+            answer.cancel()
+            raise
+        finally:
+            self._asking.discard(answer)
+        if self._ended:
+            raise ClientClosedError("the client was closed during the call", **context)
+        if not done:
+            answer.cancel()
+            raise expired(budget, **context)
+        return answer.result()
+
+    def redact(self, text: str) -> str:
+        """The text without secrets."""
+        for secret in (*self._seen, *self._fixed):
+            if isinstance(secret, str) and secret:
+                text = text.replace(secret, _REDACTED)
+        return text
+
+    def redact_value(self, value: str | bytes) -> str | bytes:
+        """A metadata value without secrets."""
+        if isinstance(value, str):
+            return self.redact(value)
+        for secret in (*self._seen, *self._fixed):
+            raw = secret.encode() if isinstance(secret, str) else secret
+            if raw:
+                value = value.replace(raw, _REDACTED.encode())
+        return value

@@ -1,0 +1,55 @@
+"""The `memory:` target: a gateway inside the process, from the emulator distribution."""
+
+from __future__ import annotations
+
+import importlib
+import ipaddress
+from typing import Protocol, cast
+
+from virtufin.api.client.errors import UnavailableError
+
+
+class MemoryLease(Protocol):
+    """A share in an emulator that runs in this event loop."""
+
+    target: str
+
+    async def release(self) -> None:
+        """Gives the share back; the last one stops the emulator."""
+
+
+async def lease(name: str) -> MemoryLease:
+    """Starts the emulator of that name in the running loop, or joins it; "" is never shared.
+
+    Raises:
+        UnavailableError: The emulator distribution is not installed.
+    """
+    try:
+        module = importlib.import_module("virtufin.api.emulator._memory")
+    except ModuleNotFoundError as error:
+        raise UnavailableError(
+            "host='memory:' needs the emulator: pip install virtufin-api-emulator",
+            peer=f"memory:{name}",
+        ) from error
+    return cast("MemoryLease", await module.lease(name))
+
+
+def _is_local(target: str) -> bool:
+    """Whether every address of a gRPC target is on this machine."""
+    scheme, _, rest = target.partition(":")
+    if scheme in {"unix", "unix-abstract", "memory"}:
+        return True
+    addresses = target
+    if scheme in {"dns", "ipv4", "ipv6", "passthrough"}:
+        addresses = rest.rpartition("/")[2]
+    return all(_is_loopback(address) for address in addresses.split(","))
+
+
+def _is_loopback(address: str) -> bool:
+    host = address.rpartition(":")[0] if address.count(":") == 1 else address
+    if address.startswith("["):
+        host = address[1:].partition("]")[0]
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

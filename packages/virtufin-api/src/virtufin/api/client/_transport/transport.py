@@ -1,0 +1,331 @@
+"""Every RPC goes through here: channel, deadline, authentication, background tasks, closing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import weakref
+from collections.abc import Coroutine, Iterable
+from typing import Any, Protocol, TypeVar
+
+from google.protobuf.message import Message
+from grpc import aio
+
+from virtufin.api.client._deadlines import Budget
+from virtufin.api.client._error_mapping import as_kind, expired
+from virtufin.api.client._settings import CLOSE_WAIT, ClientSettings
+from virtufin.api.client._types import Metadata, NotGiven, Timeout
+from virtufin.api.client._validation import require_timeout
+from virtufin.api.client.errors import (
+    ClientClosedError,
+    InvalidInputError,
+    UnsupportedError,
+    VirtufinError,
+    WrongLoopError,
+)
+
+from . import target
+from .calls import Call, Stream, decoded, start
+from .channel_options import channel_options, is_retried, read_credentials
+from .channels import BorrowedChannel, ChannelPool, Lease
+from .credentials import Secrets
+from .method import Method
+from .target import _is_local
+
+logger = logging.getLogger("virtufin.api.client.transport")
+
+T = TypeVar("T")
+
+_CLOSED = "the client is closed; make a new one"
+
+
+class Channels(Protocol):
+    """Where calls go over: channels of our own, or one the caller brought."""
+
+    def lease(self, *, stream: bool) -> Lease:
+        """Takes a place for one call or stream."""
+
+    async def close(self) -> None:
+        """Ends what is ours."""
+
+
+class Unused(Protocol):
+    """What was made and not used yet, so that no task would end it."""
+
+    def stop(self) -> None:
+        """Ends it."""
+
+
+class Transport:
+    """The connection of one client to its gateway, in one event loop."""
+
+    def __init__(self, settings: ClientSettings, channel: aio.Channel | None = None) -> None:
+        self._settings = settings
+        self.secrets = Secrets(settings.api_key, settings.metadata)
+        self._borrowed = channel
+        self._channels: Channels | None = None
+        self._memory: target.MemoryLease | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self._closed = False
+        self._calls: set[Call] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self.unused: weakref.WeakSet[Unused] = weakref.WeakSet()
+        self.was_disconnected = False
+        """Whether a `call` began without a connection since this was last cleared."""
+        self.peer = settings.target if channel is None else "the given channel"
+
+    # Life
+
+    @property
+    def encrypted(self) -> bool | None:
+        """Whether the connection has TLS; None where the channel is the caller's own."""
+        return None if self._borrowed is not None else self._settings.tls is not None
+
+    @property
+    def local(self) -> bool:
+        """Whether the gateway is on this machine."""
+        return _is_local(self._settings.target)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the client was closed, or is about to be."""
+        return self._closed
+
+    def check(self) -> None:
+        """Binds to the running loop, or verifies it.
+
+        Raises:
+            ClientClosedError: The client was closed.
+            WrongLoopError: The client belongs to another loop.
+        """
+        self.check_loop()
+        if self._closed:
+            raise ClientClosedError(_CLOSED, peer=self.peer)
+
+    def check_loop(self) -> None:
+        """Binds to the running loop, or verifies it.
+
+        Raises:
+            WrongLoopError: The client belongs to another loop.
+        """
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            raise WrongLoopError(
+                "this client was first used in another event loop (or thread); "
+                "make one client per event loop"
+            )
+
+    async def open(self) -> Channels:
+        """Opens the channel where that has not been done; does not wait for the gateway."""
+        self.check()
+        while self._channels is None:
+            if self._opening is None:
+                self._opening = self.spawn(self._open(), "virtufin-open")
+            opening = self._opening
+            await asyncio.wait((opening,))
+            self.check()
+            if self._opening is opening:
+                self._opening = None
+            if not opening.cancelled():
+                opening.result()
+        return self._channels
+
+    async def _open(self) -> None:
+        settings = self._settings
+        if self._borrowed is not None:
+            self._channels = BorrowedChannel(self._borrowed)
+            return
+        if settings.memory is not None:
+            self._memory = await target.lease(settings.memory)
+        credentials = None
+        if settings.tls is not None:
+            credentials = await asyncio.to_thread(read_credentials, settings.tls)
+        self._channels = ChannelPool(
+            settings.target if self._memory is None else self._memory.target,
+            options=channel_options(settings),
+            credentials=credentials,
+            interceptors=settings.interceptors,
+        )
+        self._warn_of_plain_key()
+
+    def _warn_of_plain_key(self) -> None:
+        settings = self._settings
+        if settings.api_key and settings.tls is None and not _is_local(settings.target):
+            logger.warning(
+                "the API key travels unencrypted to %s; use tls=True, or a proxy on this host",
+                settings.target,
+            )
+
+    def spawn(self, coroutine: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+        """Starts a task that `close()` cancels and awaits, in a context of its own.
+
+        A fresh context, because a caller's `deadline()` is not meant for work that outlives it.
+        """
+        if self._loop is None:
+            raise RuntimeError("spawn before check()")
+        task = contextvars.Context().run(self._loop.create_task, coroutine, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, VirtufinError):
+            logger.error("background task %s failed", task.get_name(), exc_info=error)
+
+    async def close(self) -> None:
+        """Ends calls, streams and tasks within a bound, then closes the channel. Idempotent."""
+        if self._loop is None:
+            self._closed = True
+            return
+        if asyncio.get_running_loop() is not self._loop:
+            raise WrongLoopError("close the client in the event loop in which it was used")
+        if self._closing is None:
+            self._closed = True
+            caller = asyncio.current_task()
+            closing = self._close(caller)
+            self._closing = contextvars.Context().run(
+                self._loop.create_task, closing, name="virtufin-close"
+            )
+        await asyncio.shield(self._closing)
+
+    async def _close(self, caller: asyncio.Task[Any] | None) -> None:
+        # A handler may close the client: its own task is left to end by itself.
+        tasks = self._tasks - {caller} if caller is not None else set(self._tasks)
+        for task in tasks:
+            task.cancel()
+        for call in list(self._calls):
+            call.cancel()
+        self.secrets.end()
+        for unused in tuple(self.unused):
+            unused.stop()
+        await self.see_end(tasks)
+        if self._channels is not None:
+            await self._channels.close()
+        if self._memory is not None:
+            await self._memory.release()
+
+    async def see_end(self, tasks: Iterable[asyncio.Task[Any]]) -> None:
+        """Waits for tasks that were cancelled; those that take longer than 5 s are logged."""
+        awaited = set(tasks)
+        if awaited:
+            _, late = await asyncio.wait(awaited, timeout=CLOSE_WAIT)
+            for task in late:
+                logger.warning("%s did not end within %.0f s", task.get_name(), CLOSE_WAIT)
+
+    # Calls
+
+    async def lease(
+        self, budget: Budget, context: dict[str, Any], *, stream: bool = False
+    ) -> Lease:
+        """Takes a place for one call or stream, with its headers; opens the channel if needed.
+
+        Raises:
+            VirtufinError: The client cannot make calls, or `api_key` failed.
+        """
+        channels = await self.open()
+        metadata = await self._headers(budget, context)
+        lease = channels.lease(stream=stream)
+        lease.metadata = metadata
+        return lease
+
+    async def call(self, method: Method, request: Message, budget: Budget, **context: Any) -> Any:
+        """Calls a unary method and returns the response message.
+
+        Args:
+            method: The RPC.
+            request: Its request.
+            budget: The time for it.
+            **context: What errors are to say of the call: service, key, topic.
+
+        Raises:
+            VirtufinError: See `errors`.
+        """
+        context.update(peer=self.peer, method=method.full_name)
+        with await self.lease(budget, context) as lease:
+            self.was_disconnected |= not lease.was_connected
+            return await self.unary(lease, method, request, budget, context)
+
+    async def unary(
+        self,
+        lease: Lease,
+        method: Method,
+        request: Message,
+        budget: Budget,
+        context: dict[str, Any],
+    ) -> Any:
+        """Calls a unary method in a place that the caller releases; as `call`."""
+        context.update(peer=self.peer, method=method.full_name)
+        # If gRPC itself may try again, nothing says which attempt failed.
+        context["attempt"] = None if is_retried(method, self._settings) else 1
+        payload = self._serialized(method, request, context)
+        left = budget.left()
+        if left == 0.0:
+            raise expired(budget, **context)
+        invoke: Any = lease.channel.unary_unary(method.path)
+        started = start(invoke, payload, context, timeout=left, metadata=lease.metadata)
+        call = Call(started, lease, self.secrets, context)
+        self._calls.add(call)
+        try:
+            return decoded(method, await call.response(), context)
+        finally:
+            self._calls.discard(call)
+
+    def stream(
+        self,
+        lease: Lease,
+        method: Method,
+        request: Message,
+        budget: Budget,
+        context: dict[str, Any],
+    ) -> Stream:
+        """Starts a server stream in a place that the stream releases; the budget is for that.
+
+        Raises:
+            VirtufinError: The request cannot be sent; the place is released.
+        """
+        context.update(peer=self.peer, method=method.full_name)
+        try:
+            payload = self._serialized(method, request, context)
+            if budget.left() == 0.0:
+                raise expired(budget, **context)
+            invoke: Any = lease.channel.unary_stream(method.path)
+            call = start(invoke, payload, context, metadata=lease.metadata)
+        except BaseException:
+            lease.release()
+            raise
+        return Stream(method, call, lease, self.secrets, context)
+
+    def budget(self, timeout: Timeout) -> Budget:
+        """The time a call may take."""
+        if isinstance(timeout, NotGiven):
+            return Budget(self._settings.timeout)
+        return Budget(require_timeout(timeout))
+
+    def _serialized(self, method: Method, request: Message, context: dict[str, Any]) -> bytes:
+        try:
+            payload = method.encode(request)
+        except UnsupportedError as error:
+            raise as_kind(error, UnsupportedError, **context) from None
+        limit = self._settings.max_message_bytes
+        if len(payload) > limit:
+            raise InvalidInputError(
+                f"the request has {len(payload)} bytes, the limit is {limit}; "
+                "send less, or raise max_message_bytes= here and the gateway's own limit",
+                **context,
+            )
+        return payload
+
+    async def _headers(self, budget: Budget, context: dict[str, Any]) -> Metadata:
+        key = await self.secrets.current(budget, context)
+        # Else a channel would be made for a client that was closed in the meantime.
+        self.check()
+        if key is None:
+            return self._settings.metadata
+        return (*self._settings.metadata, (self._settings.api_key_header, key))

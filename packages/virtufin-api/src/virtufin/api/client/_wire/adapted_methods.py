@@ -1,0 +1,174 @@
+"""Methods of a gateway whose messages are laid out in another way than the packaged ones.
+
+To the rest of the client they look like the packaged methods; only bytes differ.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import DecodeError
+
+from virtufin.api.client._protobuf import TIMESTAMP, Translation, kind_of
+from virtufin.api.client._transport import Method
+from virtufin.api.client.errors import UnsupportedError
+
+from .earlier_events import flattened, restored
+
+logger = logging.getLogger("virtufin.api.client.wire")
+
+
+@dataclass(frozen=True)
+class AdaptedMethod(Method):
+    """A method whose messages are those of the gateway, translated by field name."""
+
+    theirs: tuple[Any, Any] = (None, None)
+    """The gateway's message classes for request and response."""
+
+    _out: Translation = field(init=False, repr=False, compare=False)
+    _back: Translation = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        there = self.theirs
+        out = Translation(self.request.DESCRIPTOR, there[0].DESCRIPTOR, strict=True)
+        back = Translation(there[1].DESCRIPTOR, self.response.DESCRIPTOR, strict=False)
+        object.__setattr__(self, "_out", out)
+        object.__setattr__(self, "_back", back)
+
+    def encode(self, request: Any) -> bytes:
+        try:
+            payload: bytes = self._there(request).SerializeToString()
+        except UnsupportedError:
+            raise
+        except Exception as error:
+            raise self._unsupported(error) from error
+        return payload
+
+    def decode(self, raw: bytes) -> Any:
+        try:
+            return self._here(self.theirs[1].FromString(raw))
+        except Exception as error:
+            raise DecodeError(str(error)) from error
+
+    def _there(self, request: Any) -> Any:
+        """The request as the gateway's message."""
+        message = self.theirs[0]()
+        self._out.fill(message, request)
+        return message
+
+    def _here(self, message: Any) -> Any:
+        """The packaged message for the gateway's."""
+        response = self.response()
+        self._back.fill(response, message)
+        return response
+
+    def _unsupported(self, reason: object) -> UnsupportedError:
+        return UnsupportedError(
+            f"this gateway cannot be told all of the request: {reason} (client.wire says how its "
+            "messages differ)"
+        )
+
+
+@dataclass(frozen=True)
+class EarlierPublish(AdaptedMethod):
+    """`PublishEvent` of gateways that take `data` and `metadata` instead of a CloudEvent."""
+
+    def _there(self, request: Any) -> Any:
+        event = request.cloudevent
+        if event.HasField("proto_data"):
+            raise self._unsupported("it carries text and bytes, no protobuf Any")
+        data, metadata = flattened(event)
+        message = self.theirs[0](topic=request.topic, metadata=metadata)
+        fields = message.DESCRIPTOR.fields_by_name
+        if fields["data"].type == FieldDescriptor.TYPE_STRING:
+            try:
+                message.data = data.decode()
+            except UnicodeDecodeError:
+                raise self._unsupported("it carries text, no bytes") from None
+        else:
+            message.data = data
+        if "message_id" in fields:
+            message.message_id = event.id
+        if "timestamp" in fields:
+            _set_time(message, metadata.get("ce-time", ""))
+        return message
+
+
+@dataclass(frozen=True)
+class EarlierEvents(AdaptedMethod):
+    """A subscription whose events come in another form. One that cannot be read is skipped."""
+
+    def decode(self, raw: bytes) -> Any:
+        try:
+            return self._here(self.theirs[1].FromString(raw))
+        except Exception as error:  # noqa: BLE001 - of one event, and others follow
+            logger.warning("an event that cannot be read is skipped: %s", error)
+            return None
+
+
+@dataclass(frozen=True)
+class EarlierSubscribe(EarlierEvents):
+    """`Pubsub.Subscribe` of gateways whose events come as `data` and `metadata`.
+
+    They send events with empty data, id and type as heartbeats.
+    """
+
+    def _here(self, item: Any) -> Any:
+        known = item.DESCRIPTOR.fields_by_name
+        metadata = dict(item.metadata)
+        if "message_id" in known and item.message_id:
+            metadata.setdefault("ce-id", item.message_id)
+        if "timestamp" in known and (moment := _time(item)):
+            metadata.setdefault("ce-time", moment)
+        return _event(self.response, item.topic, item.data, metadata)
+
+
+@dataclass(frozen=True)
+class EarlierGatewaySubscribe(EarlierEvents):
+    """`Gateway.Subscribe`, where a gateway has no `Pubsub.Subscribe`.
+
+    Its event message has no place for extensions, correlation ids and reply topics among them.
+    """
+
+    def _here(self, item: Any) -> Any:
+        metadata = {
+            "ce-id": item.id,
+            "ce-source": item.source,
+            "ce-type": item.type,
+            "ce-specversion": item.spec_version,
+            "ce-datacontenttype": item.data_content_type,
+        }
+        given = {key: text for key, text in metadata.items() if text}
+        return _event(self.response, item.topic, item.data, given)
+
+
+def _event(response: Any, topic: str, data: bytes | str, metadata: dict[str, str]) -> Any:
+    if not data and not metadata.get("ce-id") and not metadata.get("ce-type"):
+        return None
+    return response(topic=topic, cloudevent=restored(data, metadata))
+
+
+def _set_time(message: Any, text: str) -> None:
+    described = message.DESCRIPTOR.fields_by_name["timestamp"]
+    if described.type == FieldDescriptor.TYPE_STRING:
+        message.timestamp = text
+    elif _is_timestamp(described) and text:
+        with suppress(ValueError):  # A time that is none stays in the metadata.
+            message.timestamp.FromJsonString(text)
+
+
+def _time(message: Any) -> str:
+    described = message.DESCRIPTOR.fields_by_name["timestamp"]
+    if described.type == FieldDescriptor.TYPE_STRING:
+        return str(message.timestamp)
+    if _is_timestamp(described) and message.HasField("timestamp"):
+        return str(message.timestamp.ToJsonString())
+    return ""
+
+
+def _is_timestamp(described: FieldDescriptor) -> bool:
+    return kind_of(described) == TIMESTAMP

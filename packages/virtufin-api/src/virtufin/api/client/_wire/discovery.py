@@ -1,0 +1,255 @@
+"""Looks up the gateway's message layout by its reflection service.
+
+When (decisions of the project; each call pays one `get_state()` for it):
+
+- before the first call, and before a call that begins without a connection, as what answers after
+  a break may be another gateway;
+- before the next call after one that ended UNAVAILABLE or whose reply did not parse, and after a
+  stream that ended;
+- beside a call, when the layout is older than five minutes.
+
+Nothing is sent before the layout is known: concurrent calls wait for the same lookup. A gateway
+without reflection, or whose reflection does not answer within its bound, is taken to have the
+layout known last, at first the packaged one. If the gateway cannot be reached, the call fails as it
+would have anyway.
+
+What this leaves open: behind one channel with several addresses, one layout is used for all of
+them; and a gateway that is replaced while the channel stays READY, as seen by calls, is noticed
+within five minutes or by the first reply that does not parse.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+
+import grpc
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from grpc import aio
+
+from virtufin.api.client._backoff import Pause
+from virtufin.api.client._deadlines import Budget
+from virtufin.api.client._error_mapping import from_status, unreachable
+from virtufin.api.client._protobuf import (
+    ReflectionClient,
+    ReflectionUnavailableError,
+    ReflectionUnsupportedError,
+    build_pool,
+)
+from virtufin.api.client._transport import (
+    Lease,
+    Transport,
+    is_connected,
+    is_connecting,
+    leave_idle_and_connecting,
+)
+from virtufin.api.client._types import NOT_GIVEN
+from virtufin.api.client.errors import VirtufinError
+
+from .wire import Wire
+
+logger = logging.getLogger("virtufin.api.client.wire")
+
+LIFETIME = 300.0
+"""Seconds after which the layout is looked up again beside a call: an upgrade in place, with the
+same fields under other numbers, may show in no reply."""
+
+
+class Discovery:
+    """The message layout of one client's gateway, and its reflection service."""
+
+    def __init__(
+        self, transport: Transport, packaged: Wire, timeout: float, *, enabled: bool
+    ) -> None:
+        """Does no I/O.
+
+        Args:
+            transport: The connection to the gateway.
+            packaged: The layout of the packaged protos.
+            timeout: Seconds that an answer of the reflection service may take.
+            enabled: Whether to look the layout up at all, instead of using the packaged one.
+        """
+        self.wire = packaged
+        """The layout in use."""
+        self.failure: Exception | None = None
+        """Why the last lookup got no descriptors; None if it got them."""
+        self.connected_at = 0.0
+        """When a call last found no connection, on the monotonic clock: what was learned of the
+        backends before may be of another gateway."""
+        self.timeout = timeout
+        self._transport = transport
+        self._packaged = packaged
+        self._enabled = enabled
+        self._services = tuple(dict.fromkeys(packaged[name].service for name in packaged))
+        self._known = False
+        self._expires_at = 0.0
+        self._retry = Pause()
+        self._task: asyncio.Task[ReflectionUnavailableError | None] | None = None
+        self._client: ReflectionClient | None = None
+
+    def expire(self) -> None:
+        """Has the layout looked up again before the next call."""
+        self._known = False
+
+    async def ensure(self, lease: Lease, budget: Budget) -> None:
+        """Looks the layout up if it is not known, over the channel of a call.
+
+        Raises:
+            DeadlineExceededError: The budget ended first.
+            UnavailableError: The gateway cannot be reached.
+        """
+        if self._transport.was_disconnected or not lease.was_connected:
+            self._transport.was_disconnected = False
+            self.connected_at = time.monotonic()
+            self.failure = None
+            self._known = False
+            self._retry.reset()
+        if not self._enabled:
+            return
+        if self._known:
+            if time.monotonic() >= self._expires_at and self._task is None:
+                _ = self._start(lease)  # owned by the transport; this call does not wait for it
+        elif self._retry.over:
+            await self._wait(lease, budget)
+
+    async def files(self, symbol: str) -> list[FileDescriptorProto]:
+        """Fetches the files that define a symbol, with all they import, imported files first.
+
+        Args:
+            symbol: A full name, or the registered name of a backend.
+
+        Raises:
+            ReflectionError: One of its subclasses; at once if the lookup over this connection has
+                found that reflection is missing or does not answer.
+        """
+        if self._known and self.failure is not None:
+            raise self.failure.with_traceback(None)
+        try:
+            # Fetching the API key has a time of its own, as for any call.
+            budget = self._transport.budget(NOT_GIVEN)
+            with await self._transport.lease(budget, {"peer": self._transport.peer}) as lease:
+                return await self._fetch(lease, (symbol,), skip_missing=False)
+        except VirtufinError as error:
+            raise ReflectionUnavailableError(grpc.StatusCode.UNKNOWN, str(error)) from error
+
+    async def _wait(self, lease: Lease, budget: Budget) -> None:
+        """Waits for a lookup, and for further ones as long as the channel is still connecting."""
+        # With no time left the call is refused anyway, so nothing is looked up for it.
+        while not self._known and budget.left() != 0.0:
+            own = self._task is None
+            task = self._task or self._start(lease)
+            await asyncio.wait((task,), timeout=budget.left())
+            self._transport.check()
+            if not task.done():
+                raise from_status(
+                    grpc.StatusCode.DEADLINE_EXCEEDED,
+                    "the gateway's reflection, which tells how its messages are laid out, had not "
+                    f"answered when the time was up ({budget.total:.3g} s), so nothing was sent; "
+                    "give more time, or wire='packaged' to leave it out",
+                    details="deadline exceeded before the call was sent",
+                    peer=self._transport.peer,
+                )
+            error = None if task.cancelled() else task.result()
+            if error is None:
+                return
+            timed_out = error.code is grpc.StatusCode.DEADLINE_EXCEEDED
+            if timed_out and is_connecting(lease.channel):
+                continue
+            # A lookup that another call began may have failed on that call's channel alone.
+            if own or not is_connected(lease.channel):
+                raise unreachable(error.details, peer=self._transport.peer)
+
+    def _start(self, lease: Lease) -> asyncio.Task[ReflectionUnavailableError | None]:
+        self._task = self._transport.spawn(self._look_up(lease), "virtufin-layout")
+        self._task.add_done_callback(self._clear)
+        return self._task
+
+    def _clear(self, _: object) -> None:
+        self._task = None
+
+    async def _look_up(self, lease: Lease) -> ReflectionUnavailableError | None:
+        """Looks the layout up; returns an error if the gateway could not be reached."""
+        try:
+            files = await self._gateway_files(lease)
+            wire = await asyncio.to_thread(lambda: self._packaged.described_by(build_pool(files)))
+        except Exception as error:  # noqa: BLE001 - calls go on with the layout known last
+            if isinstance(error, ReflectionUnavailableError) and _is_away(error, lease):
+                return error
+            self._fail(error)
+        else:
+            if wire.origin != "packaged" and wire.differences != self.wire.differences:
+                logger.info("the gateway speaks another wire than the packaged protos: %s", wire)
+            self.wire = wire
+            self.failure = None
+            self._known = True
+            self._retry.reset()
+        self._expires_at = time.monotonic() + LIFETIME
+        return None
+
+    async def _gateway_files(self, lease: Lease) -> list[FileDescriptorProto]:
+        """Fetches the files of the gateway's own services, without those that it does not have."""
+        await self._connect(lease.channel)
+        try:
+            return await self._fetch(lease, self._services, skip_missing=True)
+        except ReflectionUnavailableError as error:
+            # Connecting failed, and there is a connection by now: what comes over that counts.
+            if error.code is not grpc.StatusCode.UNAVAILABLE or not is_connected(lease.channel):
+                raise
+        return await self._fetch(lease, self._services, skip_missing=True)
+
+    async def _connect(self, channel: aio.Channel) -> None:
+        """Waits for the connection first, so that it takes none of the time for the answer.
+
+        Raises:
+            ReflectionUnavailableError: It takes as long as an answer may take.
+        """
+        try:
+            await asyncio.wait_for(leave_idle_and_connecting(channel), self.timeout)
+        except asyncio.TimeoutError:
+            code = grpc.StatusCode.DEADLINE_EXCEEDED
+            raise ReflectionUnavailableError(code, "still connecting") from None
+        except aio.UsageError as error:  # the owner of the channel closed it
+            raise ReflectionUnavailableError(grpc.StatusCode.CANCELLED, str(error)) from error
+
+    async def _fetch(
+        self, lease: Lease, symbols: Sequence[str], *, skip_missing: bool
+    ) -> list[FileDescriptorProto]:
+        client = ReflectionClient(
+            lease.channel, timeout=self.timeout, metadata=lease.metadata, like=self._client
+        )
+        self._client = client
+        try:
+            return await client.files(*symbols, skip_missing=skip_missing)
+        except ReflectionUnavailableError as error:
+            details = self._transport.secrets.redact(error.details)
+            raise ReflectionUnavailableError(error.code, details) from None
+        except aio.UsageError as error:  # the owner of the channel closed it
+            raise ReflectionUnavailableError(grpc.StatusCode.CANCELLED, str(error)) from error
+
+    def _fail(self, error: Exception) -> None:
+        """Records why there are no descriptors; what may change is tried again after a while."""
+        reason = self._transport.secrets.redact(str(error) or repr(error))
+        logger.debug("the gateway's own descriptors could not be had: %s", reason)
+        timed_out = (
+            isinstance(error, ReflectionUnavailableError)
+            and error.code is grpc.StatusCode.DEADLINE_EXCEEDED
+        )
+        unsupported = isinstance(error, ReflectionUnsupportedError)
+        if unsupported:
+            self.wire = self._packaged
+        if unsupported or timed_out:
+            self._known = True
+        else:
+            self._retry.longer()
+        # Frames of a traceback would hold grpc's call, and with it the channel.
+        error.__context__ = error.__cause__ = None
+        self.failure = error.with_traceback(None)
+        self.wire = self.wire.because(f"the gateway's own descriptors could not be had: {reason}")
+
+
+def _is_away(error: ReflectionUnavailableError, lease: Lease) -> bool:
+    """Returns whether the error is no answer of the gateway: it is not there, or not yet."""
+    codes = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE)
+    return error.code in codes and not is_connected(lease.channel)

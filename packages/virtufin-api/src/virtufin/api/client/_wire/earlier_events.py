@@ -1,0 +1,74 @@
+"""Events in the layout of earlier gateways: payload bytes, and all attributes as text.
+
+The payload is in `data`, attributes in a string map `metadata`: `ce-*` keys for those that
+CloudEvents defines, bare names for extensions (contract, "Earlier layout"). What that cannot carry:
+the types of extensions, which become text; a protobuf Any, of which the value is left; whether a
+payload was text or bytes, which its media type decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from virtufin.api.client._json import media_type
+from virtufin.api.client.events import PubsubEvent
+from virtufin.api.protos.cloudevents_pb2 import CloudEvent
+
+_TEXTUAL = ("application/json", "application/xml", "application/yaml", "application/javascript")
+_PREFIX = "ce-"
+_FIELDS = {"id": "id", "source": "source", "type": "type", "specversion": "spec_version"}
+
+
+def flattened(event: CloudEvent) -> tuple[bytes, dict[str, str]]:
+    """Payload and metadata of an event; attributes that are empty are left out."""
+    view = PubsubEvent("", event)
+    return view.data, {key: text for key, text in view.metadata.items() if text}
+
+
+def restored(data: bytes | str, metadata: Mapping[str, str]) -> CloudEvent:
+    """The event of a payload and metadata.
+
+    Text, or bytes of a textual media type (or none) that are UTF-8, become text data. A time that
+    is not RFC 3339 stays text. Keys are taken as they come: nobody checked them on the way.
+    """
+    event = CloudEvent()
+    for key, text in metadata.items():
+        name = key[len(_PREFIX) :] if key.startswith(_PREFIX) else key
+        if name in _FIELDS and name != key:
+            setattr(event, _FIELDS[name], text)
+        elif name == "time" and name != key:
+            _set_time(event, text)
+        else:
+            event.attributes[name].ce_string = text
+    if isinstance(data, str):
+        event.text_data = data
+    elif _is_textual(metadata.get("ce-datacontenttype", "")):
+        _set_text(event, data)
+    else:
+        event.binary_data = data
+    return event
+
+
+def _set_time(event: CloudEvent, text: str) -> None:
+    attribute = event.attributes["time"]
+    try:
+        attribute.ce_timestamp.FromJsonString(text)
+    except ValueError:
+        attribute.ce_string = text
+
+
+def _set_text(event: CloudEvent, data: bytes) -> None:
+    try:
+        event.text_data = data.decode()
+    except UnicodeDecodeError:
+        event.binary_data = data
+
+
+def _is_textual(content_type: str) -> bool:
+    media = media_type(content_type)
+    return (
+        not media
+        or media.startswith("text/")
+        or media in _TEXTUAL
+        or media.endswith(("+json", "+xml", "+yaml"))
+    )

@@ -1,0 +1,152 @@
+"""Calls the gateway's methods by name, in the message layout that the gateway has.
+
+The one place where layouts and the transport meet: front rooms name a method and its fields, the
+transport sends bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from virtufin.api.client._deadlines import Budget
+from virtufin.api.client._error_mapping import fresh
+from virtufin.api.client._transport import Lease, Stream, Transport, accepted
+from virtufin.api.client._types import Timeout
+from virtufin.api.client.errors import InvalidReplyError, UnavailableError, VirtufinError
+from virtufin.api.client.results import StatusResult
+
+from .discovery import Discovery
+
+
+class Rpc:
+    """The gateway's methods, such as `State.GetState`."""
+
+    def __init__(self, transport: Transport, discovery: Discovery) -> None:
+        """Does no I/O.
+
+        Args:
+            transport: The connection to the gateway.
+            discovery: Its message layout.
+        """
+        self.transport = transport
+        self._discovery = discovery
+
+    def budget(self, timeout: Timeout) -> Budget:
+        """Returns the time for one call of the user, whatever it takes."""
+        return self.transport.budget(timeout)
+
+    async def unary(self, name: str, fields: dict[str, Any], budget: Budget, **context: Any) -> Any:
+        """Calls a unary method, and returns the reply as the packaged message.
+
+        Args:
+            name: Service and method, such as `State.GetState`.
+            fields: Fields of the packaged request message.
+            budget: The time for it.
+            **context: What errors report of the call: service, key, topic.
+
+        Raises:
+            VirtufinError: See `errors`.
+        """
+        with await self._acquire(name, budget, context) as lease:
+            return await self._send(lease, name, fields, budget, context)
+
+    async def accept(
+        self, name: str, fields: dict[str, Any], budget: Budget, **context: Any
+    ) -> StatusResult:
+        """Calls a unary method whose reply is a status, as `unary`.
+
+        Raises:
+            VirtufinError: Also if the gateway refused in-band.
+        """
+        reply = await self.unary(name, fields, budget, **context)
+        return self.check_status(name, reply, **context)
+
+    def check_status(self, name: str, reply: Any, **context: Any) -> StatusResult:
+        """Returns the status in a reply.
+
+        Raises:
+            VirtufinError: The gateway refused.
+        """
+        return accepted(reply, self.transport, self.full_name(name), **context)
+
+    async def acquire(self, name: str, budget: Budget, **context: Any) -> Lease:
+        """Takes a place for a call of that method; the message layout is known afterwards.
+
+        Raises:
+            VirtufinError: The layout could not be looked up; the place is released.
+        """
+        return await self._acquire(name, budget, context)
+
+    async def send(
+        self, lease: Lease, name: str, fields: dict[str, Any], budget: Budget, **context: Any
+    ) -> Any:
+        """Calls a unary method in a place that was acquired, as `unary`."""
+        return await self._send(lease, name, fields, budget, context)
+
+    async def stream(
+        self, name: str, fields: dict[str, Any], budget: Budget, **context: Any
+    ) -> Stream:
+        """Opens a server stream; the caller releases it, and says when it has ended.
+
+        Args:
+            name: Service and method.
+            fields: Fields of the packaged request message.
+            budget: The time for opening.
+            **context: What errors report of the stream.
+
+        Raises:
+            VirtufinError: See `errors`.
+        """
+        lease = await self._acquire(name, budget, context, stream=True)
+        method = self._discovery.wire[name]
+        return self.transport.stream(lease, method, method.request(**fields), budget, context)
+
+    async def ensure_layout(self, budget: Budget) -> None:
+        """Looks the message layout up if it is not known.
+
+        Raises:
+            VirtufinError: The gateway cannot be reached, or the budget ended first.
+        """
+        with await self.acquire("Gateway.ListServices", budget):
+            pass
+
+    def stream_ended(self) -> None:
+        """Has the layout looked up again before the next call, as the gateway may be another."""
+        self._discovery.expire()
+
+    def full_name(self, name: str) -> str:
+        """Returns the name of a method that people read in errors, `virtufin.State/GetState`."""
+        return self._discovery.wire[name].full_name
+
+    async def _acquire(
+        self, name: str, budget: Budget, context: dict[str, Any], *, stream: bool = False
+    ) -> Lease:
+        context.update(peer=self.transport.peer, method=self.full_name(name))
+        lease = await self.transport.lease(budget, context, stream=stream)
+        try:
+            await self._discovery.ensure(lease, budget)
+            return lease
+        except BaseException as error:
+            lease.release()
+            if not isinstance(error, VirtufinError):
+                raise
+            failure = fresh(error)
+        # Out here, as the error of the lookup would be its context.
+        failure.__dict__.update(context)
+        raise failure
+
+    async def _send(
+        self,
+        lease: Lease,
+        name: str,
+        fields: dict[str, Any],
+        budget: Budget,
+        context: dict[str, Any],
+    ) -> Any:
+        method = self._discovery.wire[name]
+        request = method.request(**fields)
+        try:
+            return await self.transport.unary(lease, method, request, budget, context)
+        except (InvalidReplyError, UnavailableError):
+            self._discovery.expire()
+            raise

@@ -1,0 +1,190 @@
+"""Message classes and method paths of the gateway, addressed by name.
+
+Everything that speaks to a gateway, or plays one, takes its messages from a `Wire`, never from the
+generated modules: the gateway's protos are not public and have changed in place, so the packaged
+ones are the best reading of them, not the truth. `described_by` makes the wire of a gateway from
+its own descriptors: its methods take and give the packaged messages whatever their layout is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal
+
+from google.protobuf import message_factory
+from google.protobuf.descriptor import FileDescriptor, MethodDescriptor, ServiceDescriptor
+
+from virtufin.api.client._protobuf import Difference, convertible, different_methods, method_of
+from virtufin.api.client._transport import Method
+from virtufin.api.protos import config_pb2, gateway_pb2, pubsub_pb2, state_pb2
+
+from .adapted_methods import (
+    AdaptedMethod,
+    EarlierGatewaySubscribe,
+    EarlierPublish,
+    EarlierSubscribe,
+)
+
+PACKAGE = "virtufin"
+_EVENT = "cloudevent"
+_EARLIER = {"data", "metadata"}
+_EARLIER_EVENT = {"id", "source", "type", "spec_version", "data_content_type", "data", "topic"}
+_SUBSCRIBE = "Pubsub.Subscribe"
+
+
+class Wire:
+    """The methods of the gateway's services by short name: `wire["State.GetState"]`."""
+
+    def __init__(
+        self,
+        methods: Mapping[str, Method],
+        *,
+        origin: str,
+        differences: Iterable[Difference] = (),
+        reason: str = "",
+    ) -> None:
+        self._methods = dict(methods)
+        self.origin = origin
+        """Where the descriptors come from: `packaged`, or `reflection` of the gateway."""
+        self.differences = tuple(differences)
+        """What is different between the gateway's own descriptors and the packaged ones."""
+        self.reason = reason
+        """Why this wire is in use, in words."""
+
+    @classmethod
+    def packaged(cls, reason: str = "") -> Wire:
+        """The wire as the packaged protos describe it."""
+        files = (gateway_pb2, pubsub_pb2, state_pb2, config_pb2)
+        descriptors = (module.DESCRIPTOR for module in files)
+        return cls.from_files(descriptors, origin="packaged", reason=reason)
+
+    @classmethod
+    def from_files(cls, files: Iterable[FileDescriptor], *, origin: str, reason: str = "") -> Wire:
+        """The wire of all services defined in `files`."""
+        methods: dict[str, Method] = {}
+        for file in files:
+            for service in file.services_by_name.values():
+                for method in _methods_of(service):
+                    methods[f"{service.name}.{method.name}"] = method
+        return cls(methods, origin=origin, reason=reason)
+
+    def described_by(self, pool: Any) -> Wire:
+        """This wire as a gateway with these descriptors speaks it.
+
+        Methods that it lays out alike, or lacks, stay as they are.
+        """
+        methods: dict[str, Method] = {}
+        differences: list[Difference] = []
+        for name, ours in self._methods.items():
+            methods[name], found = _as_there(ours, pool)
+            differences += found
+        theirs = method_of(pool, f"{PACKAGE}.Gateway", "Subscribe")
+        missing = method_of(pool, self._methods[_SUBSCRIBE].service, "Subscribe") is None
+        if missing and theirs is not None and _has(theirs.output_type, _EARLIER_EVENT):
+            methods[_SUBSCRIBE] = _adapted(
+                EarlierGatewaySubscribe, self._methods[_SUBSCRIBE], theirs
+            )
+        changed = any(methods[name] is not ours for name, ours in self._methods.items())
+        reason = "the gateway's own descriptors say the same as the packaged ones"
+        if changed:
+            reason = "the gateway's own descriptors say something else than the packaged ones"
+        origin = "reflection" if changed else "packaged"
+        each_once = dict.fromkeys(differences)
+        return Wire(methods, origin=origin, differences=each_once, reason=reason)
+
+    @property
+    def generation(self) -> Literal["current", "earlier"]:
+        """`earlier` where events travel as `data` and `metadata`, not as CloudEvent messages."""
+        kinds = (EarlierPublish, EarlierSubscribe, EarlierGatewaySubscribe)
+        earlier = any(isinstance(method, kinds) for method in self._methods.values())
+        return "earlier" if earlier else "current"
+
+    def translates(self, difference: Difference) -> bool:
+        """Whether this wire makes up for a difference."""
+        if difference.is_method:
+            return difference.where == f"{PACKAGE}.{_SUBSCRIBE}" and isinstance(
+                self._methods[_SUBSCRIBE], EarlierGatewaySubscribe
+            )
+        if difference.gateway.startswith("named ") or difference.gateway.startswith("number "):
+            return True
+        if not difference.gateway:
+            return self.generation == "earlier" and difference.where.endswith(f".{_EVENT}")
+        return convertible(difference.packaged, difference.gateway)
+
+    def because(self, reason: str) -> Wire:
+        """The same wire, in use for another reason."""
+        return Wire(self._methods, origin=self.origin, differences=self.differences, reason=reason)
+
+    def __getitem__(self, name: str) -> Method:
+        """The method of that short name."""
+        return self._methods[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Short names of all methods."""
+        return iter(self._methods)
+
+    def __str__(self) -> str:
+        lines = [f"{self.origin} protos, {self.generation} generation: {self.reason}"]
+        lines += [f"  {difference}" for difference in self.differences]
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"<Wire {self.origin}, {len(self._methods)} methods>"
+
+
+def _methods_of(service: ServiceDescriptor) -> Iterator[Method]:
+    for method in service.methods:
+        yield Method(
+            service=service.full_name,
+            name=method.name,
+            request=message_factory.GetMessageClass(method.input_type),
+            response=message_factory.GetMessageClass(method.output_type),
+            server_streaming=method.server_streaming,
+        )
+
+
+def _as_there(ours: Method, pool: Any) -> tuple[Method, list[Difference]]:
+    """A method as these descriptors have it, and what is different."""
+    theirs = method_of(pool, ours.service, ours.name)
+    if theirs is None:
+        return ours, [Difference(f"{ours.service}.{ours.name}", "a method", "", is_method=True)]
+    packaged = method_of(ours.request.DESCRIPTOR.file.pool, ours.service, ours.name)
+    assert packaged is not None
+    found = list(different_methods(packaged, theirs))
+    if all(difference.is_addition for difference in found):
+        return ours, found
+    if theirs.client_streaming or theirs.server_streaming != ours.server_streaming:
+        return ours, found
+    kind: type[AdaptedMethod] = AdaptedMethod
+    if _is_earlier(packaged.input_type, theirs.input_type):
+        kind = EarlierPublish
+    elif _is_earlier(packaged.output_type, theirs.output_type):
+        kind = EarlierSubscribe
+    return _adapted(kind, ours, theirs), found
+
+
+def _is_earlier(ours: Any, theirs: Any) -> bool:
+    return (
+        _EVENT in ours.fields_by_name
+        and _EVENT not in theirs.fields_by_name
+        and _has(theirs, _EARLIER)
+    )
+
+
+def _has(message: Any, fields: set[str]) -> bool:
+    return fields <= set(message.fields_by_name)
+
+
+def _adapted(kind: type[AdaptedMethod], ours: Method, theirs: MethodDescriptor) -> AdaptedMethod:
+    classes = tuple(
+        message_factory.GetMessageClass(message)
+        for message in (theirs.input_type, theirs.output_type)
+    )
+    return kind(
+        service=theirs.containing_service.full_name,
+        name=theirs.name,
+        request=ours.request,
+        response=ours.response,
+        server_streaming=ours.server_streaming,
+        theirs=(classes[0], classes[1]),
+    )
