@@ -22,7 +22,7 @@ from virtufin.api.client import (
 from virtufin.api.client.doctor import __main__ as command
 from virtufin.api.client.doctor import diagnose
 from virtufin.api.emulator import Emulator
-from virtufin.api.emulator._wires import chosen_wire, without
+from virtufin.api.emulator._wires.named_wires import chosen_wire, without
 
 REFLECTION = "grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
 

@@ -20,8 +20,9 @@ from virtufin.api.client import (
     _backoff,
 )
 from virtufin.api.client._wire import adapted_methods
-from virtufin.api.emulator import Emulator, _reflection_service
-from virtufin.api.emulator._wires import chosen_wire, without
+from virtufin.api.emulator import Emulator
+from virtufin.api.emulator._services import reflection
+from virtufin.api.emulator._wires.named_wires import chosen_wire, without
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
 REFLECTION = "grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
@@ -260,12 +261,12 @@ async def test_an_upgraded_gateway_is_followed(meet):
 
 
 async def test_a_gateway_with_another_version_of_reflection_is_asked_too(meet, monkeypatch):
-    monkeypatch.setattr(_reflection_service, "V1", "grpc.reflection.v0.ServerReflection")
+    monkeypatch.setattr(reflection, "V1", "grpc.reflection.v0.ServerReflection")
     old, client = await meet()
     await client.list_services_async()
     await old.stop()
     monkeypatch.undo()
-    monkeypatch.setattr(_reflection_service, "V1ALPHA", "grpc.reflection.v0.ServerReflection")
+    monkeypatch.setattr(reflection, "V1ALPHA", "grpc.reflection.v0.ServerReflection")
     async with Emulator(port=old.port, wire="moved-numbers"):
         await client.connect()
         assert await client.list_services_async()

@@ -12,8 +12,8 @@ from virtufin.api.emulator import DaprSettings
 from virtufin.api.protos import pubsub_pb2
 
 proto = pytest.importorskip("dapr.proto", reason="the Dapr plugin is not installed")
-_dapr_backend = pytest.importorskip("virtufin.api.emulator._dapr_backend")
-_dapr_topic = pytest.importorskip("virtufin.api.emulator._dapr_topic")
+_dapr_backend = pytest.importorskip("virtufin.api.emulator._backends.dapr")
+_dapr_topic = pytest.importorskip("virtufin.api.emulator._backends.dapr_topic")
 
 
 class Streams(proto.api_service_v1.DaprServicer):
@@ -157,7 +157,7 @@ async def test_what_comes_with_the_confirmation_reaches_who_waited_for_it(
 async def test_history_is_none_however_long_the_sidecar_takes(
     gateway, streams, connect, monkeypatch
 ):
-    monkeypatch.setattr("virtufin.api.emulator._news.CATCHING_UP", 0.5 * UNIT)
+    monkeypatch.setattr("virtufin.api.emulator._backends.event_filter.CATCHING_UP", 0.5 * UNIT)
     monkeypatch.setattr(_dapr_backend, "_CONFIRMATION", 0.1 * UNIT)
     now = datetime.now(timezone.utc)
     go = asyncio.Event()

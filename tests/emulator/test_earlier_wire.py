@@ -12,7 +12,7 @@ from virtufin.api.client._protobuf.reflection_client import (
     ReflectionClient,
     SymbolNotFoundError,
 )
-from virtufin.api.emulator._wires import chosen_wire, without
+from virtufin.api.emulator._wires.named_wires import chosen_wire, without
 
 BOTH = ["Pubsub.Subscribe", "Gateway.Subscribe"]
 

@@ -5,8 +5,7 @@ import json
 import pytest
 
 from virtufin.api.emulator import Emulator
-from virtufin.api.emulator._control import ControlServer
-from virtufin.api.emulator._numbered import NumberedPlans
+from virtufin.api.emulator._process.control import ControlServer, NumberedPlans
 from virtufin.api.protos import state_pb2
 
 PLAN = {"action": "fail", "method": "State/GetState", "code": "INTERNAL"}

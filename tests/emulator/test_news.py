@@ -5,7 +5,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from virtufin.api.client.events import to_cloudevent
-from virtufin.api.emulator._news import CATCHING_UP, REMEMBERED, News
+from virtufin.api.emulator._backends.event_filter import CATCHING_UP, REMEMBERED, News
 
 STARTED = datetime(2026, 1, 31, 12, 0, 0, 500_000, tzinfo=timezone.utc)
 

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from virtufin.api.emulator import EmulatorProcess, Relay, _program, sidecar
+from virtufin.api.emulator import EmulatorProcess, Relay, sidecar
+from virtufin.api.emulator._sidecar import program
 
 
 class NoReaders(asyncio.SelectorEventLoop):
@@ -49,7 +50,7 @@ def test_an_emulator_process_ends_with_its_standard_input():
 
 
 def test_a_real_sidecar_is_refused_in_words_on_windows(monkeypatch):
-    monkeypatch.setattr(_program, "os", SimpleNamespace(name="nt"))
-    for use in (lambda: _program.Program(["daprd"]), sidecar.find_daprd, sidecar.find_redis):
+    monkeypatch.setattr(program, "os", SimpleNamespace(name="nt"))
+    for use in (lambda: program.Program(["daprd"]), sidecar.find_daprd, sidecar.find_redis):
         with pytest.raises(NotImplementedError, match="Linux and macOS only"):
             use()

@@ -20,8 +20,8 @@ from virtufin.api.client._protobuf.reflection_client import (
     build_pool,
 )
 from virtufin.api.emulator import Service
-from virtufin.api.emulator._catalog import Description
-from virtufin.api.emulator._descriptors import DescriptorSet
+from virtufin.api.emulator._invocation.catalog import Description
+from virtufin.api.emulator._wires.descriptor_sets import DescriptorSet
 
 OWN = ["virtufin.Gateway", "virtufin.Pubsub", "virtufin.State", "virtufin.Config"]
 

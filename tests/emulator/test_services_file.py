@@ -5,8 +5,12 @@ from dataclasses import fields
 import pytest
 
 from virtufin.api.emulator import SAMPLES, Emulator, Service
+from virtufin.api.emulator._invocation.registered_services import (
+    SAMPLE_NAMES,
+    ServicesFileError,
+    read_services,
+)
 from virtufin.api.emulator._samples.server import _KINDS
-from virtufin.api.emulator._services import SAMPLE_NAMES, ServicesFileError, read_services
 
 
 @pytest.fixture

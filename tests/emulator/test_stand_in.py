@@ -194,8 +194,8 @@ def test_it_does_not_go_with_a_real_sidecar():
 
 
 def test_without_the_plugin_it_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "virtufin.api.emulator._stand_in", None)
-    monkeypatch.setitem(sys.modules, "virtufin.api.emulator._dapr_backend", None)
+    monkeypatch.setitem(sys.modules, "virtufin.api.emulator._sidecar.stand_in", None)
+    monkeypatch.setitem(sys.modules, "virtufin.api.emulator._backends.dapr", None)
     for options in ({"dapr_port": 0}, {"dapr": DaprSettings()}):
         with pytest.raises(ImportError, match=r"virtufin-api-emulator\[dapr\]"):
             Emulator(**options)

@@ -15,7 +15,7 @@ from virtufin.api.client._protobuf.reflection_client import (
 )
 from virtufin.api.client._wire.wire import Wire
 from virtufin.api.emulator import EmulatorProcess, Service
-from virtufin.api.emulator._wires import WIRES, chosen_wire, without
+from virtufin.api.emulator._wires.named_wires import WIRES, chosen_wire, without
 from virtufin.api.protos import cloudevents_pb2, config_pb2, gateway_pb2, pubsub_pb2, state_pb2
 
 OTHERS = [name for name in WIRES if name != "current"]

@@ -14,14 +14,12 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # As in typing, whose import the command would be interrupted in.
 if TYPE_CHECKING:
-    from virtufin.api.emulator._dapr_settings import DaprSettings
     from virtufin.api.emulator._emulator import Emulator
-    from virtufin.api.emulator._plans import Plan
-    from virtufin.api.emulator._policy import InvocationPolicy
-    from virtufin.api.emulator._process import EmulatorProcess
-    from virtufin.api.emulator._relay import Relay
-    from virtufin.api.emulator._services import SAMPLES, Service
-    from virtufin.api.emulator.faults import Faults
+    from virtufin.api.emulator._faults.relay import Relay
+    from virtufin.api.emulator._invocation.registered_services import SAMPLES, Service
+    from virtufin.api.emulator._process.process import EmulatorProcess
+    from virtufin.api.emulator._settings import DaprSettings, InvocationPolicy
+    from virtufin.api.emulator.faults import Faults, Plan
     from virtufin.api.emulator.network import Network
 
 __version__ = "0.2.0"
@@ -40,16 +38,16 @@ __all__ = [
 ]
 
 _HOMES = {
-    "DaprSettings": "_dapr_settings",
+    "DaprSettings": "_settings",
     "Emulator": "_emulator",
-    "EmulatorProcess": "_process",
+    "EmulatorProcess": "_process.process",
     "Faults": "faults",
-    "InvocationPolicy": "_policy",
+    "InvocationPolicy": "_settings",
     "Network": "network",
-    "Plan": "_plans",
-    "Relay": "_relay",
-    "SAMPLES": "_services",
-    "Service": "_services",
+    "Plan": "faults",
+    "Relay": "_faults.relay",
+    "SAMPLES": "_invocation.registered_services",
+    "Service": "_invocation.registered_services",
 }
 
 

@@ -14,11 +14,10 @@ from contextlib import suppress
 from typing import Any
 
 from virtufin.api.emulator import __version__, _signals
-from virtufin.api.emulator._control import ControlServer
-from virtufin.api.emulator._dapr_settings import DaprSettings
 from virtufin.api.emulator._emulator import Emulator
-from virtufin.api.emulator._policy import InvocationPolicy
-from virtufin.api.emulator._services import Service, read_services
+from virtufin.api.emulator._invocation import Service, read_services
+from virtufin.api.emulator._process import ControlServer
+from virtufin.api.emulator._settings import DaprSettings, InvocationPolicy
 from virtufin.api.emulator._wires import WIRES
 
 KEYS_VARIABLE = "VIRTUFIN_EMULATOR_API_KEYS"

@@ -13,20 +13,15 @@ from virtufin.api.client._environment import address
 from virtufin.api.client._transport import settle
 from virtufin.api.client._wire import Wire
 from virtufin.api.emulator import _ports
-from virtufin.api.emulator._backends import chosen, plugin
-from virtufin.api.emulator._catalog import Catalog
-from virtufin.api.emulator._checks import api_keys as checked_keys
-from virtufin.api.emulator._checks import seconds, switch, text, whole
-from virtufin.api.emulator._dapr_settings import DaprSettings
-from virtufin.api.emulator._injector import Injector
-from virtufin.api.emulator._layouts import is_flat
-from virtufin.api.emulator._policy import InvocationPolicy
-from virtufin.api.emulator._refusal import RefusedError
-from virtufin.api.emulator._registry import Registry
-from virtufin.api.emulator._relay import Relay
+from virtufin.api.emulator._backend_choice import chosen, plugin
+from virtufin.api.emulator._faults import Injector, Relay
+from virtufin.api.emulator._invocation import SAMPLES, Catalog, Registry, Service, checked
 from virtufin.api.emulator._samples.server import SampleServer
-from virtufin.api.emulator._servicers import INFRASTRUCTURE, Behaviour, Servicers
-from virtufin.api.emulator._services import SAMPLES, Service, checked
+from virtufin.api.emulator._services import INFRASTRUCTURE, Behaviour, Servicers, is_flat
+from virtufin.api.emulator._settings import DaprSettings, InvocationPolicy
+from virtufin.api.emulator._status_errors import RefusedError
+from virtufin.api.emulator._validation import api_keys as checked_keys
+from virtufin.api.emulator._validation import seconds, switch, text, whole
 from virtufin.api.emulator._wires import WireName, chosen_wire
 from virtufin.api.emulator.faults import Faults
 from virtufin.api.emulator.network import Network
@@ -147,7 +142,7 @@ class Emulator:
                 raise ValueError(
                     "dapr_port is for a gateway in memory: with dapr there is a sidecar"
                 )
-            stand_in = plugin("_stand_in")
+            stand_in = plugin("_sidecar.stand_in")
         beside = (*INFRASTRUCTURE, *(stand_in.METHODS if stand_in else ()))
         self._faults = Injector((wire[name].full_name for name in wire), infrastructure=beside)
         self._stand_in = stand_in and stand_in.StandIn(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from virtufin.api.emulator._plans import Plan
+from virtufin.api.emulator.faults import Plan
 
 
 class Network(ABC):

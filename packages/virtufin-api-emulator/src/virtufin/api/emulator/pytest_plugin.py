@@ -24,12 +24,12 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from virtufin.api.emulator._process import EmulatorProcess
+    from virtufin.api.emulator._process.process import EmulatorProcess
 
 
 @pytest.fixture(scope="session")
 def _virtufin_emulator_process() -> Iterator[EmulatorProcess]:
-    from virtufin.api.emulator._process import EmulatorProcess
+    from virtufin.api.emulator._process.process import EmulatorProcess
 
     with EmulatorProcess(relay=True) as process:
         yield process
@@ -52,7 +52,7 @@ def virtufin_emulator_factory() -> Iterator[Callable[..., EmulatorProcess]]:
 
     They are ended after the test.
     """
-    from virtufin.api.emulator._process import EmulatorProcess
+    from virtufin.api.emulator._process.process import EmulatorProcess
 
     with ExitStack() as stack:
 

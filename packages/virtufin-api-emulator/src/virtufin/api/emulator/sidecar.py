@@ -27,10 +27,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from virtufin.api.emulator._checks import several, text, whole
 from virtufin.api.emulator._ports import ReservedPort
-from virtufin.api.emulator._program import MissingProgramError, Program, find
-from virtufin.api.emulator._resources import component_names, redelivery
+from virtufin.api.emulator._sidecar import (
+    MissingProgramError,
+    Program,
+    component_names,
+    find,
+    redelivery,
+)
+from virtufin.api.emulator._validation import several, text, whole
 
 __all__ = [
     "MissingProgramError",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from virtufin.api.emulator._refusal import invalid
+from virtufin.api.emulator._status_errors import invalid
 
 MOST = 50
 LONGEST_KEY = 128

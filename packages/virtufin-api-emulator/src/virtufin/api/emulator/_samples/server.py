@@ -9,15 +9,16 @@ import grpc.aio
 from virtufin.api.client._environment import address
 from virtufin.api.client._wire import Wire
 from virtufin.api.emulator import _ports
-from virtufin.api.emulator._descriptors import StaticSource
-from virtufin.api.emulator._events import json_event
-from virtufin.api.emulator._own_descriptors import server_descriptors
-from virtufin.api.emulator._reflection_service import reflection_handlers
+from virtufin.api.emulator._invocation import Service
 from virtufin.api.emulator._samples.websocketmanager import WebSocketManager
 from virtufin.api.emulator._samples.workmanager import WorkManager
-from virtufin.api.emulator._services import Service
-from virtufin.api.emulator._serving import handlers
-from virtufin.api.emulator._wire_files import file_copies
+from virtufin.api.emulator._services import (
+    handlers,
+    json_event,
+    reflection_handlers,
+    server_descriptors,
+)
+from virtufin.api.emulator._wires import StaticSource, file_copies
 
 _KINDS: dict[str, type[WorkManager] | type[WebSocketManager]] = {
     "workmanager": WorkManager,

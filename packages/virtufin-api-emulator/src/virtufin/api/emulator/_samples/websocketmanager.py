@@ -8,9 +8,9 @@ from typing import Any
 
 import grpc
 
-from virtufin.api.emulator._refusal import RefusedError
 from virtufin.api.emulator._samples import websocketmanager_pb2 as pb
 from virtufin.api.emulator._samples._tags import carries, check_tags
+from virtufin.api.emulator._status_errors import RefusedError
 
 _CONNECTED = "connected"
 

@@ -1,0 +1,138 @@
+"""Broadcast within the process: every subscription gets every event of its topics, in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import grpc
+
+from virtufin.api.emulator._status_errors import RefusedError
+
+
+@dataclass(frozen=True)
+class Event:
+    """A serialized CloudEvent on its way."""
+
+    topic: str
+    cloudevent: bytes
+
+
+class Subscription:
+    """Events waiting for one stream. Buffers without bound, as the documented gateway does."""
+
+    def __init__(self, broker: Broker, topics: Iterable[str]) -> None:
+        self._broker = broker
+        self.topics = frozenset(topics)
+        self._events: deque[Event] = deque()
+        self._arrived: asyncio.Future[None] | None = None
+        self._end: RefusedError | None = None
+
+    async def next(self) -> Event:
+        """The next event.
+
+        Raises:
+            RefusedError: The subscription was ended; events not yet taken are gone then.
+        """
+        while self._end is None and not self._events:
+            self._arrived = asyncio.get_running_loop().create_future()
+            await self._arrived
+        if self._end is not None:
+            raise self._end
+        return self._events.popleft()
+
+    async def hold(self, until: asyncio.Future[None], timeout: float | None) -> None:
+        """Waits for a future, `timeout` seconds at most, and takes no event meanwhile.
+
+        Raises:
+            RefusedError: The subscription was ended.
+        """
+        loop = asyncio.get_running_loop()
+        end = None if timeout is None else loop.time() + timeout
+        while self._end is None and not until.done():
+            left = None if end is None else end - loop.time()
+            if left is not None and left <= 0:
+                break
+            self._arrived = loop.create_future()
+            await asyncio.wait(
+                (self._arrived, until), timeout=left, return_when=asyncio.FIRST_COMPLETED
+            )
+        if self._end is not None:
+            raise self._end
+
+    def push(self, event: Event) -> None:
+        """Appends an event."""
+        self._events.append(event)
+        self._wake()
+
+    def end(self, reason: RefusedError) -> None:
+        """Makes `next` raise, now and ever after; the first reason stays."""
+        if self._end is None:
+            self._end = reason
+            self._wake()
+
+    def close(self) -> None:
+        """Takes no more events. Idempotent."""
+        self._broker.remove(self)
+
+    def _wake(self) -> None:
+        if self._arrived is not None and not self._arrived.done():
+            self._arrived.set_result(None)
+
+    def __enter__(self) -> Subscription:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Broker:
+    """The subscriptions of one gateway process."""
+
+    def __init__(self) -> None:
+        self._by_topic: dict[str, dict[Subscription, None]] = {}
+        self._of_all_topics: dict[Subscription, None] = {}
+        self._closed: RefusedError | None = None
+
+    def open(self) -> None:
+        """Admits subscriptions, again after `close`."""
+        self._closed = None
+
+    def close(self) -> None:
+        """Ends all subscriptions and, until `open`, every new one."""
+        self._closed = RefusedError(grpc.StatusCode.UNAVAILABLE, "the gateway is shutting down")
+        for subscription in self.subscriptions():
+            subscription.end(self._closed)
+
+    def subscribe(self, topics: Iterable[str]) -> Subscription:
+        """A subscription that gets every event published from now on; no topics means all."""
+        subscription = Subscription(self, topics)
+        for topic in subscription.topics:
+            self._by_topic.setdefault(topic, {})[subscription] = None
+        if not subscription.topics:
+            self._of_all_topics[subscription] = None
+        if self._closed is not None:
+            subscription.end(self._closed)
+        return subscription
+
+    def remove(self, subscription: Subscription) -> None:
+        """Forgets a subscription."""
+        self._of_all_topics.pop(subscription, None)
+        for topic in subscription.topics:
+            of_topic = self._by_topic.get(topic, {})
+            of_topic.pop(subscription, None)
+            if not of_topic:
+                self._by_topic.pop(topic, None)
+
+    def publish(self, event: Event) -> None:
+        """Hands the event to every subscription of its topic."""
+        for subscription in self._by_topic.get(event.topic, ()):
+            subscription.push(event)
+        for subscription in self._of_all_topics:
+            subscription.push(event)
+
+    def subscriptions(self) -> set[Subscription]:
+        """All that are open."""
+        return {*self._of_all_topics, *(one for many in self._by_topic.values() for one in many)}

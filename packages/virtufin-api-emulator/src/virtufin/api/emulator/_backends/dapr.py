@@ -1,0 +1,125 @@
+"""State and events through a Dapr sidecar: nothing is kept here, so that replicas can share it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from datetime import datetime, timezone
+
+from dapr.proto import api_v1
+
+from virtufin.api.client.errors import InvalidInputError
+from virtufin.api.dapr._sidecar import cloudevents_json
+from virtufin.api.emulator._settings import DaprSettings
+from virtufin.api.emulator._status_errors import invalid
+from virtufin.api.protos.cloudevents_pb2 import CloudEvent
+
+from .backend import Backend, Entry
+from .broker import Broker, Subscription
+from .dapr_connection import Link
+from .dapr_state import DaprState
+from .dapr_topic import Topic
+from .event_filter import News
+
+_CONFIRMATION = 5.0
+"""Seconds that a sidecar may take to confirm all topics of a subscription."""
+
+
+class DaprBackend(Backend):
+    """A backend on a sidecar: its state store, and its pub/sub component behind a broker of ours.
+
+    The broker hands each event of a topic to every subscription of this gateway.
+    """
+
+    def __init__(self, settings: DaprSettings) -> None:
+        self._settings = settings
+        self.link = Link(settings)
+        self._state = DaprState(self.link, settings.store_name)
+        self._broker = Broker()
+        self._topics: dict[str, Topic] = {}
+        self._ending = True
+        self._started = datetime.now(timezone.utc)
+
+    async def start(self) -> None:
+        self._started = datetime.now(timezone.utc)
+        self._ending = False
+        self.link.open()
+        self._broker.open()
+
+    def end_subscriptions(self) -> None:
+        self._ending = True
+        self._broker.close()
+
+    async def stop(self) -> None:
+        self.end_subscriptions()
+        topics, self._topics = list(self._topics.values()), {}
+        await asyncio.gather(*(topic.stop() for topic in topics))
+        await self.link.close()
+
+    async def reset(self) -> None:
+        if self.link.is_open:
+            await self._state.reset()
+            return
+        self.link.open()
+        try:
+            await self._state.reset()
+        finally:
+            await self.link.close()
+
+    async def save(self, service: str, key: str, value: str, etag: str) -> None:
+        await self._state.save(service, key, value, etag)
+
+    async def get(self, service: str, keys: Iterable[str]) -> list[Entry]:
+        return await self._state.get(service, keys)
+
+    async def delete(self, service: str, keys: Iterable[str]) -> list[str]:
+        return await self._state.delete(service, keys)
+
+    async def query(self, service: str, query: str, limit: int) -> list[Entry]:
+        return await self._state.query(service, query, limit)
+
+    async def publish(self, topic: str, cloudevent: bytes) -> None:
+        try:
+            data = cloudevents_json.to_json(CloudEvent.FromString(cloudevent))
+        except InvalidInputError as error:
+            raise invalid(error.message) from error
+        request = api_v1.PublishEventRequest(
+            pubsub_name=self._settings.pubsub_name,
+            topic=topic,
+            data=data,
+            data_content_type=cloudevents_json.CONTENT_TYPE,
+        )
+        await self.link.call("PublishEvent", request)
+
+    async def subscribe(self, topics: Iterable[str]) -> Subscription:
+        wanted = list(dict.fromkeys(topics))
+        if not wanted:
+            raise invalid("topics must not be empty: Dapr has no subscription to all topics")
+        # Before its topics are live, so that it gets what they bring from their first event on.
+        subscription = self._broker.subscribe(wanted)
+        try:
+            await self._live(subscription, wanted)
+        except BaseException:
+            subscription.close()
+            raise
+        return subscription
+
+    async def _live(self, subscription: Subscription, topics: Iterable[str]) -> None:
+        if self._ending:
+            return
+        clock = asyncio.get_running_loop().time
+        end = clock() + _CONFIRMATION
+        for topic in [self._topic(name) for name in topics]:
+            await topic.live(subscription, max(end - clock(), 0.0))
+
+    def _topic(self, name: str) -> Topic:
+        topic = self._topics.get(name)
+        if topic is None or topic.failed:
+            topic = self._topics[name] = Topic(
+                self.link,
+                self._settings.pubsub_name,
+                name,
+                news=News(started=self._started, keep_history=self._settings.keep_history),
+                publish=self._broker.publish,
+            )
+        return topic

@@ -1,0 +1,134 @@
+"""State in a store of the sidecar.
+
+The key of a service is `service:key`, whatever prefix the component adds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import grpc
+from dapr.proto import api_v1, common_v1
+
+from virtufin.api.emulator._status_errors import RefusedError
+
+from .backend import Entry
+from .dapr_connection import Link
+
+_PARALLELISM = 10
+_AT_ONCE = 500
+"""Keys that one call of a reset deletes."""
+_ETAG_REFUSED = (grpc.StatusCode.ABORTED, grpc.StatusCode.INVALID_ARGUMENT)
+_FIRST_WRITE = common_v1.StateOptions(concurrency=common_v1.StateOptions.CONCURRENCY_FIRST_WRITE)
+
+
+class DaprState:
+    """The state half of a backend on Dapr."""
+
+    def __init__(self, link: Link, store_name: str) -> None:
+        self._link = link
+        self._store = store_name
+        self._written: dict[tuple[str, str], None] = {}
+
+    async def reset(self) -> None:
+        """Deletes what was written through this gateway: a store cannot be listed."""
+        by_service: dict[str, list[str]] = {}
+        for service, key in self._written:
+            by_service.setdefault(service, []).append(key)
+        for service, keys in by_service.items():
+            for first in range(0, len(keys), _AT_ONCE):
+                await self.delete(service, keys[first : first + _AT_ONCE])
+
+    async def save(self, service: str, key: str, value: str, etag: str) -> None:
+        """See `Backend.save`."""
+        item = common_v1.StateItem(key=_key(service, key), value=value.encode())
+        if etag:
+            item.etag.value = etag
+            item.options.CopyFrom(_FIRST_WRITE)
+        self._written[service, key] = None
+        request = api_v1.SaveStateRequest(store_name=self._store, states=[item])
+        try:
+            await self._link.call("SaveState", request)
+        except RefusedError as error:
+            if etag and error.code in _ETAG_REFUSED:
+                await self._explain(service, key, etag, error)
+            raise
+
+    async def get(self, service: str, keys: Iterable[str]) -> list[Entry]:
+        """See `Backend.get`."""
+        wanted = list(keys)
+        if not wanted:
+            return []
+        if len(wanted) == 1:
+            return [await self._get(service, wanted[0])]
+        request = api_v1.GetBulkStateRequest(
+            store_name=self._store,
+            keys=[_key(service, key) for key in dict.fromkeys(wanted)],
+            parallelism=_PARALLELISM,
+        )
+        reply = await self._link.call("GetBulkState", request)
+        found = {}
+        for item in reply.items:
+            _check(item.key, item.error)
+            key = item.key.removeprefix(_key(service, ""))
+            found[key] = _entry(key, item)
+        return [found.get(key) or Entry(key, "", "") for key in wanted]
+
+    async def delete(self, service: str, keys: Iterable[str]) -> list[str]:
+        """See `Backend.delete`."""
+        wanted = list(dict.fromkeys(keys))
+        if len(wanted) == 1:
+            await self._delete(service, wanted[0])
+        elif wanted:
+            states = [common_v1.StateItem(key=_key(service, key)) for key in wanted]
+            request = api_v1.DeleteBulkStateRequest(store_name=self._store, states=states)
+            await self._link.call("DeleteBulkState", request)
+        for key in wanted:
+            self._written.pop((service, key), None)
+        return []
+
+    async def query(self, service: str, query: str, limit: int) -> list[Entry]:
+        """See `Backend.query`; RefusedError where the store has no query API."""
+        prefix = _key(service, "")
+        found: list[Entry] = []
+        request = api_v1.QueryStateRequest(store_name=self._store, query=query)
+        reply = await self._link.call("QueryStateAlpha1", request)
+        for item in reply.results:
+            _check(item.key, item.error)
+            if item.key.startswith(prefix):
+                found.append(_entry(item.key.removeprefix(prefix), item))
+        return found[:limit] if limit else found
+
+    async def _get(self, service: str, key: str) -> Entry:
+        request = api_v1.GetStateRequest(store_name=self._store, key=_key(service, key))
+        reply = await self._link.call("GetState", request)
+        return _entry(key, reply)
+
+    async def _delete(self, service: str, key: str) -> None:
+        request = api_v1.DeleteStateRequest(store_name=self._store, key=_key(service, key))
+        await self._link.call("DeleteState", request)
+
+    async def _explain(self, service: str, key: str, etag: str, error: RefusedError) -> None:
+        """Raises in words what a refused etag means; returns where it is not about the etag."""
+        current = await self._get(service, key)
+        if error.code is grpc.StatusCode.INVALID_ARGUMENT and current.etag == etag:
+            return
+        held = f"has etag {current.etag!r}" if current.etag else "does not exist"
+        raise RefusedError(
+            grpc.StatusCode.ABORTED,
+            f"etag mismatch: {service}/{key} {held}, not {etag!r}; first write wins",
+        ) from error
+
+
+def _key(service: str, key: str) -> str:
+    return f"{service}:{key}"
+
+
+def _entry(key: str, item: Any) -> Entry:
+    return Entry(key, item.data.decode(errors="replace"), item.etag)
+
+
+def _check(key: str, error: Any) -> None:
+    if error:
+        raise RefusedError(grpc.StatusCode.INTERNAL, f"the state store, for {key}: {error}")

@@ -1,0 +1,12 @@
+"""What goes wrong on purpose, with calls, streams and connections."""
+
+from .active_plans import FaultyStream
+from .injector import FaultInterceptor, Injector
+from .relay import Relay
+
+__all__ = [
+    "FaultInterceptor",
+    "FaultyStream",
+    "Injector",
+    "Relay",
+]

@@ -1,0 +1,140 @@
+"""Carries fault plans out, in the process of the gateway."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+
+import grpc
+import grpc.aio
+
+from virtufin.api.client._backends import nearest
+from virtufin.api.emulator._backends import Subscription
+from virtufin.api.emulator._status_errors import (
+    Continuation,
+    Handler,
+    RefusedError,
+    refusing_handler,
+)
+from virtufin.api.emulator.faults import ANY, CALL_ACTIONS, Faults, Plan, Spec, short, status_code
+
+from .active_plans import ActivePlan, FaultyStream, carries_topic
+
+
+class Injector(Faults):
+    """The faults of an emulator in this process."""
+
+    def __init__(self, methods: Iterable[str], infrastructure: Iterable[str] = ()) -> None:
+        """Needs no running loop.
+
+        Args:
+            methods: Full names of the gateway's methods; `"*"` means these.
+            infrastructure: Full names of further methods, failed only when named.
+        """
+        self._methods = frozenset(methods)
+        self._known = self._methods | frozenset(infrastructure)
+        self._on_calls: list[ActivePlan] = []
+        self._on_streams: list[ActivePlan] = []
+        self._streams: dict[FaultyStream, None] = {}
+
+    def clear(self) -> None:
+        for plan in (*self._on_calls, *self._on_streams):
+            plan.lift()
+        self._on_calls.clear()
+        self._on_streams.clear()
+
+    @property
+    def open_streams(self) -> int:
+        return len(self._streams)
+
+    async def meet(self, method: str, topics: Collection[str] | None = None) -> None:
+        """Delays or refuses a call that has just come in.
+
+        Args:
+            method: Full name, `virtufin.State/GetState`.
+            topics: What the call is about, empty for all topics; None where it is about none.
+
+        Raises:
+            RefusedError: The call fails.
+        """
+        for plan in tuple(self._on_calls):
+            if not plan.meets(method, topics):
+                continue
+            plan.use()
+            if plan.spec.action == "fail":
+                raise plan.refusal(f"{method} failed by a fault plan")
+            with plan.lifting() as lifted:
+                await asyncio.wait((lifted,), timeout=plan.spec.seconds)
+
+    @contextmanager
+    def stream(self, subscription: Subscription) -> Iterator[FaultyStream]:
+        """An open stream, within reach of the plans."""
+        stream = FaultyStream(subscription)
+        for plan in self._on_streams:
+            if plan.carries(stream.topics):
+                stream.hold(plan)
+        self._streams[stream] = None
+        try:
+            yield stream
+        finally:
+            del self._streams[stream]
+            stream.close()
+
+    def add(self, spec: Spec) -> Plan:
+        on_calls = spec.action in CALL_ACTIONS
+        plan = ActivePlan(spec, self._resolve(spec.method) if on_calls else frozenset())
+        plans = self._on_calls if on_calls else self._on_streams
+        plans[:] = [other for other in plans if not other.over]
+        plans.append(plan)
+        if plans is self._on_streams and spec.action != "hold_headers":
+            for stream in self._streams:
+                if plan.carries(stream.topics):
+                    stream.hold(plan)
+                    stream.cut_if_due()
+        return plan
+
+    def _cut(self, code: str, topic: str | None, details: str) -> int:
+        reason = RefusedError(status_code(code), details or "stream cut by a fault plan")
+        streams = [stream for stream in self._streams if carries_topic(stream.topics, topic)]
+        for stream in streams:
+            stream.end(reason)
+        return len(streams)
+
+    def _resolve(self, method: str) -> frozenset[str]:
+        if method == ANY:
+            return self._methods
+        name = method.removeprefix("/")
+        found = frozenset(known for known in self._known if name in (known, short(known)))
+        if found:
+            return found
+        names = {*self._known, *(short(known) for known in self._known)}
+        near = nearest(name, names)
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise ValueError(f"the gateway has no method {method!r}{hint}")
+
+
+class FaultInterceptor(grpc.aio.ServerInterceptor):
+    """Lets each call that is about no topic meet the plans, before its request is read."""
+
+    def __init__(self, injector: Injector, *, with_topic: Collection[str]) -> None:
+        """Takes what carries plans out.
+
+        Args:
+            injector: It.
+            with_topic: Full names of the methods whose servicer asks itself, knowing the topics.
+        """
+        self._injector = injector
+        self._with_topic = with_topic
+
+    async def intercept_service(
+        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
+    ) -> Handler | None:
+        """Called by grpc for each call."""
+        method = handler_call_details.method.removeprefix("/")
+        if method not in self._with_topic:
+            try:
+                await self._injector.meet(method)
+            except RefusedError as refused:
+                return refusing_handler(refused.code, refused.details)
+        return await continuation(handler_call_details)

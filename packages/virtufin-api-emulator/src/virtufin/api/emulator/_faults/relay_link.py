@@ -1,0 +1,225 @@
+"""One connection through the relay, in its two halves."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+import sys
+from collections.abc import Callable
+from typing import Protocol
+
+from virtufin.api.emulator.faults import LocalPlan
+
+# `struct linger` of the system's C library.
+_RESET_ON_CLOSE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+
+
+class Owner(Protocol):
+    """Who is told of a link."""
+
+    def accepted(self, link: Link) -> None:
+        """A client has connected."""
+
+    def left(self, link: Link) -> None:
+        """The client has gone."""
+
+    def gone(self, link: Link) -> None:
+        """Both sides have ended."""
+
+
+class _Side(asyncio.Protocol):
+    """One of the two connections of a link."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self.transport: asyncio.Transport | None = None
+        self.full = False
+        self.finished = False
+        self.told = False
+        self.ended = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self._link.made(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._link.received(self, data)
+
+    def eof_received(self) -> bool:
+        self.finished = True
+        self._link.forward()
+        # The connection stays open for what is to be sent to this side.
+        return True
+
+    def pause_writing(self) -> None:
+        self.full = True
+        self._link.regulate()
+
+    def resume_writing(self) -> None:
+        self.full = False
+        self._link.regulate()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.transport = None
+        self.ended = True
+        self._link.lost(self)
+
+
+class Link:
+    """A client's connection, and the one to the server that belongs to it."""
+
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
+        self.client = _Side(self)
+        self.server = _Side(self)
+        self.frozen = False
+        # What came before it could be forwarded; a transport may read once more when paused.
+        self._held: dict[_Side, list[bytes]] = {self.client: [], self.server: []}
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the client is there and the server is still to be connected."""
+        return self.client.transport is not None and not (
+            self.server.transport is not None or self.server.ended
+        )
+
+    def made(self, side: _Side) -> None:
+        """A side is connected."""
+        if side is self.client:
+            self._owner.accepted(self)
+            self.regulate()
+        elif self.client.ended and not self.frozen:
+            self.abort()
+        else:
+            self.forward()
+            self.regulate()
+
+    def received(self, side: _Side, data: bytes) -> None:
+        """Forwards what one side has sent."""
+        self._held[side].append(data)
+        self.forward()
+
+    def forward(self) -> None:
+        """Passes on what the sides have sent, and that they will send nothing more."""
+        if self.frozen:
+            return
+        for side, other in self._pairs():
+            if other.transport is None:
+                continue
+            if self._held[side]:
+                other.transport.write(b"".join(self._held[side]))
+                self._held[side].clear()
+            if side.finished and not other.told:
+                other.told = True
+                _end_writing(other.transport)
+        if self.client.told and self.server.told:
+            self.close()
+
+    def freeze(self) -> None:
+        """Forwards nothing more, not even the end of a side."""
+        self.frozen = True
+        self.regulate()
+
+    def thaw(self) -> None:
+        """Forwards again, and first what was held back."""
+        self.frozen = False
+        self.forward()
+        self.regulate()
+        for side in (self.client, self.server):
+            if side.ended:
+                self.lost(side)
+
+    def regulate(self) -> None:
+        """Reads from each side only what the other takes."""
+        for side, other in self._pairs():
+            # What has finished would, if read again, finish again.
+            if side.transport is None or side.finished:
+                continue
+            if self.frozen or other.full or other.transport is None:
+                side.transport.pause_reading()
+            else:
+                side.transport.resume_reading()
+
+    def lost(self, side: _Side) -> None:
+        """Closes the other side too, after what was forwarded; not while nobody may know."""
+        if not self.frozen:
+            self._end(at_once=False)
+
+    def close(self) -> None:
+        """Closes both sides, after what was forwarded."""
+        self._end(at_once=False)
+
+    def reset(self) -> None:
+        """Breaks the client's side (RST)."""
+        if self.client.transport is not None:
+            sock = self.client.transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self.abort()
+
+    def abort(self) -> None:
+        """Closes both sides at once."""
+        self._end(at_once=True)
+
+    def _end(self, *, at_once: bool) -> None:
+        self.frozen = False
+        self._owner.left(self)
+        open_ones = [side.transport for side in (self.client, self.server) if side.transport]
+        for transport in open_ones:
+            transport.abort() if at_once else transport.close()
+        if not open_ones:
+            self._owner.gone(self)
+
+    def _pairs(self) -> tuple[tuple[_Side, _Side], tuple[_Side, _Side]]:
+        return (self.client, self.server), (self.server, self.client)
+
+
+def _end_writing(transport: asyncio.Transport) -> None:
+    try:
+        transport.write_eof()
+    except OSError:
+        # The other end has broken the connection, which is just not known yet.
+        transport.abort()
+
+
+class NetworkPlan(LocalPlan):
+    """A freeze or a refusal in force."""
+
+    def __init__(
+        self, plans: set[NetworkPlan], on_lift: Callable[[], None], *, new: bool = False
+    ) -> None:
+        self.new = new
+        self._plans = plans
+        self._on_lift = on_lift
+        self._links: set[Link] = set()
+        self._used = 0
+        plans.add(self)
+
+    @property
+    def used(self) -> int:
+        return self._used
+
+    @property
+    def over(self) -> bool:
+        return self not in self._plans
+
+    def take(self, link: Link) -> None:
+        """Freezes a link."""
+        self._links.add(link)
+        self._used += 1
+        link.freeze()
+
+    def gone(self, link: Link) -> None:
+        """Lets go of a link that has ended."""
+        self._links.discard(link)
+
+    def has(self, link: Link) -> bool:
+        """Whether it holds the link."""
+        return link in self._links
+
+    def lift(self) -> None:
+        if self in self._plans:
+            self._plans.discard(self)
+            self._links.clear()
+            self._on_lift()

@@ -1,0 +1,247 @@
+"""What the backends offer, learned from their reflection and kept for a while."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import grpc
+import grpc.aio
+from google.protobuf import message_factory
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.descriptor_pool import DescriptorPool
+
+from virtufin.api.client._protobuf import (
+    INFRASTRUCTURE,
+    ReflectionClient,
+    ReflectionError,
+    ReflectionUnavailableError,
+    ReflectionUnsupportedError,
+    SymbolNotFoundError,
+)
+from virtufin.api.emulator._ports import CHANNEL_OPTIONS
+from virtufin.api.emulator._settings import InvocationPolicy
+from virtufin.api.emulator._status_errors import RefusedError
+from virtufin.api.emulator._wires import DescriptorSet
+
+from .registered_services import Registry, Service
+
+_log = logging.getLogger("virtufin.api.emulator.backends")
+
+
+@dataclass(frozen=True)
+class BackendMethod:
+    """One RPC of a backend."""
+
+    descriptor: MethodDescriptor
+
+    @property
+    def service(self) -> str:
+        """Full name of its gRPC service."""
+        name: str = self.descriptor.containing_service.full_name
+        return name
+
+    @property
+    def path(self) -> str:
+        """The HTTP/2 path."""
+        return f"/{self.service}/{self.descriptor.name}"
+
+    @property
+    def pool(self) -> DescriptorPool:
+        """The pool of its backend."""
+        return self.descriptor.containing_service.file.pool
+
+    @property
+    def unary(self) -> bool:
+        """Whether neither side streams."""
+        return not (self.descriptor.client_streaming or self.descriptor.server_streaming)
+
+    @property
+    def request(self) -> Any:
+        """Message class of the request."""
+        return message_factory.GetMessageClass(self.descriptor.input_type)
+
+    @property
+    def response(self) -> Any:
+        """Message class of the response."""
+        return message_factory.GetMessageClass(self.descriptor.output_type)
+
+
+@dataclass(frozen=True)
+class Description:
+    """The methods of one backend, in a descriptor pool of its own.
+
+    Never one pool for several backends: they reuse package and message names.
+    """
+
+    descriptors: DescriptorSet
+    methods: dict[str, BackendMethod]
+    expires: float
+
+
+class AppRoute(Protocol):
+    """How backends that are named by app-id are reached."""
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What each call carries."""
+
+    def new_channel(self) -> grpc.aio.Channel:
+        """A channel for calls that say in `dapr-app-id` whom they are for."""
+
+    async def invoke(
+        self, app_id: str, method: str, data: bytes, *, json: bool, timeout: float, metadata: Any
+    ) -> bytes:
+        """Calls a method of an app that nobody can describe; RefusedError where it fails."""
+
+
+class Catalog:
+    """Descriptions of the registered backends, and the channels to them."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        policy: InvocationPolicy,
+        max_message_bytes: int,
+        route: AppRoute | None = None,
+    ) -> None:
+        self._registry = registry
+        self._policy = policy
+        self._max_message_bytes = max_message_bytes
+        self.route = route
+        self._channels: dict[str, grpc.aio.Channel] = {}
+        self._descriptions: dict[str, Description] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    async def close(self) -> None:
+        """Closes all channels and forgets what was learned."""
+        channels = list(self._channels.values())
+        self._channels.clear()
+        self._descriptions.clear()
+        self._locks.clear()
+        await asyncio.gather(*(channel.close() for channel in channels))
+
+    def forget(self) -> None:
+        """Forgets what was learned."""
+        self._descriptions.clear()
+
+    def channel(self, service: Service) -> grpc.aio.Channel:
+        """The channel to a backend, opened at the first use."""
+        if service.name not in self._channels:
+            self._channels[service.name] = self._new_channel(service)
+        return self._channels[service.name]
+
+    def metadata(self, service: Service) -> tuple[tuple[str, str], ...]:
+        """What calls to a backend must carry."""
+        if self.route is None or not service.dapr_app:
+            return ()
+        return (*self.route.metadata, ("dapr-app-id", service.dapr_app))
+
+    def _new_channel(self, service: Service) -> grpc.aio.Channel:
+        if self.route is not None and service.dapr_app:
+            return self.route.new_channel()
+        return self._direct_channel(self._registry.target(service))
+
+    def _direct_channel(self, target: str) -> grpc.aio.Channel:
+        return grpc.aio.insecure_channel(
+            target,
+            options=(
+                *CHANNEL_OPTIONS,
+                ("grpc.max_receive_message_length", self._max_message_bytes),
+            ),
+        )
+
+    async def method(self, service: Service, name: str) -> BackendMethod | None:
+        """A method of a backend by its short name; asks again before saying there is none.
+
+        Raises:
+            RefusedError: See `describe`.
+        """
+        known = self._fresh(service)
+        if known is None or name not in known.methods:
+            known = await self.describe(service, instead_of=known)
+        return known.methods.get(name)
+
+    async def describe(
+        self, service: Service, *, instead_of: Description | None = None
+    ) -> Description:
+        """The description of a backend, from the cache unless it is too old or the given one.
+
+        Raises:
+            RefusedError: The backend's reflection cannot be used: with the status it failed with,
+                UNIMPLEMENTED where it offers none.
+        """
+        async with self._locks.setdefault(service.name, asyncio.Lock()):
+            known = self._fresh(service)
+            if known is None or known is instead_of:
+                known = self._descriptions[service.name] = await self._fetch(service)
+            return known
+
+    async def descriptor_sets(self) -> list[DescriptorSet]:
+        """The descriptors of all backends that can be asked now, in order of registration."""
+        found = await asyncio.gather(*(self._descriptors_or_none(one) for one in self._registry))
+        return [one for one in found if one is not None]
+
+    async def _descriptors_or_none(self, service: Service) -> DescriptorSet | None:
+        try:
+            return (await self.describe(service)).descriptors
+        except RefusedError as error:
+            _log.warning("left out: %s", error)
+            return None
+
+    def _fresh(self, service: Service) -> Description | None:
+        known = self._descriptions.get(service.name)
+        if known is None or known.expires <= asyncio.get_running_loop().time():
+            return None
+        return known
+
+    async def _fetch(self, service: Service) -> Description:
+        if service.is_untyped:
+            raise RefusedError(
+                grpc.StatusCode.UNIMPLEMENTED,
+                f"{service.name} is called by app-id, and a sidecar does not tell what an app "
+                "offers; a gRPC server can be described with reflection_address",
+            )
+        channel = self.channel(service)
+        async with AsyncExitStack() as stack:
+            if service.reflection_address:
+                channel = self._direct_channel(service.reflection_address)
+                await stack.enter_async_context(channel)
+            return await self._ask(service, channel)
+
+    async def _ask(self, service: Service, channel: grpc.aio.Channel) -> Description:
+        client = ReflectionClient(channel, timeout=self._policy.reflection_timeout)
+        try:
+            names = [service.grpc_service] if service.grpc_service else await _own(client)
+            pool = await client.pool(*names)
+        except ReflectionError as error:
+            raise _refusal(service, error) from error
+        methods: dict[str, BackendMethod] = {}
+        for name in names:
+            for descriptor in pool.FindServiceByName(name).methods:
+                methods.setdefault(descriptor.name, BackendMethod(descriptor))
+        return Description(
+            DescriptorSet(pool, names),
+            methods,
+            asyncio.get_running_loop().time() + self._policy.descriptor_lifetime,
+        )
+
+
+async def _own(client: ReflectionClient) -> list[str]:
+    names = await client.list_services()
+    return [name for name in names if not name.startswith(INFRASTRUCTURE)]
+
+
+def _refusal(service: Service, error: ReflectionError) -> RefusedError:
+    """What a backend's failed reflection means for a call to it."""
+    code, details = grpc.StatusCode.INTERNAL, str(error)
+    if isinstance(error, ReflectionUnavailableError):
+        code, details = error.code, error.details
+    elif isinstance(error, ReflectionUnsupportedError):
+        code = grpc.StatusCode.UNIMPLEMENTED
+    elif isinstance(error, SymbolNotFoundError):
+        code = grpc.StatusCode.NOT_FOUND
+    return RefusedError(code, f"reflection of backend {service.name}: {details}")

@@ -1,0 +1,230 @@
+"""One call to a backend, with the documented gateway's patience."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from virtufin.api.emulator._settings import InvocationPolicy
+from virtufin.api.emulator._status_errors import RefusedError
+
+from .catalog import BackendMethod, Catalog
+from .registered_services import Registry, Service
+
+
+class Circuit:
+    """Counts failed calls in a row; from a number on, calls are refused for a while."""
+
+    def __init__(self, failures: int, open_for: float) -> None:
+        self._limit = failures
+        self._open_for = open_for
+        self._failures = 0
+        self._opened: float | None = None
+
+    def wait(self, now: float) -> float:
+        """Seconds until a call may be tried; 0 where it may be now.
+
+        After an open circuit's time one caller gets 0, and the others wait for its outcome.
+        """
+        if self._opened is None:
+            return 0.0
+        left = self._opened + self._open_for - now
+        if left > 0:
+            return left
+        self._opened = now
+        return 0.0
+
+    def succeeded(self) -> None:
+        """The backend answered, whatever it said."""
+        self._failures = 0
+        self._opened = None
+
+    def failed(self, now: float) -> None:
+        """The backend did not answer."""
+        self._failures += 1
+        if self._failures >= self._limit:
+            self._opened = now
+
+
+Metadata = Sequence[tuple[str, str | bytes]]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request on its way to a backend."""
+
+    text: bytes
+    """As it came."""
+    json: bool
+    """Whether it is JSON."""
+    typed: Callable[[BackendMethod], bytes]
+    """As the method takes it."""
+
+
+_STATUS = {
+    grpc.StatusCode.INTERNAL: "INTERNAL",
+    grpc.StatusCode.DATA_LOSS: "INTERNAL",
+    grpc.StatusCode.INVALID_ARGUMENT: "INVALID_REQUEST",
+    grpc.StatusCode.FAILED_PRECONDITION: "INVALID_REQUEST",
+    grpc.StatusCode.OUT_OF_RANGE: "INVALID_REQUEST",
+    grpc.StatusCode.ALREADY_EXISTS: "INVALID_REQUEST",
+    grpc.StatusCode.NOT_FOUND: "NOT_FOUND",
+    grpc.StatusCode.UNAVAILABLE: "UNAVAILABLE",
+    grpc.StatusCode.DEADLINE_EXCEEDED: "UNAVAILABLE",
+    grpc.StatusCode.UNIMPLEMENTED: "UNSUPPORTED",
+}
+_DAPR_S_OWN = "dapr-"
+# What a sidecar says, as INTERNAL or UNKNOWN, of an app it did not reach however often it tried.
+_NOT_REACHED = ("couldn't find service", "timeout waiting for address", "code = Unavailable")
+_NO_ANSWER = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+
+
+class InvocationError(Exception):
+    """The call failed, to be told in-band."""
+
+    def __init__(self, status: str, message: str) -> None:
+        super().__init__(f"{status}: {message}")
+        self.status = status
+        self.message = message
+
+
+class Invoker:
+    """Calls methods of registered backends."""
+
+    def __init__(self, registry: Registry, catalog: Catalog, policy: InvocationPolicy) -> None:
+        self._registry = registry
+        self._catalog = catalog
+        self._policy = policy
+        self._circuits: dict[str, Circuit] = {}
+
+    def reset(self) -> None:
+        """Closes all circuits."""
+        self._circuits.clear()
+
+    async def call(
+        self,
+        service_name: str,
+        method_name: str,
+        request: Request,
+        *,
+        metadata: Metadata,
+        time_left: float | None,
+    ) -> tuple[BackendMethod | None, bytes]:
+        """Calls a backend and returns its serialized reply.
+
+        Args:
+            service_name: As registered.
+            method_name: Short name.
+            request: What to send.
+            metadata: Sent along.
+            time_left: What the caller's own deadline leaves, in seconds; None without one.
+
+        Raises:
+            InvocationError: The call failed, in the backend or on the way.
+        """
+        service = self._registry.get(service_name)
+        if service is None:
+            raise InvocationError("NOT_FOUND", f"unknown service {service_name!r}")
+        clock = asyncio.get_running_loop().time
+        limit = self._policy.call_limit
+        limit = limit if time_left is None else min(limit, time_left)
+        circuit = self._circuit(service_name)
+        if wait := circuit.wait(clock()):
+            raise InvocationError(
+                "UNAVAILABLE",
+                f"the circuit of {service_name} is open after repeated failures, "
+                f"for another {wait:.1f} s",
+            )
+        try:
+            result = await self._try(service, method_name, request, metadata, clock() + limit)
+        except RefusedError as error:
+            if error.code in _NO_ANSWER:
+                circuit.failed(clock())
+            else:
+                circuit.succeeded()
+            status = _STATUS.get(error.code, "UNKNOWN")
+            if service.dapr_app and any(words in error.details for words in _NOT_REACHED):
+                status = "UNAVAILABLE"
+            raise InvocationError(
+                status,
+                f"{service_name}/{method_name}: {error.code.name}: {error.details}",
+            ) from error
+        circuit.succeeded()
+        return result
+
+    async def _try(
+        self,
+        service: Service,
+        method_name: str,
+        request: Request,
+        metadata: Metadata,
+        deadline: float,
+    ) -> tuple[BackendMethod | None, bytes]:
+        clock = asyncio.get_running_loop().time
+        delay = self._policy.retry_delay
+        for retries_left in reversed(range(self._policy.retries + 1)):
+            try:
+                return await self._once(service, method_name, request, metadata, deadline)
+            except RefusedError as error:
+                out_of_time = clock() + delay >= deadline
+                if error.code is not grpc.StatusCode.UNAVAILABLE or not retries_left or out_of_time:
+                    raise
+            await asyncio.sleep(delay)
+            delay *= 2
+        raise AssertionError("unreachable")
+
+    async def _once(
+        self,
+        service: Service,
+        method_name: str,
+        request: Request,
+        metadata: Metadata,
+        deadline: float,
+    ) -> tuple[BackendMethod | None, bytes]:
+        left = deadline - asyncio.get_running_loop().time()
+        if service.dapr_app:
+            # Which app it is for, and the sidecar's token, are not the caller's to say.
+            metadata = [pair for pair in metadata if not pair[0].startswith(_DAPR_S_OWN)]
+        if service.is_untyped:
+            return None, await self._invoke(service, method_name, request, metadata, left)
+        method = await self._catalog.method(service, method_name)
+        if method is None:
+            raise InvocationError("NOT_FOUND", f"{service.name} has no method {method_name!r}")
+        if not method.unary:
+            raise InvocationError(
+                "UNSUPPORTED",
+                f"{service.name}/{method_name} streams; only unary methods can be called",
+            )
+        payload = request.typed(method)
+        send: Any = self._catalog.channel(service).unary_unary(method.path)
+        left = deadline - asyncio.get_running_loop().time()
+        try:
+            headers = (*metadata, *self._catalog.metadata(service))
+            reply: bytes = await send(payload, timeout=max(left, 0.0), metadata=headers)
+        except grpc.aio.AioRpcError as error:
+            raise RefusedError(error.code(), error.details() or "") from error
+        return method, reply
+
+    async def _invoke(
+        self, service: Service, method: str, request: Request, metadata: Metadata, left: float
+    ) -> bytes:
+        assert self._catalog.route is not None
+        return await self._catalog.route.invoke(
+            service.dapr_app,
+            method,
+            request.text,
+            json=request.json,
+            timeout=max(left, 0.0),
+            metadata=metadata,
+        )
+
+    def _circuit(self, name: str) -> Circuit:
+        if name not in self._circuits:
+            policy = self._policy
+            self._circuits[name] = Circuit(policy.circuit_failures, policy.circuit_open)
+        return self._circuits[name]

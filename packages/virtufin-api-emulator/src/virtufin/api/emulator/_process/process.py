@@ -1,0 +1,222 @@
+"""An emulator in a process of its own, driven from synchronous code."""
+
+from __future__ import annotations
+
+import json
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any
+
+from virtufin.api.emulator._invocation import checked
+from virtufin.api.emulator._settings import DaprSettings, InvocationPolicy
+from virtufin.api.emulator._validation import api_keys, seconds
+from virtufin.api.emulator.faults import Faults
+from virtufin.api.emulator.network import Network
+
+from .remote import Control, RemoteFaults, RemoteNetwork
+
+_START_TIMEOUT = 30.0
+_STOP_TIMEOUT = 10.0
+
+
+class EmulatorProcess:
+    """An emulator in a process of its own, for synchronous code; what the pytest fixtures give.
+
+    Ended by `stop`, by the end of its `with` block, or when this process ends in whatever way.
+    Once it has ended, whatever it is asked raises ConnectionError.
+
+    Example:
+        >>> from virtufin.api.emulator import EmulatorProcess
+        >>> with EmulatorProcess(api_keys=["secret"]) as gateway:
+        ...     plan = gateway.faults.fail("State/GetState", "UNAVAILABLE")
+        ...     gateway.host
+        '127.0.0.1'
+    """
+
+    def __init__(self, **options: Any) -> None:
+        """Starts it and waits until it listens.
+
+        Args:
+            **options: As `Emulator` takes them, `wire` by name.
+
+        Raises:
+            RuntimeError: It did not start; the text has what it wrote to stderr.
+            TypeError: An option cannot be handed over to another process.
+        """
+        settings = _as_json(options)
+        self._dapr_address = ""
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "virtufin.api.emulator", "--piped", "--control-port", "0"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            # Ctrl-C at the terminal is for the tests; the emulator ends with them.
+            start_new_session=True,
+        )
+        try:
+            self._tell(settings)
+            self._target = self._line("listening on ")
+            if options.get("dapr_port") is not None:
+                self._dapr_address = self._line("dapr on ")
+            control = self._line("control on ")
+        except BaseException:
+            self._end()
+            raise
+        self.control = Control(control, f"the emulator process {self.pid}")
+        self._faults = RemoteFaults(self.control)
+        self._network = RemoteNetwork(self.control)
+
+    @property
+    def host(self) -> str:
+        """Where it listens."""
+        return self._target.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        """The port."""
+        return int(self._target.rpartition(":")[2])
+
+    @property
+    def target(self) -> str:
+        """What to give to a gRPC channel."""
+        return self._target
+
+    @property
+    def dapr_address(self) -> str:
+        """Where it stands in for a Dapr sidecar, as `DaprPublisher(address=)` takes it.
+
+        Raises:
+            RuntimeError: It does not, without `dapr_port`.
+        """
+        if not self._dapr_address:
+            raise RuntimeError("standing in for a Dapr sidecar needs dapr_port=0")
+        return self._dapr_address
+
+    @property
+    def pid(self) -> int:
+        """Id of the process."""
+        return self._process.pid
+
+    @property
+    def faults(self) -> Faults:
+        """What goes wrong in calls and streams."""
+        return self._faults
+
+    @property
+    def network(self) -> Network:
+        """What happens to connections; its verbs raise RuntimeError without `relay=True`."""
+        return self._network
+
+    def reset(self) -> None:
+        """Forgets state, registered keys, faults, and what the samples were told.
+
+        Raises:
+            ConnectionError: The process does not answer, as it has ended.
+            OSError: There is a Dapr sidecar, and it did not delete the state.
+        """
+        self.control.do("reset")
+
+    def restart(self, away: float = 0.0) -> None:
+        """Stops the gateway and starts it again on the same port; waits until it is back.
+
+        From async code: `await asyncio.to_thread(gateway.restart, away=2.0)`.
+
+        Args:
+            away: Seconds between the two, from 0; meanwhile connections are refused.
+
+        Raises:
+            ValueError: `away` is out of its range.
+            TypeError: `away` is no number.
+            ConnectionError: The process does not answer, as it has ended.
+            OSError: The port could not be opened again.
+        """
+        seconds(away, "away", zero=True)
+        self.control.do("restart", away=away, patience=away)
+
+    def stop(self) -> None:
+        """Ends the process. Idempotent."""
+        self.control.close()
+        self._end()
+
+    def __enter__(self) -> EmulatorProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        return f"<EmulatorProcess {self._target}, process {self.pid}>"
+
+    def _tell(self, settings: bytes) -> None:
+        assert self._process.stdin is not None
+        # Suppressed: it has ended already then, and reading its first line says why.
+        with suppress(BrokenPipeError):
+            self._process.stdin.write(settings + b"\n")
+            self._process.stdin.flush()
+
+    def _line(self, prefix: str) -> str:
+        """What follows `prefix` on the next line of its stdout."""
+        stdout = self._process.stdout
+        assert stdout is not None
+        lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        # A thread, as reading from a pipe has no timeout; it ends with the line or the process.
+        threading.Thread(target=lambda: lines.put(stdout.readline()), daemon=True).start()
+        try:
+            line = lines.get(timeout=_START_TIMEOUT).decode().strip()
+        except queue.Empty:
+            raise RuntimeError(f"the emulator said nothing for {_START_TIMEOUT} s") from None
+        if not line.startswith(prefix):
+            self._process.wait(_STOP_TIMEOUT)
+            self._errors.seek(0)
+            said = self._errors.read().decode(errors="replace").strip()
+            raise RuntimeError(f"the emulator did not start: {said or line}")
+        return line.removeprefix(prefix)
+
+    def _end(self) -> None:
+        process = self._process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with suppress(BrokenPipeError):
+            process.stdin.close()
+        # A process that was forked from this one may still hold the pipe open.
+        process.terminate()
+        try:
+            process.wait(_STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        process.stdout.close()
+        self._errors.close()
+
+
+def _as_json(options: dict[str, Any]) -> bytes:
+    """Options of `Emulator` as a line of JSON; the process itself checks what can be sent.
+
+    Raises:
+        TypeError: One is of a type that cannot be sent.
+    """
+    settings = dict(options)
+    if settings.get("services") is not None:
+        settings["services"] = [asdict(service) for service in checked(settings["services"])]
+    if settings.get("invocation") is not None:
+        if not isinstance(settings["invocation"], InvocationPolicy):
+            raise TypeError(
+                f"invocation is an InvocationPolicy or None, got {settings['invocation']!r}"
+            )
+        settings["invocation"] = asdict(settings["invocation"])
+    if settings.get("dapr") is not None:
+        if not isinstance(settings["dapr"], DaprSettings):
+            raise TypeError(f"dapr is a DaprSettings or None, got {settings['dapr']!r}")
+        settings["dapr"] = asdict(settings["dapr"])
+    if "api_keys" in settings:
+        settings["api_keys"] = api_keys(settings["api_keys"])
+    for name, value in settings.items():
+        if not isinstance(value, (str, int, float, list, tuple, dict, type(None))):
+            raise TypeError(f"{name} cannot be handed over to another process: {value!r}")
+    return json.dumps(settings).encode()

@@ -1,0 +1,126 @@
+"""Faults of an emulator in another process: the same verbs, sent to its control service."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+import grpc
+
+from virtufin.api.emulator._validation import switch
+from virtufin.api.emulator.faults import Faults, Plan, Spec
+from virtufin.api.emulator.network import Network
+
+from .control import PATH
+
+_CALL_TIMEOUT = 10.0
+_KINDS = {kind.__name__: kind for kind in (TypeError, ValueError, OSError, RuntimeError)}
+
+
+class Control:
+    """The control service of an emulator."""
+
+    def __init__(self, target: str, name: str) -> None:
+        """Connects when it is used.
+
+        Args:
+            target: Where the service is.
+            name: What errors call the emulator.
+        """
+        self._name = name
+        self._closed = False
+        self._channel = grpc.insecure_channel(target, options=[("grpc.enable_http_proxy", 0)])
+        self._call: Any = self._channel.unary_unary(PATH)
+
+    def do(self, verb: str, *, patience: float = 0.0, **arguments: Any) -> Any:
+        """Sends one request; may take `patience` seconds longer than usual.
+
+        Raises:
+            ValueError: It was refused.
+            TypeError: It was refused because an argument has the wrong type.
+            RuntimeError: It was refused because the emulator has no relay.
+            ConnectionError: The emulator does not answer, as it has ended.
+            OSError: The emulator could not open its port.
+        """
+        if self._closed:
+            raise ConnectionError(f"{self._name} was stopped")
+        request = json.dumps({"do": verb, **arguments}).encode()
+        try:
+            reply = self._call(request, timeout=_CALL_TIMEOUT + patience)
+        except grpc.RpcError as error:
+            failure: Any = error
+            raise ConnectionError(
+                f"{self._name} does not answer or has ended ({failure.code().name})"
+            ) from error
+        answer = json.loads(reply)
+        if "error" in answer:
+            raise _KINDS[answer["kind"]](answer["error"])
+        return answer["result"]
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._closed = True
+        self._channel.close()
+
+
+class _RemotePlan(Plan):
+    """A plan in force there."""
+
+    def __init__(self, control: Control, number: int) -> None:
+        self._control = control
+        self._number = number
+
+    @property
+    def used(self) -> int:
+        return int(self._control.do("used", plan=self._number))
+
+    def lift(self) -> None:
+        self._control.do("lift", plan=self._number)
+
+
+class RemoteFaults(Faults):
+    """`Faults` of an emulator in another process."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+
+    def add(self, spec: Spec) -> Plan:
+        return _RemotePlan(self._control, self._control.do("add", **asdict(spec)))
+
+    def clear(self) -> None:
+        self._control.do("clear")
+
+    @property
+    def open_streams(self) -> int:
+        return int(self._control.do("open_streams"))
+
+    def _cut(self, code: str, topic: str | None, details: str) -> int:
+        return int(self._control.do("cut_streams", code=code, topic=topic, details=details))
+
+
+class RemoteNetwork(Network):
+    """`Network` of an emulator in another process."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+
+    @property
+    def connections(self) -> int:
+        return int(self._control.do("connections"))
+
+    def clear(self) -> None:
+        self._control.do("clear_network")
+
+    def close_connections(self) -> int:
+        return int(self._control.do("close_connections"))
+
+    def reset_connections(self) -> int:
+        return int(self._control.do("reset_connections"))
+
+    def freeze_connections(self, *, new: bool = False) -> Plan:
+        number = self._control.do("freeze_connections", new=switch(new, "new"))
+        return _RemotePlan(self._control, number)
+
+    def refuse_connections(self) -> Plan:
+        return _RemotePlan(self._control, self._control.do("refuse_connections"))

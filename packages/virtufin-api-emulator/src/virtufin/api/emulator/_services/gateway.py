@@ -1,0 +1,180 @@
+"""virtufin.Gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+from google.protobuf import json_format
+from google.protobuf.message import DecodeError
+
+from virtufin.api.client._wire import Wire
+from virtufin.api.emulator._invocation import (
+    BackendMethod,
+    Catalog,
+    InvocationError,
+    Invoker,
+    Registry,
+    Request,
+    Service,
+)
+from virtufin.api.emulator._status_errors import RefusedError, invalid
+
+from .auth import HEADER
+from .method_schemas import method_info, method_schema
+
+# Headers of the transport, and the key to this gateway; everything else is forwarded.
+_KEPT_BACK = {HEADER, "user-agent", "te", "content-type", "host"}
+
+# UNIMPLEMENTED would say that this gateway lacks the call, UNAUTHENTICATED that its key is wrong.
+_OWN_STATUS = {
+    grpc.StatusCode.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.UNIMPLEMENTED: grpc.StatusCode.FAILED_PRECONDITION,
+}
+
+
+class GatewayServicer:
+    """Calls to backends, and what they offer."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        registry: Registry,
+        catalog: Catalog,
+        invoker: Invoker,
+        *,
+        proto_names: bool,
+    ) -> None:
+        self._wire = wire
+        self._registry = registry
+        self._catalog = catalog
+        self._invoker = invoker
+        self._proto_names = proto_names
+
+    async def invoke(self, request: Any, context: Any) -> Any:
+        return await self._invoke(
+            "Gateway.Invoke",
+            request,
+            context,
+            Request(bytes(request.request_data), json=False, typed=lambda _: request.request_data),
+            decode=lambda _, reply: reply,
+        )
+
+    async def invoke_json(self, request: Any, context: Any) -> Any:
+        return await self._invoke(
+            "Gateway.InvokeJson",
+            request,
+            context,
+            Request(
+                request.request_data.encode(),
+                json=True,
+                typed=lambda method: _parse(method, request.request_data),
+            ),
+            decode=self._render,
+        )
+
+    async def list_services(self, request: Any, context: Any) -> Any:
+        return self._wire["Gateway.ListServices"].response(services=self._registry.names())
+
+    async def list_methods(self, request: Any, context: Any) -> Any:
+        with _told_by_status():
+            description = await self._catalog.describe(self._service(request.service))
+        return self._wire["Gateway.ListMethods"].response(
+            methods=[method_info(method.descriptor) for method in description.methods.values()]
+        )
+
+    async def get_method_schema(self, request: Any, context: Any) -> Any:
+        schema_type = request.type or "input"
+        if schema_type not in ("input", "output"):
+            raise invalid(f"type is 'input' or 'output', got {schema_type!r}")
+        with _told_by_status():
+            method = await self._catalog.method(self._service(request.service), request.method)
+        if method is None:
+            raise RefusedError(
+                grpc.StatusCode.NOT_FOUND, f"{request.service} has no method {request.method!r}"
+            )
+        return self._wire["Gateway.GetMethodSchema"].response(
+            schema=method_schema(method.descriptor, schema_type)
+        )
+
+    def _service(self, name: str) -> Service:
+        service = self._registry.get(name)
+        if service is None:
+            raise RefusedError(grpc.StatusCode.NOT_FOUND, f"unknown service {name!r}")
+        return service
+
+    async def _invoke(
+        self,
+        name: str,
+        request: Any,
+        context: Any,
+        data: Request,
+        *,
+        decode: Callable[[BackendMethod | None, bytes], str | bytes],
+    ) -> Any:
+        respond = self._wire[name].response
+        try:
+            method, reply = await self._invoker.call(
+                request.service,
+                request.method,
+                data,
+                metadata=_forwarded(context),
+                time_left=context.time_remaining(),
+            )
+            answer = decode(method, reply)
+        except InvocationError as error:
+            return respond(success=False, status=error.status, message=error.message)
+        return respond(success=True, status="OK", response_data=answer)
+
+    def _render(self, method: BackendMethod | None, reply: bytes) -> str:
+        try:
+            if method is None:
+                return reply.decode()
+            return json_format.MessageToJson(
+                method.response.FromString(reply),
+                preserving_proto_field_name=self._proto_names,
+                indent=None,
+                ensure_ascii=False,
+                descriptor_pool=method.pool,
+            )
+        except (DecodeError, json_format.Error, TypeError, UnicodeDecodeError) as error:
+            path = "an app" if method is None else method.path
+            raise InvocationError(
+                "INTERNAL", f"the reply of {path} does not fit its descriptor: {error}"
+            ) from error
+
+
+@contextmanager
+def _told_by_status() -> Iterator[None]:
+    """Turns a backend's status into one that cannot be mistaken for this gateway's own."""
+    try:
+        yield
+    except RefusedError as error:
+        code = _OWN_STATUS.get(error.code, grpc.StatusCode.UNAVAILABLE)
+        raise RefusedError(code, error.details) from error
+
+
+def _parse(method: BackendMethod, text: str) -> bytes:
+    message = method.request()
+    name = message.DESCRIPTOR.full_name
+    try:
+        # json_format takes an empty list for an empty message.
+        if text.lstrip().startswith("[") and not name.startswith("google.protobuf."):
+            raise ValueError("expected an object, got a list")
+        json_format.Parse(text or "{}", message, descriptor_pool=method.pool)
+    except (json_format.Error, ValueError, TypeError, AttributeError, RecursionError) as error:
+        # Later lines only list what the message has.
+        reason = str(error).partition("\n")[0]
+        raise InvocationError("INVALID_REQUEST", f"{method.path} takes {name}: {reason}") from error
+    data: bytes = message.SerializeToString()
+    return data
+
+
+def _forwarded(context: Any) -> list[tuple[str, str | bytes]]:
+    return [
+        (key, value)
+        for key, value in context.invocation_metadata() or ()
+        if key not in _KEPT_BACK and not key.startswith((":", "grpc-"))
+    ]

@@ -1,0 +1,92 @@
+"""virtufin.Pubsub, and the stream of events that earlier gateways have beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from virtufin.api.client._wire import Wire
+from virtufin.api.client.events import PubsubEvent
+from virtufin.api.emulator._backends import Backend, Event
+from virtufin.api.emulator._faults import Injector
+from virtufin.api.emulator._status_errors import invalid
+from virtufin.api.emulator._wires import PUBLISH, SUBSCRIBE
+from virtufin.api.protos.cloudevents_pb2 import CloudEvent
+
+from .event_layouts import Layout
+from .stream_writer import Delivery
+
+GATEWAY_SUBSCRIBE = "Gateway.Subscribe"
+
+
+class PubsubServicer:
+    """Publish, subscribe; in the current layout events are passed on as the bytes they came as."""
+
+    def __init__(
+        self, layout: Layout, backend: Backend, faults: Injector, delivery: Delivery
+    ) -> None:
+        self._layout = layout
+        self._wire = layout.wire
+        self._backend = backend
+        self._faults = faults
+        self._delivery = delivery
+
+    async def publish_event(self, request: Any, context: Any) -> Any:
+        await self._faults.meet(self._wire[PUBLISH].full_name, (request.topic,))
+        if not request.topic:
+            raise invalid("topic must not be empty")
+        await self._backend.publish(request.topic, self._layout.event(request))
+        return self._wire[PUBLISH].response(status={"success": True, "status": "OK"})
+
+    async def subscribe(self, request: Any, context: Any) -> None:
+        method = self._wire[SUBSCRIBE]
+        await self._delivery.run(context, method, request.topics, self._layout.item)
+
+    async def unsubscribe(self, request: Any, context: Any) -> Any:
+        # No subscription id is ever handed out, so none is known.
+        return self._wire["Pubsub.Unsubscribe"].response(
+            status={
+                "success": False,
+                "status": "NOT_FOUND",
+                "message": f"no subscription {request.subscription_id!r}; "
+                "cancel the stream to unsubscribe",
+            }
+        )
+
+
+class GatewayEventsServicer:
+    """Gateway.Subscribe, which filters by service and type."""
+
+    def __init__(self, wire: Wire, delivery: Delivery) -> None:
+        self._wire = wire
+        self._delivery = delivery
+
+    async def subscribe(self, request: Any, context: Any) -> None:
+        method = self._wire[GATEWAY_SUBSCRIBE]
+        await self._delivery.run(
+            context, method, request.topics, _filtering(request, method.response)
+        )
+
+
+def _filtering(request: Any, message: Any) -> Callable[[Event], Any]:
+    sources = {f"urn:com.virtufin.{service}" for service in request.services}
+    types = set(request.event_types)
+
+    def item(event: Event) -> Any:
+        cloudevent = CloudEvent.FromString(event.cloudevent)
+        if sources and cloudevent.source not in sources:
+            return None
+        if types and cloudevent.type not in types:
+            return None
+        view = PubsubEvent(event.topic, cloudevent)
+        return message(
+            id=view.message_id,
+            source=view.source,
+            type=view.type,
+            spec_version=cloudevent.spec_version,
+            data_content_type=view.content_type,
+            data=view.data,
+            topic=view.topic,
+        )
+
+    return item

@@ -1,0 +1,136 @@
+"""All services of the gateway, and what they share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import grpc.aio
+
+from virtufin.api.client._protobuf import V1, V1ALPHA
+from virtufin.api.client._wire import Wire
+from virtufin.api.emulator import _ports
+from virtufin.api.emulator._backends import Backend
+from virtufin.api.emulator._faults import FaultInterceptor, Injector
+from virtufin.api.emulator._invocation import Catalog, Invoker, Registry
+from virtufin.api.emulator._settings import InvocationPolicy
+from virtufin.api.emulator._wires import PUBLISH, SUBSCRIBE
+
+from . import health
+from .auth import AuthInterceptor
+from .config import ConfigServicer
+from .descriptors import AggregatedSource, own_descriptors
+from .event_layouts import layout_of
+from .gateway import GatewayServicer
+from .handlers import handlers
+from .pubsub import GATEWAY_SUBSCRIBE, GatewayEventsServicer, PubsubServicer
+from .reflection import reflection_handlers
+from .state import LEGACY_METHODS, LegacyStateServicer, StateServicer
+from .stream_writer import Delivery
+
+INFRASTRUCTURE = (
+    f"{health.SERVICE}/Check",
+    f"{health.SERVICE}/Watch",
+    f"{V1}/ServerReflectionInfo",
+    f"{V1ALPHA}/ServerReflectionInfo",
+)
+"""Full names of what is served beside the gateway's own methods."""
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """How the services answer; see `Emulator` for each."""
+
+    api_keys: Sequence[str]
+    accept_any_service: bool
+    proto_names: bool
+    hold_headers: bool
+    legacy_state: bool
+    heartbeat: float | None
+    reflection: bool
+    max_message_bytes: int
+    max_concurrent_streams: int | None
+
+
+class Servicers:
+    """The services of one gateway, from one start to the next."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        backend: Backend,
+        registry: Registry,
+        catalog: Catalog,
+        faults: Injector,
+        policy: InvocationPolicy,
+        behaviour: Behaviour,
+    ) -> None:
+        if not behaviour.legacy_state:
+            methods = {name: wire[name] for name in wire if name not in LEGACY_METHODS}
+            wire = Wire(methods, origin=wire.origin)
+        self._wire = wire
+        self._faults = faults
+        self._behaviour = behaviour
+        self._catalog = catalog
+        self._invoker = Invoker(registry, catalog, policy)
+        packaged = Wire.packaged()
+        self._state = (LegacyStateServicer if behaviour.legacy_state else StateServicer)(
+            packaged,
+            backend,
+            (lambda _: True) if behaviour.accept_any_service else registry.__contains__,
+        )
+        gateway = GatewayServicer(
+            packaged, registry, catalog, self._invoker, proto_names=behaviour.proto_names
+        )
+        config = ConfigServicer(packaged, registry)
+        layout = layout_of(wire)
+        delivery = Delivery(
+            backend,
+            faults,
+            hold_headers=behaviour.hold_headers,
+            heartbeat=behaviour.heartbeat,
+        )
+        pubsub = PubsubServicer(layout, backend, faults, delivery)
+        self._handlers = [
+            handlers(wire, "Gateway", gateway, written_for=packaged),
+            handlers(wire, "State", self._state, written_for=packaged),
+            handlers(wire, "Config", config, written_for=packaged),
+            handlers(layout.wire, "Pubsub", pubsub),
+            handlers(wire, "Gateway", GatewayEventsServicer(wire, delivery)),
+        ]
+        if behaviour.reflection:
+            source = AggregatedSource(own_descriptors(wire), registry, catalog)
+            self._handlers += reflection_handlers(source)
+
+    def begin(self) -> None:
+        """Forgets what does not outlive a start: broken circuits, and which keys are in use."""
+        self._invoker.reset()
+        if isinstance(self._state, LegacyStateServicer):
+            self._state.forget()
+
+    def reset(self) -> None:
+        """Forgets what was learned of backends, too."""
+        self.begin()
+        self._catalog.forget()
+
+    async def server(self) -> grpc.aio.Server:
+        """A server of all of them, on no port yet."""
+        behaviour = self._behaviour
+        options: list[tuple[str, int]] = [
+            *_ports.SERVER_OPTIONS,
+            ("grpc.max_receive_message_length", behaviour.max_message_bytes),
+            ("grpc.max_send_message_length", -1),
+        ]
+        if behaviour.max_concurrent_streams is not None:
+            options.append(("grpc.max_concurrent_streams", behaviour.max_concurrent_streams))
+        asking = (PUBLISH, SUBSCRIBE, GATEWAY_SUBSCRIBE)
+        with_topic = [self._wire[name].full_name for name in asking if name in self._wire]
+        interceptors: list[Any] = [FaultInterceptor(self._faults, with_topic=with_topic)]
+        if behaviour.api_keys:
+            interceptors.insert(0, AuthInterceptor(behaviour.api_keys))
+        server = grpc.aio.server(interceptors=interceptors, options=options)
+        server.add_generic_rpc_handlers(self._handlers)
+        served = dict.fromkeys(self._wire[name].service for name in self._wire)
+        await health.add_health(server, served)
+        return server
