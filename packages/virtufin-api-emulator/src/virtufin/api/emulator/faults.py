@@ -11,6 +11,8 @@ from virtufin.api.client._validation import LARGEST
 from virtufin.api.emulator._validation import seconds as duration
 from virtufin.api.emulator._validation import text, whole
 
+__all__ = ["Code", "Faults", "Plan"]
+
 CALL_ACTIONS = ("fail", "delay")
 """What plans do to calls as they come in."""
 STREAM_ACTIONS = ("cut", "fail_write", "stall", "slow_writes", "hold_headers")
