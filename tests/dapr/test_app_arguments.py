@@ -107,6 +107,7 @@ def test_a_decorator_returns_the_function(app, register):
 
 def test_an_object_may_be_a_handler(app):
     app.subscribe("orders")(Handler())
+    assert "1 event handler" in repr(app)
 
 
 @pytest.mark.parametrize("register", ["subscribe", "method", "binding"])
@@ -142,6 +143,7 @@ def test_one_function_may_handle_several_topics(app):
 def test_the_same_topic_of_two_components_is_two(app):
     app.subscribe("orders")(handler)
     app.subscribe("orders", "second")(handler)
+    assert "2 event handlers" in repr(app)
 
 
 @pytest.mark.parametrize(
@@ -156,6 +158,7 @@ def test_handlers_of_one_topic_cannot_want_it_differently(app, settings):
 def test_handlers_of_one_topic_may_repeat_its_settings(app):
     app.subscribe("orders", dead_letter_topic="d")(handler)
     app.subscribe("orders", match="true", dead_letter_topic="d")(handler)
+    assert "2 event handlers" in repr(app)
 
 
 def test_a_topic_is_declared_for_all_its_handlers_or_none(app):

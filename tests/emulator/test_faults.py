@@ -34,8 +34,9 @@ async def test_every_status_can_be_had_from_calls_and_streams(gateway, stubs, re
 
 
 async def test_other_methods_are_not_affected(gateway, stubs):
-    gateway.faults.fail("State/SaveState", "INTERNAL")
-    await stubs.state.GetState(GET)
+    plan = gateway.faults.fail("State/SaveState", "INTERNAL")
+    assert (await stubs.state.GetState(GET)).key == "k"
+    assert plan.used == 0
 
 
 async def test_a_failed_call_is_not_carried_out(gateway, stubs, refused):
@@ -54,9 +55,10 @@ async def test_plans_add_up_in_order(gateway, stubs, refused):
 
 
 async def test_clear_drops_the_plans(gateway, stubs):
-    gateway.faults.fail("*", "INTERNAL", times=100)
+    plan = gateway.faults.fail("*", "INTERNAL", times=100)
     gateway.faults.clear()
-    await stubs.state.GetState(GET)
+    assert (await stubs.state.GetState(GET)).key == "k"
+    assert plan.used == 0
 
 
 async def test_health_fails_only_when_named(gateway, stubs, refused):

@@ -62,8 +62,9 @@ async def test_fault_plans_are_for_it_too(gateway, publisher, subscribe, method)
 
 
 async def test_plans_for_all_methods_leave_it_alone(gateway, publisher):
-    with gateway.faults.fail("*", "UNAVAILABLE", times=None):
+    with gateway.faults.fail("*", "UNAVAILABLE", times=None) as plan:
         await publisher.publish_async("prices", 1)
+    assert plan.used == 0
 
 
 @pytest.fixture

@@ -183,8 +183,11 @@ async def test_lifting_the_plan_sends_held_headers(held, publish, unit):
 
 
 async def test_clear_sends_held_headers(gateway, held, unit):
+    _, headers, plan = held
+    assert not headers.done()
     gateway.faults.clear()
-    await asyncio.wait_for(held[1], 5 * unit)
+    await asyncio.wait_for(headers, 5 * unit)
+    assert plan.over
 
 
 async def test_held_headers_are_sent_while_the_stream_is_stalled(gateway, held, publish, unit):
@@ -333,3 +336,4 @@ async def test_a_plan_can_be_lifted_twice(gateway, stubs):
     plan.lift()
     plan.lift()
     await stubs.state.GetState(state_pb2.GetStateRequest(service="workmanager", key="k"))
+    assert (plan.over, plan.used) == (True, 0)
