@@ -12,13 +12,15 @@ import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from virtufin.api import client as package
 from virtufin.api.client import ApiClient
 from virtufin.api.emulator import EmulatorProcess
 
-CLIENT = os.sep.join(["", "virtufin", "api", "client", ""])
+CLIENT = str(Path(package.__file__).parent) + os.sep
 
 
 class Visits:
