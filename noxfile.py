@@ -64,6 +64,8 @@ COVERAGE = Path(".nox/coverage-data").absolute()
 """A folder for each session that measures coverage."""
 WORKERS: tuple[str, ...] = ("-n", str(2 * (os.cpu_count() or 1)), "--dist", "worksteal")
 """Tests run in two processes a core, as most of them wait most of the time."""
+PROSE = ["docs", "README.md", "CONTRIBUTING.md"]
+"""Texts whose words lint checks."""
 COVERED = {"virtufin-api": 95, "virtufin-api-dapr": 95, "virtufin-api-emulator": 95}
 """Branch coverage in per cent below which the checks fail."""
 
@@ -94,13 +96,14 @@ def install_only(
 
 @nox.session(tags=["quick"])
 def lint(session: nox.Session) -> None:
-    """Style, order of imports, and which module may import which."""
+    """Style, words, order of imports, and which module may import which."""
     install_only(session, "lint")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     # From the sources, which takes less time than to install them.
     sources = {"PYTHONPATH": os.pathsep.join(SOURCES)}
     session.run("lint-imports", "--no-cache", "--no-logo", env=sources)
+    session.run("python", "scripts/_words.py", *PROSE)
     session.run("python", "scripts/_surface.py", "--check")
     breaking_changes(session)
 

@@ -1,4 +1,4 @@
-"""What a failed call raises."""
+"""Errors that a failed call raises."""
 
 import asyncio
 import grpc

@@ -1,4 +1,4 @@
-"""One client for each thread or task."""
+"""A client for each thread or task."""
 
 import asyncio
 import threading

@@ -1,0 +1,114 @@
+"""Finds words in prose that this project replaces by the field's own: `_words.py PATH...`.
+
+Looks at docstrings, comments and texts of Python files, and at documentation outside its code. The
+words and what stands in their place are in CONTRIBUTING.md. Standard library only.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import sys
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+WORDS = {
+    r"told|tells?|telling": "report, raise, log, notify",
+    r"asks|asking": "request, fetch, look up",
+    r"brings?|brought": "return, deliver, raise",
+    r"hand(?:s|ed)? out|lets? (?:\w+ )?out": "return, deliver, raise",
+    r"meanwhile|until then": "in the meantime, while ...",
+    r"anew": "again",
+    r"nobody": "no responder, nothing is listening, no gateway",
+    r"(?:cannot|could not) be had": "fetching fails, is not available",
+    r"(?:is|are) to be": "must",
+    r"of use": "useful",
+    r"lets? go of|taken hold of": "releases, acquired",
+    r"so many at a time": "at most N concurrently",
+    r"makes of": "how the gateway treats",
+}
+"""Patterns of whole words, and what to write instead."""
+FIRST = re.compile(r"\s*(What|How|Where|Which|It|One|The one|Whether)\b(?! gRPC)")
+"""Beginnings of a docstring that leave its subject to be guessed."""
+ALLOWED: dict[str, str] = {}
+"""Lines that may hold such a word, with the reason; at most ten."""
+
+_PATTERN = re.compile("|".join(rf"(?P<w{i}>\b(?:{w})\b)" for i, w in enumerate(WORDS)), re.I)
+
+
+def prose(path: Path) -> Iterator[tuple[int, str]]:
+    """Yields the lines of prose in a file with their numbers."""
+    text = path.read_text()
+    if path.suffix != ".py":
+        code = False
+        for number, line in enumerate(text.splitlines(), 1):
+            if line.lstrip().startswith("```"):
+                code = not code
+            elif not code:
+                yield number, re.sub(r"`[^`]*`", "", line)
+        return
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            for offset, line in enumerate(node.value.splitlines()):
+                if not line.lstrip().startswith((">>>", "...")):
+                    yield node.lineno + offset, re.sub(r"`[^`]*`", "", line)
+
+
+def openings(path: Path) -> Iterator[tuple[int, str]]:
+    """Yields the first lines of the docstrings of a Python file."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        body = getattr(node, "body", None)
+        if not isinstance(body, list):
+            continue
+        named = isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+        previous: ast.stmt | None = None
+        for item in body:
+            described = (previous is None and named) or isinstance(
+                previous, (ast.Assign, ast.AnnAssign)
+            )
+            if described and isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant):
+                text = item.value.value
+                if isinstance(text, str):
+                    yield item.lineno, text.splitlines()[0]
+            previous = item
+
+
+def findings(path: Path) -> Iterator[str]:
+    """Yields a line for each word that should be another one."""
+    shown = path.relative_to(ROOT)
+    seen = set()
+    for number, line in prose(path):
+        for found in _PATTERN.finditer(line):
+            key = (number, found[0].lower())
+            if key not in seen and line.strip() not in ALLOWED:
+                seen.add(key)
+                instead = list(WORDS.values())[int(str(found.lastgroup)[1:])]
+                yield f"{shown}:{number}: {found[0]!r}: write {instead}"
+    if path.suffix == ".py":
+        for number, line in openings(path):
+            if opening := FIRST.match(line):
+                yield f"{shown}:{number}: a docstring begins with {opening[1]!r}: {line.strip()}"
+
+
+def main() -> int:
+    """Prints all findings below the given paths; returns the exit code."""
+    paths = [Path(argument).resolve() for argument in sys.argv[1:]]
+    files = [one for path in paths for one in ([path] if path.is_file() else path.rglob("*"))]
+    lines = [
+        line
+        for file in sorted(files)
+        if file.suffix in (".py", ".md") and "_pb2" not in file.name
+        for line in findings(file)
+    ]
+    print("\n".join(lines) or "no word to replace")
+    return 1 if lines else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
