@@ -48,13 +48,13 @@ NEEDED = {
 }
 """The distributions of a subject of the matrix, dependencies first."""
 BESIDE = {"client": ("virtufin-api-emulator",)}
-"""What the tests of a subject need beside it."""
+"""Distributions that the tests of a subject need beside it."""
 # uv keeps what it unpacked from a wheel by name and version, and ours change without a new version.
 FRESH = [f"--refresh-package={name}" for name in DISTRIBUTIONS]
 NO_LOGIN = {f"VIRTUFIN_PACKAGES_{what}": None for what in ("USER", "TOKEN")}
 """Keeps the login of a release from what an installed package may run."""
 REAL_TESTS = ["tests/e2e", "tests/emulator/test_real_parts.py", "tests/emulator/test_state.py"]
-"""What runs on a real sidecar and Redis."""
+"""Tests that run on a real sidecar and Redis."""
 MISSING = [version for version in _matrix.NEWER if not _newer_pythons.find(version)]
 """New Pythons that this machine lacks; the others are expected."""
 AVAILABLE = [version for version in _matrix.PYTHONS if version not in MISSING]
@@ -64,7 +64,7 @@ COVERAGE = Path(".nox/coverage-data").absolute()
 """A folder for each session that measures coverage."""
 WORKERS: tuple[str, ...] = ("-n", str(2 * (os.cpu_count() or 1)), "--dist", "worksteal")
 """Tests run in two processes a core, as most of them wait most of the time."""
-PROSE = ["docs", "README.md", "CONTRIBUTING.md"]
+PROSE = ["docs", "scripts", "benchmarks", "noxfile.py", "README.md", "CONTRIBUTING.md"]
 """Texts whose words lint checks."""
 COVERED = {"virtufin-api": 95, "virtufin-api-dapr": 95, "virtufin-api-emulator": 95}
 """Branch coverage in per cent below which the checks fail."""
@@ -309,7 +309,7 @@ def rows(session: nox.Session, row: _matrix.Row) -> None:
 
 
 def is_measured(row: _matrix.Row) -> bool:
-    """Whether a row of each change measures coverage."""
+    """Returns whether a row of each change measures coverage."""
     return (row.python, row.versions) == (NEWEST, "latest") and row.subject != "protos"
 
 

@@ -44,7 +44,7 @@ class Visits:
 
     @property
     def functions(self) -> int:
-        """How many functions were entered."""
+        """The number of functions that were entered."""
         return len(self._frames)
 
     def rooms(self) -> list[str]:
@@ -54,7 +54,7 @@ class Visits:
 
 
 async def visits_of(run: Callable[[], Awaitable[Any]]) -> Visits:
-    """What one run goes through, after three others that warmed everything up."""
+    """Returns the visits of one run, after three others that warmed everything up."""
     for _ in range(3):
         await run()
     visits = Visits()

@@ -1,4 +1,4 @@
-"""What the client costs over bare grpc.aio stubs: `scripts/nox -s benchmarks`."""
+"""The cost of the client over bare grpc.aio stubs: `scripts/nox -s benchmarks`."""
 
 import asyncio
 import statistics
@@ -16,7 +16,7 @@ EVENTS = 2000
 
 
 async def unary(client, channel):
-    """One state read after the other, and many at a time."""
+    """Reads of state, one after the other and many concurrently."""
     stub = state_pb2_grpc.StateStub(channel)
 
     async def base(count=200):

@@ -33,7 +33,7 @@ scripts/test tests/client -k state      only tests; pytest gets the arguments
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / ".nox/logs"
 SHOWN_FAILURES = 4
-"""How many failed tests the end of the output has room for: all else must stay within 20 lines."""
+"""The most failed tests at the end of the output: all else must stay within 20 lines."""
 WIDTH = "200"
 """Columns for pytest, which cuts the reason of a failure to the width of the terminal."""
 
@@ -62,7 +62,7 @@ class Check:
 
 @dataclasses.dataclass
 class Outcome:
-    """What became of a check."""
+    """The outcome of a check."""
 
     check: Check
     seconds: float = 0.0
@@ -76,7 +76,7 @@ class Outcome:
     """The nox session of each of them."""
     left_out: list[str] = dataclasses.field(default_factory=list)
     tests: dict[str, int] = dataclasses.field(default_factory=dict)
-    """How many tests passed, failed and were skipped."""
+    """Numbers of tests that passed, failed and were skipped."""
     end: list[str] = dataclasses.field(default_factory=list)
     """The last lines that the check itself printed."""
 
@@ -94,7 +94,7 @@ class Reader:
         self._session = ""
         """The nox session that prints now."""
         self._in_summary = False
-        """Whether the lines are pytest's summary: before it, the same may be of a nested run."""
+        """True within pytest's summary: before it, such lines may be of a nested run."""
         self._last = ""
         """The failed test that was read last."""
 
@@ -128,7 +128,7 @@ Stage = tuple[tuple[Check, ...], ...]
 
 
 class Run:
-    """One run of several checks."""
+    """A run of several checks."""
 
     def __init__(self, title: str, stages: tuple[Stage, ...]) -> None:
         self.title = title
@@ -200,7 +200,7 @@ class Run:
                 reader.read(line)
                 if not _NOISE.match(line):
                     self._say(check.name, line)
-            # Instead of process.wait, which does not tell how much it computed.
+            # Instead of process.wait, which does not return the CPU time.
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
         self._running.discard(process)

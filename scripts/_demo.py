@@ -45,7 +45,7 @@ def examples(wanted: list[str]) -> list[Path]:
 
 
 def title(path: Path) -> str:
-    """What an example says of itself."""
+    """Returns the first line of an example's docstring."""
     return ast.get_docstring(ast.parse(path.read_text())) or ""
 
 

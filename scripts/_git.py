@@ -1,4 +1,4 @@
-"""What git knows of a clone: its commit, what differs from it, and its files."""
+"""A clone as git sees it: the commit, the differences from it, and the files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import _versions
 
 
 def git(root: Path, *arguments: str) -> str:
-    """What a command of git says; empty where it fails without a word."""
+    """Returns the output of a git command; empty if it fails without any."""
     return _run(root, *arguments).decode(errors="backslashreplace").strip("\n")
 
 

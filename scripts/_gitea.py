@@ -100,7 +100,7 @@ class Gitea:
         return self.command("admin", "user", "generate-access-token", *name, *scope)
 
     def packages(self, owner: str) -> str:
-        """Where the owner's Python packages are uploaded."""
+        """Returns the address for uploads of the owner's Python packages."""
         return f"{self.url}/api/packages/{owner}/pypi"
 
     def api(self, token: str, method: str, path: str, body: object = None) -> Any:
@@ -135,7 +135,7 @@ def running(folder: Path) -> Iterator[Gitea]:
     """A new, empty Gitea in this folder."""
     folder.mkdir(parents=True)
     with socket.socket() as place:
-        # Bound but not listening: nobody else gets the port, and Gitea, with SO_REUSEADDR, does.
+        # Bound, not listening: no other program gets the port, but Gitea does, by SO_REUSEADDR.
         place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         place.bind(("127.0.0.1", 0))
         port = place.getsockname()[1]

@@ -1,4 +1,4 @@
-"""What an index of Python packages shows."""
+"""The files that an index of Python packages shows."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ virtufin-api-protos = {{ index = "virtufin" }}
 
 
 class Login:
-    """Where the registry's index is, and who may read it."""
+    """The registry's index, and a login that may read it."""
 
     def __init__(self, index: str, user: str, token: str) -> None:
         self.index = index

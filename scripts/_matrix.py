@@ -24,7 +24,7 @@ FOLDERS = {
 }
 """The tests of each subject."""
 SHAPES = {"1.16": "ext-grpc", "1.17": "ext-grpc", "1.18": "ext-grpc", "1.19": "grpc"}
-"""Minor versions of dapr, with the extra that brings it `dapr.ext.grpc`."""
+"""Minor versions of dapr, with the extra that installs `dapr.ext.grpc` for it."""
 PROTOBUF = ("5.29", "6.31", "6.33")
 """Between what the lowest rows get (5.26.1, or 5.27 from Python 3.12 on) and the latest do."""
 SHOWN = (
@@ -38,7 +38,7 @@ SHOWN = (
     "tomli",
     "uvloop",
 )
-"""What is said about a row, where the row has it."""
+"""Dependencies whose versions the page shows for a row."""
 _BETWEEN = (
     "protos-3.12-lowest",  # the floor of protobuf is another one from there on
     "protos-3.12-protobuf6.31",  # the one major version that neither edge has
@@ -52,7 +52,7 @@ _BETWEEN = (
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One row; its name says all of it."""
+    """A row of the matrix; the name says all of it."""
 
     subject: str
     python: str

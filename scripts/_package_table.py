@@ -39,7 +39,7 @@ size of our own wheels, the direct dependencies of each, and this page are held 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """What is installed for one requirement."""
+    """The packages that are installed for one requirement."""
 
     wanted: str
     wheel: float
@@ -73,7 +73,7 @@ def written() -> list[Row]:
 
 
 def measured(wanted: str, wheels: Path, target: Path) -> Row:
-    """What is installed into an empty folder, with our wheels from another one."""
+    """Returns what is installed into an empty folder, with our wheels from another one."""
     constraints = str(_versions.ROOT / "requirements/constraints.txt")
     fresh = [f"--refresh-package={name}" for name in _versions.DISTRIBUTIONS]
     # The same on whatever Python and machine this is measured.

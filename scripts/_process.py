@@ -68,7 +68,12 @@ def end(process: subprocess.Popen[Any], timeout: float) -> None:
 
 
 def emulator_addresses(process: subprocess.Popen[str]) -> tuple[str, str]:
-    """Where an emulator listens as a gateway and as a sidecar; TimeoutError, or RuntimeError."""
+    """Returns the addresses of an emulator as a gateway and as a sidecar.
+
+    Raises:
+        TimeoutError: The emulator printed no address in time.
+        RuntimeError: The emulator ended.
+    """
     said: list[str] = []
     for line in lines_of(process, START_TIMEOUT):
         said.append(line)

@@ -1,4 +1,4 @@
-"""What rows of the version matrix have proven: a file for each row that was run, until merged.
+"""Records of what rows of the version matrix have proven: a file for each, until merged.
 
 They are in .nox/records, or where VIRTUFIN_MATRIX_RECORDS says.
 """
@@ -26,7 +26,7 @@ def prove(name: str, what: dict[str, Any]) -> None:
 
 
 def merged(before: dict[str, Any], names: set[str]) -> dict[str, Any]:
-    """What rows of these names have proven, by name: before, and in the runs that were noted.
+    """Returns what rows of these names have proven, by name: before, and in the runs that were noted.
 
     A row that failed since has proven nothing.
     """

@@ -19,7 +19,7 @@ class Registry:
     """A registry and who publishes there."""
 
     url: str
-    """Where files are uploaded; the index is at `simple/` below."""
+    """The address for uploads; the index is at `simple/` below it."""
     user: str
     token: str = dataclasses.field(repr=False)
 

@@ -38,7 +38,7 @@ class Rehearsal:
         self.version = ""
 
     def people(self) -> None:
-        """An owner that nobody else can see, who may publish there, and who may only read."""
+        """Makes a private owner, a login that may publish there, and one that may only read."""
         self.story.chapter("A registry with a private owner, and people")
         for name in ("releaser", "stranger"):
             self.gitea.add_user(name)
@@ -78,7 +78,7 @@ class Rehearsal:
         self.story.says(f"the registry has {len(self.published)} files of {self.version}")
 
     def install(self) -> None:
-        """The ways that the documentation tells."""
+        """Installs in the ways that the documentation describes."""
         self.story.chapter("Installed back from the private owner, with a token that may only read")
         index = f"{self.gitea.packages(OWNER)}/simple/"
         login = _installs.Login(index, "releaser", self.reader)
@@ -114,7 +114,7 @@ class Rehearsal:
         run(["git", "tag", "--force", tag], self.clone)
 
     def forbidden(self) -> None:
-        """Who may not publish is told why, and nothing is changed."""
+        """Publishing without permission fails with a reason, and nothing is changed."""
         self.story.chapter("Without permission")
         self.next_version()
         self.release_script("build")
@@ -125,7 +125,7 @@ class Rehearsal:
             ("no token", "releaser", "", "publishing needs VIRTUFIN_PACKAGES_USER"),
         ):
             said = self.release_script("publish", fails=True, login=(user, token))
-            expect(sentence in said, f"{who} is told what is missing, not:\n{said}")
+            expect(sentence in said, f"{who} must read what is missing, not:\n{said}")
             expect(not token or token not in said, "the token is never shown")
             self.story.says(f"{who}: {last(said)}")
         expect(self.index(OWNER) == {}, "nothing of it is in the registry")
@@ -222,7 +222,7 @@ class Rehearsal:
         owner: str = OWNER,
         login: tuple[str, str] | None = None,
     ) -> str:
-        """What scripts/release says, nox left out; with `fails` it must end with an error."""
+        """Returns the output of scripts/release without that of nox; with `fails` it must fail."""
         user, token = login or ("releaser", self.publisher)
         env = {
             **plain_environment(),
@@ -263,7 +263,7 @@ def last(said: str) -> str:
 
 
 def main() -> int:
-    """Tells the story of a release; 1, and what is not true, where it ends badly."""
+    """Goes through a release; returns 1, and prints what is not true, if it ends badly."""
     begin = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="rehearsal-") as folder:
         story = Story(chapters=9)

@@ -65,7 +65,7 @@ def expect(true: bool, what: str) -> None:
 
 
 class Story:
-    """What the rehearsal tells while it goes on."""
+    """The progress of the rehearsal, as it is printed."""
 
     def __init__(self, chapters: int) -> None:
         self._chapters = chapters

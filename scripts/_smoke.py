@@ -73,7 +73,7 @@ asyncio.run(main())
 
 
 class Source:
-    """Where the distributions are installed from; everything else is from the usual index."""
+    """The index of the distributions; everything else is from the usual index."""
 
     def __init__(self, name: str, options: list[str], env: dict[str, str] | None = None) -> None:
         self.name = name

@@ -48,7 +48,7 @@ def surfaces() -> dict[Path, str]:
 
 
 def _public(module: griffe.Module, path: str) -> Iterator[tuple[str, griffe.Object]]:
-    """What a module and those below it export, by path; the shorter paths first."""
+    """Yields the exports of a module and those below it, by path; the shorter paths first."""
     exported = module.exports
     modules: list[tuple[griffe.Module, str]] = []
     for name, member in sorted(module.members.items()):
@@ -65,7 +65,7 @@ def _public(module: griffe.Module, path: str) -> Iterator[tuple[str, griffe.Obje
 
 
 def _target(member: griffe.Object | griffe.Alias) -> griffe.Object:
-    """What a name stands for, wherever it is defined."""
+    """Returns the object that a name stands for, wherever it is defined."""
     return member.final_target if isinstance(member, griffe.Alias) else member
 
 

@@ -13,7 +13,7 @@ import _versions
 from _registry import Registry
 
 TIMEOUTS = {"UV_HTTP_TIMEOUT": "60", "UV_UPLOAD_HTTP_TIMEOUT": "120", "UV_HTTP_RETRIES": "2"}
-"""How long uv waits for a silent registry (in seconds), unless told by the user."""
+"""Seconds that uv waits for a registry that sends nothing, if the user has not set another time."""
 
 
 def publish(registry: Registry, files: list[Path]) -> None:

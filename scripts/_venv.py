@@ -44,7 +44,7 @@ def lock(path: Path, waiting_for: str) -> Iterator[None]:
 def ensure(name: str, python: str, requirements: Sequence[str]) -> Path:
     """The environment of that name with exactly these requirements, made on first use.
 
-    A stamp written last tells a whole environment from one whose making was interrupted.
+    A stamp written last distinguishes a whole environment from an interrupted one.
     """
     python = os.path.realpath(shutil.which(python) or python)
     wanted = "\n".join((python, *requirements))

@@ -1,4 +1,4 @@
-"""Whether this clone is what a tag promises."""
+"""A check of this clone against what a tag promises."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import _versions
 
 
 def problems(tag: str, root: Path = _versions.ROOT) -> list[str]:
-    """What keeps the commit from being released under a tag, each as a sentence."""
-    # Of the commit, which is what is built: git can be told to overlook what differs from it.
+    """Returns the obstacles to releasing the commit under a tag, each as a sentence."""
+    # Of the commit, which is what is built: git can be set to overlook what differs from it.
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder)
         _git.export(root, tree)

@@ -1,4 +1,4 @@
-"""The one version of the four distributions: where it stands, and what says another."""
+"""The version of the four distributions, and the places that state it."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def malformed(version: str) -> str | None:
 
 
 def problems(root: Path = ROOT) -> list[str]:
-    """What is wrong with the version, and each place that says another than the client's."""
+    """Returns the faults of the version, and each place that states another than the client's."""
     version = current(root)
     if wrong := malformed(version):
         return [f"{wrong}: run `scripts/bump_version` with one that is"]

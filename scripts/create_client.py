@@ -53,7 +53,7 @@ def build(tree: Path) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """Makes sure that `folder` is a folder or can become one, as far as can be told by looking.
+    """Makes sure that `folder` is a folder or can become one, as far as looking shows.
 
     Raises:
         NotADirectoryError: It, or the nearest existing one above it, is something else.
@@ -76,7 +76,7 @@ def check_files(output: Path, names: set[str]) -> None:
     for path in (output / name for name in sorted(names)):
         check_folder(path.parent)
         if path.is_dir():
-            raise IsADirectoryError(f"{path} is a folder, and a file is to be there")
+            raise IsADirectoryError(f"{path} is a folder, and must be a file")
         if path.exists() and not os.access(path, os.W_OK):
             raise PermissionError(f"{path} cannot be written to")
 
