@@ -26,7 +26,7 @@ def prove(name: str, what: dict[str, Any]) -> None:
 
 
 def merged(before: dict[str, Any], names: set[str]) -> dict[str, Any]:
-    """Returns what rows of these names have proven, by name: before, and in the runs that were noted.
+    """Returns what rows of these names have proven: before, and in the runs that were noted.
 
     A row that failed since has proven nothing.
     """

@@ -33,7 +33,7 @@ def interpreters() -> list[str]:
 
 
 def environment(tools: Path) -> dict[str, str]:
-    """Returns the variables for nox and uv: real interpreters, no downloads of others, the index that pip uses."""
+    """Returns the variables for nox and uv: real interpreters, no downloads, the index of pip."""
     env = dict(os.environ)
     shims = str(Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "shims")
     path = [folder for folder in env.get("PATH", "").split(os.pathsep) if folder != shims]

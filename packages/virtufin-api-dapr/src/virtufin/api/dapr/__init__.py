@@ -1,4 +1,4 @@
-"""Beside a Dapr sidecar: publishing through it, past the gateway, and handling what it delivers.
+"""Publishing through a Dapr sidecar without the gateway, and handling the sidecar's deliveries.
 
 Example:
     >>> from virtufin.api.dapr import DaprPublisher
@@ -7,6 +7,8 @@ Example:
     ...         await publisher.publish_async("prices", {"symbol": "ABC", "price": 1.5})
 """
 
+# All public names are importable from here, because modules that begin with an underscore may
+# change in any release.
 from virtufin.api.dapr._app import (
     Attachment,
     BindingRequest,

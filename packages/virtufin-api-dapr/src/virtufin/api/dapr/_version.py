@@ -1,3 +1,3 @@
-"""Version of the distribution."""
+"""The version of the distribution."""
 
 __version__ = "0.2.0"

@@ -12,7 +12,9 @@ Example:
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # As in typing, whose import the command would be interrupted in.
+# Instead of typing's constant, because importing typing takes time in which Ctrl-C would interrupt
+# the command with a traceback.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from virtufin.api.emulator._emulator import Emulator
     from virtufin.api.emulator._faults.relay import Relay
@@ -52,7 +54,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    # Late, because pytest imports this package in every run for the plugin, and grpc is not cheap.
+    # Imported on first use, because pytest imports this package in every run for its plugin, and
+    # importing grpc is slow.
     if name in _HOMES:
         from importlib import import_module
 

@@ -1,4 +1,4 @@
-"""`python -m virtufin.api.emulator`, and the command `virtufin-emulator`."""
+"""The command `virtufin-emulator`, also as `python -m virtufin.api.emulator`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from virtufin.api.emulator import _signals
 def main() -> int:
     """Runs the command line and returns its exit code."""
     _signals.leave_at_once()
-    # Only now, because importing grpc takes longer than anything else up to the first line.
+    # Imported after the signal handlers are set, because importing grpc takes most of the start.
     from virtufin.api.emulator._cli import run
 
     return run(sys.argv[1:])

@@ -1,4 +1,4 @@
-"""Which backend a gateway has, and parts that are only there with the Dapr plugin."""
+"""The choice of a gateway's backend, and imports of parts that need the Dapr plugin."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ from virtufin.api.emulator._settings import DaprSettings
 
 
 def chosen(dapr: DaprSettings | None, registry: Registry) -> tuple[Backend, AppRoute | None]:
-    """What keeps state and carries events, and the way to backends named by app-id.
+    """Returns the backend for state and events, and the route to backends named by app-id.
+
+    Args:
+        dapr: Settings of the sidecar. None means a backend in memory without a route.
+        registry: Registered services.
 
     Raises:
-        ValueError: A backend is named by app-id, and there is no sidecar.
-        TypeError: The settings are none.
+        ValueError: A service is named by app-id, but there is no sidecar.
+        TypeError: `dapr` is neither a `DaprSettings` nor None.
         ImportError: The Dapr plugin is not installed.
     """
     if dapr is None:
@@ -32,11 +36,13 @@ def chosen(dapr: DaprSettings | None, registry: Registry) -> tuple[Backend, AppR
 
 
 def plugin(module: str) -> Any:
-    """A module of this package that needs the Dapr plugin.
+    """Imports a module of this package that needs the Dapr plugin, and returns the module.
 
     Raises:
-        ImportError: That is not installed; the text says how it is.
+        ImportError: The Dapr plugin is not installed. The text says how to install it.
     """
+    # Imported by name at run time, because the emulator must also work without the plugin. Only
+    # this module imports such parts.
     try:
         return import_module(f"{__package__}.{module}")
     except ImportError as error:

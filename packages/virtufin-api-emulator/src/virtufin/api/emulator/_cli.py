@@ -62,12 +62,13 @@ exit status: 0 after SIGINT or SIGTERM (130 or 143 if that came before it listen
 cannot be opened, 2 for a wrong argument."""
 
 
+# Options that need --backend dapr, by the names of `DaprSettings`.
 _DAPR_OPTIONS = ("address", "pubsub_name", "store_name", "keep_history")
 _FLAGS = {"address": "dapr-address", "store-name": "state-store"}
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Returns the parser of the command line."""
     cli = argparse.ArgumentParser(
         prog=PROGRAM,
         description=_DESCRIPTION,
@@ -174,14 +175,14 @@ def parser() -> argparse.ArgumentParser:
         "one; a further line on stdout says which",
     )
     cli.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    # For the pytest plugin: arguments of Emulator as a line of JSON on stdin; the end of stdin
-    # ends the emulator, so that it never outlives the process that started it.
+    # For `EmulatorProcess`: arguments of Emulator as a line of JSON on stdin. The end of stdin ends
+    # the emulator, so that the emulator never outlives the process that started it.
     cli.add_argument("--piped", action="store_true", help=argparse.SUPPRESS)
     return cli
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs the emulator until it is told to end; returns the exit code."""
+    """Runs the emulator until a signal or the end of stdin, and returns the exit code."""
     cli = parser()
     options = cli.parse_args(arguments)
     logging.basicConfig(level=options.log_level.upper(), stream=sys.stderr)
@@ -249,13 +250,14 @@ async def _serve(emulator: Emulator, control_port: int | None, *, piped: bool) -
     told_to_end = asyncio.Event()
     loop = asyncio.get_running_loop()
     if piped:
-        # A thread, as event loops on Windows cannot watch standard input. Nothing ends it: it waits
-        # in a system call, and a daemon thread goes with the process.
+        # A thread, because event loops on Windows cannot watch standard input. A daemon thread,
+        # because it waits in a system call that nothing ends before the process does.
         ending = threading.Thread(target=_await_end_of_input, args=(loop, told_to_end), daemon=True)
         ending.start()
     control = ControlServer(emulator)
     try:
         await emulator.start()
+        # Set only now, because until the emulator listens a signal should end the process at once.
         _signals.call(lambda: loop.call_soon_threadsafe(told_to_end.set))
         print(f"listening on {emulator.target}", flush=True)
         if emulator.has_stand_in:
@@ -270,10 +272,10 @@ async def _serve(emulator: Emulator, control_port: int | None, *, piped: bool) -
 
 
 def _await_end_of_input(loop: asyncio.AbstractEventLoop, told_to_end: asyncio.Event) -> None:
-    # Not `sys.stdin.read`: an end of the interpreter while that holds its lock is a crash.
+    # Not `sys.stdin.read`, because Python crashes if it ends while `sys.stdin` holds its lock.
     while os.read(sys.stdin.fileno(), 1024):
         pass
-    with suppress(RuntimeError):  # The loop is closed: it ends for another reason.
+    with suppress(RuntimeError):  # The loop is closed, because the emulator has already ended.
         loop.call_soon_threadsafe(told_to_end.set)
 
 

@@ -1,4 +1,4 @@
-"""The emulator: puts the parts together and opens the port."""
+"""The emulator in this process: assembles the parts and opens the port."""
 
 from __future__ import annotations
 
@@ -26,18 +26,21 @@ from virtufin.api.emulator._wires import WireName, chosen_wire
 from virtufin.api.emulator.faults import Faults
 from virtufin.api.emulator.network import Network
 
+# The default of gRPC.
 DEFAULT_MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 DEFAULT_GRACE = 0.5
+# Behind a relay the server needs only loopback, because clients connect to the relay's host.
 _DIRECT_HOST = "127.0.0.1"
-# The relay listens only once it has been given the real one.
+# A placeholder, because the server has no port before its start. The relay listens only after it
+# has been given the real target.
 _UNKNOWN_YET = f"{_DIRECT_HOST}:1"
 
 
 class Emulator:
-    """A Virtufin.Api gateway in this process, on a port of its own, in the caller's event loop.
+    """A Virtufin.Api gateway in this process, on its own port, in the caller's event loop.
 
-    Keeps state in memory, or on a Dapr sidecar. State survives `stop` and `start`; `reset` forgets
-    it.
+    State is kept in memory, or on a Dapr sidecar. State survives `stop` and `start`. `reset`
+    deletes state.
 
     Example:
         >>> import asyncio
@@ -73,42 +76,47 @@ class Emulator:
         """Does no I/O and needs no running loop.
 
         Args:
-            host: Where to listen: an address or name of this machine.
-            port: TCP port; 0 takes a free one at the first start and keeps it from then on.
-            api_keys: Keys one of which a call must carry as `x-api-key`; none turns that off.
-            services: The backends; None means the two bundled samples (`SAMPLES`).
+            host: Address or host name of this machine to listen on.
+            port: TCP port. 0 takes a free port at the first start and keeps that port from then
+                on.
+            api_keys: Accepted keys. A call must carry one of these keys as `x-api-key`. An empty
+                iterable turns the check off.
+            services: The backends. None means the two bundled samples (`SAMPLES`).
             accept_any_service: Whether state may belong to services that are not registered.
-            json_names: Field names of JSON replies: `camel` as the documented gateway does, or
+            json_names: Field names of JSON replies: `camel`, as in the documented gateway, or
                 `proto`.
-            hold_headers: Whether a subscription's response headers wait for the first event, as
-                with some servers, instead of being sent once it is registered.
-            legacy_state: Whether RegisterKeys and GetAllState exist; newer gateways answer
+            hold_headers: Whether the response headers of a subscription wait for the first event,
+                as with some servers. If False, they are sent once the subscription is registered.
+            legacy_state: Whether RegisterKeys and GetAllState exist. Newer gateways answer
                 UNIMPLEMENTED.
-            max_message_bytes: Largest message received, in bytes, from 1 up.
-            max_concurrent_streams: Calls at once per connection, from 1 up; None for no limit.
-                Kestrel's default is 100; further calls of a connection then wait.
+            max_message_bytes: Size of the largest accepted message in bytes, at least 1.
+            max_concurrent_streams: Largest number of concurrent calls per connection, at least 1.
+                Further calls of a connection wait. None means no limit. Kestrel's default is 100.
             invocation: Limits and retries of calls to backends.
-            relay: Whether clients connect through a TCP relay, which the faults of `network` need.
-            dapr: Keep nothing here: state, events and backends named by app-id go through this
-                Dapr sidecar. None means in memory. Needs `virtufin-api-emulator[dapr]`.
-            dapr_port: Also stand in for the publishing part of a Dapr sidecar on this port, 0 for a
-                free one, so that a `DaprPublisher` reaches the subscribers; see `dapr_address`.
-                None for not. In memory only. Needs `virtufin-api-emulator[dapr]`.
-            wire: Messages and methods: `current` as packaged; `moved-numbers`, the same with every
-                field number of package `virtufin` one higher; `earlier`, events as payload, text
-                metadata, id and time instead of CloudEvents, and the method Gateway.Subscribe,
-                which filters by service and type. Or a `Wire` made from descriptors: what it lacks
-                is UNIMPLEMENTED.
-            heartbeat: Seconds without an event after which a stream is sent one without data, id
-                and type, as by earlier gateways; above 0, in the layout `earlier` only. None for
-                never.
-            reflection: Whether it has server reflection. Backends are called all the same.
+            relay: Whether clients connect through a TCP relay. The faults of `network` need one.
+            dapr: Dapr sidecar that keeps the state and carries events and calls to backends named
+                by app-id. None means that all of this is in memory. Needs
+                `virtufin-api-emulator[dapr]`.
+            dapr_port: Port of a stand-in for the publishing part of a Dapr sidecar, so that a
+                `DaprPublisher` reaches the subscribers; see `dapr_address`. 0 takes a free port.
+                None means no stand-in. Only for a gateway in memory. Needs
+                `virtufin-api-emulator[dapr]`.
+            wire: Messages and methods of the gateway. `current`: as packaged. `moved-numbers`: as
+                packaged, but every field number of package `virtufin` is one higher. `earlier`:
+                events are payload, text metadata, id and time instead of CloudEvents, and the
+                method Gateway.Subscribe filters by service and type. A `Wire` made from
+                descriptors: methods missing from that wire are UNIMPLEMENTED.
+            heartbeat: Seconds without an event after which a stream sends an event without data,
+                id and type, as earlier gateways do. Above 0, and only with the layout `earlier`.
+                None means never.
+            reflection: Whether the gateway has server reflection. Calls to backends work either
+                way.
 
         Raises:
             ValueError: An argument is out of its range.
             TypeError: An argument has the wrong type.
-            ImportError: `dapr` and `dapr_port` need a distribution that is not installed; the text
-                says which.
+            ImportError: `dapr` or `dapr_port` needs a distribution that is not installed. The text
+                names it.
         """
         if text(json_names, "json_names") not in ("camel", "proto"):
             raise ValueError(f"json_names is 'camel' or 'proto', got {json_names!r}")
@@ -175,30 +183,30 @@ class Emulator:
 
     @property
     def host(self) -> str:
-        """Where it listens."""
+        """The host that the gateway listens on."""
         return self._host
 
     @property
     def port(self) -> int:
-        """The port; 0 only before the first start with `port=0`."""
+        """The port. 0 only before the first start with `port=0`."""
         return self._port
 
     @property
     def target(self) -> str:
-        """What to give to a gRPC channel, `127.0.0.1:5002`."""
+        """The target for a gRPC channel, such as `127.0.0.1:5002`."""
         return _ports.reachable(self._host, self._port)
 
     @property
     def faults(self) -> Faults:
-        """What goes wrong in calls and streams."""
+        """The faults of calls and streams."""
         return self._faults
 
     @property
     def network(self) -> Network:
-        """What happens to connections.
+        """The faults of connections.
 
         Raises:
-            RuntimeError: There is no relay.
+            RuntimeError: The gateway has no relay.
         """
         if self._relay is None:
             raise RuntimeError("faults of the network need Emulator(relay=True)")
@@ -206,22 +214,22 @@ class Emulator:
 
     @property
     def direct_target(self) -> str:
-        """The target past the relay, which faults of the network do not reach."""
+        """The target that bypasses the relay. Faults of the network do not affect it."""
         if self._relay is None:
             return self.target
         return address(_DIRECT_HOST, self._direct_port)
 
     @property
     def has_stand_in(self) -> bool:
-        """Whether it stands in for a Dapr sidecar."""
+        """True if the gateway stands in for a Dapr sidecar."""
         return self._stand_in is not None
 
     @property
     def dapr_address(self) -> str:
-        """Where it stands in for a Dapr sidecar, as `DaprPublisher(address=)` takes it.
+        """The address of the stand-in for a Dapr sidecar, for `DaprPublisher(address=)`.
 
         Raises:
-            RuntimeError: It does not.
+            RuntimeError: The gateway has no stand-in.
         """
         if self._stand_in is None:
             raise RuntimeError("standing in for a Dapr sidecar needs Emulator(dapr_port=0)")
@@ -234,18 +242,19 @@ class Emulator:
 
     @property
     def running(self) -> bool:
-        """Whether it is started."""
+        """True if the gateway is started."""
         return self._running is not None
 
     async def start(self) -> None:
-        """Opens the port; returns when calls are served. Does nothing if it is running.
+        """Opens the port and returns when calls are served. Does nothing if already running.
 
         Raises:
-            OSError: The port is taken, or the host is not of this machine; the text says which.
+            OSError: The port is taken, or the host is not of this machine. The text says which.
         """
         async with self._changing:
             if self._running is not None:
                 return
+            # A stack, because a start that fails must also stop the parts that have started.
             async with AsyncExitStack() as stack:
                 await self._backend.start()
                 stack.push_async_callback(self._backend.stop)
@@ -273,56 +282,58 @@ class Emulator:
                 self._running = stack.pop_all()
 
     async def stop(self, grace: float = DEFAULT_GRACE) -> None:
-        """Closes the port. Does nothing if it is not running.
+        """Closes the port. Does nothing if the gateway is not running.
 
-        Subscriptions end at once, with UNAVAILABLE. A restart in progress returns and does not
-        start it again.
+        Subscriptions end at once with UNAVAILABLE. A restart in progress returns and leaves the
+        gateway stopped.
 
         Args:
-            grace: Seconds that other calls in progress may take; then they are cancelled.
+            grace: Seconds that other calls in progress may take. Then they are cancelled.
         """
+        # A stop ends restarts in progress, because they would otherwise start the gateway again.
         for overruled in self._overruled:
             overruled.set()
         await self._close(grace)
 
     async def restart(self, away: float = 0.0) -> None:
-        """Stops, and starts again on the same port; returns when calls are served.
+        """Stops the gateway, starts it on the same port, and returns when calls are served.
 
-        Subscriptions end with UNAVAILABLE, other calls in progress are cancelled, and state
-        stays. Meanwhile connections are refused, and nobody else gets the port. Cancelled or
-        overruled by `stop`, it leaves the gateway stopped.
+        Subscriptions end with UNAVAILABLE. Other calls in progress are cancelled. State is kept.
+        Between stop and start, connections are refused and the port is reserved. A restart that is
+        cancelled or ended by `stop` leaves the gateway stopped.
 
         Args:
-            away: Seconds between the two, from 0.
+            away: Seconds between stop and start, at least 0.
 
         Raises:
             ValueError: `away` is out of its range.
-            TypeError: `away` is no number.
+            TypeError: `away` is not a number.
             OSError: The port could not be opened again.
         """
         seconds(away, "away", zero=True)
         stopped = asyncio.Event()
         self._overruled.add(stopped)
         try:
+            # Restarts take turns, because a second one would find its port reserved by the first.
             async with self._restarting:
                 if not stopped.is_set():
                     await self._close(grace=0.0)
                     await self._return(away, stopped)
         except OSError:
-            # Once overruled it is no failure that a later start has the port.
+            # After a stop this is no failure, because a later start may have taken the port.
             if not stopped.is_set():
                 raise
         finally:
             self._overruled.discard(stopped)
 
     async def reset(self) -> None:
-        """Forgets state, registered keys, faults, and what the samples were told.
+        """Deletes state, registered keys, faults, and the data of the samples.
 
         Open streams stay open.
 
         Raises:
-            ConnectionError: There is a Dapr sidecar, and it did not delete the state. What is left
-                of it is deleted by the next reset; everything else is done.
+            ConnectionError: The Dapr sidecar did not delete the state. Everything else is reset.
+                The next reset deletes the rest of the state.
         """
         self._faults.clear()
         if self._relay is not None:
@@ -355,9 +366,11 @@ class Emulator:
             async with stack:
                 if self._relay is not None:
                     self._relay.stop_listening()
-                # First, or subscriptions would use up the grace time.
+                # Before the server stops, because open subscriptions would use up the grace time.
                 self._backend.end_subscriptions()
                 await server.stop(grace)
+            # Before grpcio 1.78 gRPC can hang at its end, because it waits for a thread that waits
+            # for the event loop. This gives the loop the turns it needs.
             await settle()
 
     async def _return(self, away: float, stopped: asyncio.Event) -> None:
@@ -366,9 +379,11 @@ class Emulator:
             ports.append((_DIRECT_HOST, self._direct_port))
         if self._stand_in is not None:
             ports.append((self._stand_in.host, self._stand_in.port))
+        # All ports are reserved while the gateway is stopped, so that no other process takes one.
         with ExitStack() as reserved:
             for host, port in ports:
                 reserved.callback((await _ports.ReservedPort.take(host, port)).close)
+            # The timeout is the normal case: no stop came while the gateway was away.
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(stopped.wait(), away)
             if not stopped.is_set():

@@ -1,4 +1,4 @@
-"""Emulators behind `ApiClient(host="memory:")`: started when leased, stopped when given back."""
+"""Emulators behind `ApiClient(host="memory:")`: started with a lease, stopped after its release."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 from virtufin.api.emulator._emulator import Emulator
 
-# Clients that name the same emulator know nothing of each other, so only the process can hold what
-# they share. Keyed by event loop, because an emulator lives in one. An entry goes when its emulator
-# ends; weak keys would not help, as the emulator's server refers to its loop.
+# Global, because clients that name the same emulator do not know each other. Keyed by event loop,
+# because an emulator belongs to one. An entry is removed when its emulator ends. Weak keys would
+# not help, because the emulator's server refers to its event loop.
 _shared: dict[tuple[asyncio.AbstractEventLoop, str], _Shared] = {}
 
 
 class MemoryLease:
-    """The use of an emulator until `release`."""
+    """A lease of an emulator until `release`."""
 
     def __init__(self, shared: _Shared, target: str) -> None:
         self._shared: _Shared | None = shared
@@ -26,7 +26,7 @@ class MemoryLease:
         return self._target
 
     async def release(self) -> None:
-        """Gives the emulator back; the last one to do so stops it. Idempotent."""
+        """Releases the lease. The last release stops the emulator. Idempotent."""
         shared, self._shared = self._shared, None
         if shared is not None:
             await shared.leave()
@@ -36,9 +36,10 @@ async def lease(name: str) -> MemoryLease:
     """Leases a running emulator with the default settings.
 
     Args:
-        name: All leases of one name in the same event loop share an emulator; the empty name is
-            never shared.
+        name: Name of the emulator. Leases with the same name in the same event loop share an
+            emulator. An emulator with an empty name is never shared.
     """
+    # Entries of closed loops are removed here, because their emulators did not end in order.
     loop = asyncio.get_running_loop()
     for key in [key for key in _shared if key[0].is_closed()]:
         del _shared[key]
@@ -49,7 +50,7 @@ async def lease(name: str) -> MemoryLease:
 
 
 class _Shared:
-    """One emulator and how many use it."""
+    """An emulator and the number of its leases."""
 
     def __init__(self, name: str) -> None:
         loop = asyncio.get_running_loop()
@@ -59,25 +60,25 @@ class _Shared:
         self._users = 0
         self._target: asyncio.Future[str] = loop.create_future()
         self._unused = asyncio.Event()
-        # A task of its own: no user's cancellation reaches it, and `asyncio.run`, which cancels
-        # what is left at its end, so stops an emulator that was never given back.
+        # A separate task, so that the cancellation of a client does not stop a shared emulator.
+        # `asyncio.run` cancels the task at its end, which stops an emulator that was not released.
         self._task = loop.create_task(self._run(), name=f"virtufin memory:{name}")
 
     async def enter(self) -> str:
-        """Returns the target when it is running."""
+        """Adds a lease, waits until the emulator is running, and returns its target."""
         self._users += 1
         try:
             either: list[asyncio.Future[Any]] = [self._target, self._task]
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if not self._target.done():
-                await self._task  # Raises what it failed with.
+                await self._task  # Raises the error of the start.
             return self._target.result()
         except BaseException:
             await self.leave()
             raise
 
     async def leave(self) -> None:
-        """Stops the emulator after the last user."""
+        """Removes a lease, and stops the emulator after the last one."""
         self._users -= 1
         if not self._users:
             self._forget()
@@ -93,6 +94,6 @@ class _Shared:
             self._forget()
 
     def _forget(self) -> None:
-        """From here on the name means another emulator."""
+        """Removes the name, so that the next lease of the name starts another emulator."""
         if _shared.get(self._key) is self:
             del _shared[self._key]

@@ -1,4 +1,4 @@
-"""Opening the port a server listens on, with a reason in words where that fails."""
+"""Ports of servers: opening them with clear errors, and reserving them."""
 
 from __future__ import annotations
 
@@ -15,29 +15,31 @@ from virtufin.api.client._environment import address
 from virtufin.api.client._validation import LARGEST
 
 SERVER_OPTIONS = (
-    # Else a second server binds the same port, silently, and gets half of the connections.
+    # Without this, a second server binds the same port without an error and gets half of the
+    # connections.
     ("grpc.so_reuseport", 0),
-    # Clients may send keepalive pings as often as they like, with and without open streams.
+    # Without these three, a client with frequent keepalive pings is disconnected.
     ("grpc.http2.min_ping_interval_without_data_ms", 0),
     ("grpc.http2.max_ping_strikes", 0),
     ("grpc.keepalive_permit_without_calls", 1),
-    # Else calls are cancelled at random where more than 1,000 wait to be begun.
+    # Without these two, gRPC cancels calls at random when more than 1,000 are waiting to start.
     ("grpc.server.max_pending_requests", LARGEST),
     ("grpc.server.max_pending_requests_hard_limit", LARGEST),
 )
-"""What every server here has."""
+"""The options of every server of the emulator."""
 
 CHANNEL_OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.enable_http_proxy", 0),
-    # Retries are the gateway's own; what restarts behind it is soon found again.
+    # No retries of gRPC, because the gateway retries itself. Short backoffs, so that a backend or
+    # sidecar that has restarted is reconnected soon.
     ("grpc.enable_retries", 0),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.max_send_message_length", -1),
 )
-"""What every channel to something behind the gateway has."""
+"""The options of every channel from the gateway to a backend or sidecar."""
 
 _BACKLOG = 128
 _ATTEMPTS = 100
@@ -46,12 +48,18 @@ _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 async def listen(server: grpc.aio.Server, host: str, port: int) -> int:
-    """Binds the server to a port, a free one for 0, and returns which.
+    """Binds a server to a port and returns the port.
 
-    It is the same port on every address that the host has here.
+    The port is the same on every address of the host.
+
+    Args:
+        server: Server to bind.
+        host: Address or host name of this machine.
+        port: TCP port. 0 takes a free port.
 
     Raises:
-        OSError: The port is taken, the host is not of this machine, ...
+        OSError: The port cannot be opened, because it is taken, the host is not of this machine,
+            or for another reason.
     """
     hosts, port = await _free(host, port)
     for numeric in hosts:
@@ -65,10 +73,10 @@ async def listen(server: grpc.aio.Server, host: str, port: int) -> int:
 
 
 def endpoint(target: str) -> tuple[str, int]:
-    """Host and port of `host:port`.
+    """Splits `host:port` and returns the host and the port.
 
     Raises:
-        ValueError: It is something else.
+        ValueError: `target` has another form.
     """
     host, _, port = target.rpartition(":")
     host = host.strip("[]")
@@ -79,15 +87,16 @@ def endpoint(target: str) -> tuple[str, int]:
 
 
 def reachable(host: str, port: int) -> str:
-    """The address to call a server at that listens on `host`."""
+    """Returns an address for calls to a server that listens on `host`."""
+    # A wildcard address is replaced by loopback, because it is not an address to connect to.
     return address(_WILDCARDS.get(host, host), port)
 
 
 class ReservedPort:
-    """A port kept from others while nobody listens on it.
+    """A port that stays reserved while nothing is listening on it.
 
-    A socket that is bound and never listens: who connects is refused, and the system gives the port
-    to nobody else, neither to a server nor as the near end of a connection.
+    The port is held by a socket that is bound and never listens. Connections are refused. The
+    system gives the port to no other socket, neither for a server nor for an outgoing connection.
     """
 
     def __init__(self, address: Any, family: int) -> None:
@@ -97,10 +106,15 @@ class ReservedPort:
 
     @classmethod
     async def take(cls, host: str, port: int) -> ReservedPort:
-        """Reserves a port, a free one for 0.
+        """Reserves a port.
+
+        Args:
+            host: Address or host name of this machine.
+            port: TCP port. 0 takes a free port.
 
         Raises:
-            OSError: The port is taken, the host is not of this machine, ...
+            OSError: The port cannot be reserved, because it is taken, the host is not of this
+                machine, or for another reason.
         """
         hosts, port = await _free(host, port)
         family, where = (await _resolved(hosts[0], port))[0]
@@ -108,17 +122,17 @@ class ReservedPort:
 
     @property
     def port(self) -> int:
-        """Its number."""
+        """The port number."""
         return int(self._address[1])
 
     def listen(self) -> socket.socket:
-        """A new socket that listens on it."""
+        """Returns a new socket that listens on the port."""
         sock = self._bound(self._address)
         sock.listen(_BACKLOG)
         return sock
 
     def close(self) -> None:
-        """Lets go of it. Idempotent."""
+        """Releases the port. Idempotent."""
         self._socket.close()
 
     def __enter__(self) -> ReservedPort:
@@ -130,7 +144,7 @@ class ReservedPort:
     def _bound(self, address: Any) -> socket.socket:
         sock = socket.socket(self._family, socket.SOCK_STREAM)
         try:
-            # Both sockets have it, else the second could not be bound.
+            # Set on both sockets, because otherwise the listening socket could not be bound.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.setblocking(False)
             sock.bind(address)
@@ -141,11 +155,12 @@ class ReservedPort:
 
 
 async def _free(host: str, port: int) -> tuple[list[str], int]:
-    """The addresses that the host has here, and the port; for 0 one that is free on all of them.
+    """Returns the addresses of the host on this machine, and the port.
 
-    gRPC itself only says that it failed, writes its own lines to stderr, and is content with one
-    address where another server has the port on the others.
+    For port 0 the returned port is free on all addresses.
     """
+    # Checked before gRPC binds, because gRPC gives no reason for a failure, writes to stderr, and
+    # accepts a port that is taken on some of the addresses.
     found = await _resolved(host, port)
     for _ in range(1 if port else _ATTEMPTS):
         try:
@@ -162,7 +177,7 @@ async def _free(host: str, port: int) -> tuple[list[str], int]:
 
 async def _resolved(host: str, port: int) -> list[tuple[int, Any]]:
     loop = asyncio.get_running_loop()
-    # A client may take either for `localhost` (RFC 6761), whatever the system knows it by.
+    # Both loopback addresses, because a client may use either for `localhost` (RFC 6761).
     names = _LOOPBACKS if host == "localhost" else (host,)
     try:
         answers = [await loop.getaddrinfo(name, port, type=socket.SOCK_STREAM) for name in names]
@@ -184,7 +199,8 @@ def _probe(found: list[tuple[int, Any]], port: int) -> tuple[list[str], int]:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind((host, port, *rest))
             except OSError as error:
-                # An address of a family that this machine does not have is left out.
+                # Left out, because this machine may lack the address family. A port that is taken
+                # on one address is taken for all.
                 if error.errno == errno.EADDRINUSE:
                     raise
                 failure = error

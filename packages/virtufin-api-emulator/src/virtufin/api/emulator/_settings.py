@@ -1,4 +1,4 @@
-"""Which sidecar a gateway on Dapr uses, and how."""
+"""Settings of an emulator: its Dapr sidecar, and its calls to backends."""
 
 from __future__ import annotations
 
@@ -9,32 +9,34 @@ from virtufin.api.emulator._validation import seconds, switch, text, whole
 
 @dataclass(frozen=True)
 class DaprSettings:
-    """The Dapr sidecar of a gateway that keeps nothing itself.
+    """The Dapr sidecar of a gateway that keeps no data itself.
 
-    Each replica has a sidecar of its own, with an app-id of its own that stays the same over
-    restarts: an app-id is a consumer group, and replicas under one would share the events between
-    them instead of each getting all.
+    Each replica of a gateway needs its own sidecar with its own app-id, and that app-id must stay
+    the same over restarts. An app-id is a consumer group: replicas with the same app-id would
+    share the events of a topic instead of each receiving all of them.
 
     Raises:
-        ValueError: A text is empty, or a number out of its range.
-        TypeError: Something has the wrong type.
+        ValueError: A text is empty, or a number is out of its range.
+        TypeError: A setting has the wrong type.
     """
 
     address: str | None = None
-    """Where the sidecar's gRPC API is, such as `127.0.0.1:50001`. None: DAPR_GRPC_ENDPOINT, else
-    DAPR_RUNTIME_HOST and DAPR_GRPC_PORT."""
+    """Address of the sidecar's gRPC API, such as `127.0.0.1:50001`. None means
+    DAPR_GRPC_ENDPOINT, or else DAPR_RUNTIME_HOST and DAPR_GRPC_PORT."""
+    # Left out of `repr`, because settings end up in logs and error texts.
     api_token: str | None = field(default=None, repr=False)
-    """Token that the sidecar demands. None: DAPR_API_TOKEN."""
+    """Token that the sidecar requires. None means DAPR_API_TOKEN."""
     pubsub_name: str = "pubsub"
-    """Name of its pub/sub component."""
+    """Name of the sidecar's pub/sub component."""
     store_name: str = "statestore"
-    """Name of its state store. Replicas share state where the component says `keyPrefix: name` or
-    `none`."""
+    """Name of the sidecar's state store. Replicas share state if the component sets `keyPrefix` to
+    `name` or `none`."""
+    # Off, because a gateway has no history: a subscriber gets the events published from then on.
     keep_history: bool = False
-    """Whether subscribers get what a topic held before the gateway was started. A broker such as
-    Redis hands a topic's whole retained history to an app-id it has not seen before."""
+    """True if subscribers receive events that were published before the gateway started. A broker
+    such as Redis delivers the whole retained history of a topic to a new app-id."""
     timeout: float = 30.0
-    """Seconds a call to the sidecar may take. A shorter deadline of the caller wins."""
+    """Seconds that a call to the sidecar may take. A shorter deadline of the caller applies."""
 
     def __post_init__(self) -> None:
         if self.address is not None:
@@ -49,31 +51,33 @@ class DaprSettings:
 
 @dataclass(frozen=True)
 class InvocationPolicy:
-    """How long, and how often, a backend is tried. The defaults are the documented gateway's.
+    """Time limits and retries of calls to backends. Defaults are those of the documented gateway.
 
-    Times are at most ten years.
+    No time may exceed ten years.
 
     Raises:
         ValueError: A number is out of its range.
-        TypeError: Something is no number, or not a whole one where that is needed.
+        TypeError: A setting is not a number, or a count is not a whole number.
     """
 
     call_limit: float = 30.0
-    """Seconds a call may take, retries included. A shorter deadline of the caller wins."""
+    """Seconds that a call may take, including retries. A shorter deadline of the caller applies."""
     retries: int = 3
-    """Tries after the first one, on UNAVAILABLE only."""
+    """Number of attempts after the first. Only UNAVAILABLE is retried."""
     retry_delay: float = 0.2
-    """Seconds before the first retry; doubled before each further one."""
+    """Seconds before the first retry. The delay doubles before each further retry."""
     circuit_failures: int = 5
-    """Failed calls in a row (unavailable, or over the limit) that open a service's circuit."""
+    """Number of failed calls in a row (unavailable, or over the limit) that open the circuit of a
+    service."""
     circuit_open: float = 30.0
-    """Seconds an open circuit refuses calls; then one call tries again."""
+    """Seconds for which an open circuit refuses calls. Then one call is tried again."""
     descriptor_lifetime: float = 3600.0
-    """Seconds a backend's descriptors are kept before reflection is asked again."""
+    """Seconds for which a backend's descriptors are kept before they are fetched again."""
     reflection_timeout: float = 5.0
-    """Seconds a backend's reflection may take."""
+    """Seconds that a backend's reflection may take."""
 
     def __post_init__(self) -> None:
+        # Checked here, because a bad number would otherwise come out as an error of a later call.
         seconds(self.call_limit, "call_limit")
         whole(self.retries, "retries", 0)
         seconds(self.retry_delay, "retry_delay", zero=True)

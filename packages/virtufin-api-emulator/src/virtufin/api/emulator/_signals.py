@@ -1,6 +1,6 @@
-"""SIGINT and SIGTERM end the command quietly, whenever they come.
+"""Handlers for SIGINT and SIGTERM that end the command without a traceback at any time.
 
-Imports next to nothing, for it is what runs first.
+The module imports very little, because it runs first.
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import signal
 
-TYPE_CHECKING = False  # As in typing, which takes longer to import than all of this.
+# Instead of typing's constant, because importing typing takes longer than this whole module.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -16,21 +17,21 @@ _NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
 
 def leave_at_once() -> None:
-    """From now on they end the process on the spot, with the exit code a shell would give.
-
-    Not by an exception: that could come up in the middle of an import, in somebody else's `except`
-    or in a destructor.
-    """
+    """Makes the signals end the process immediately, with the exit code that a shell reports."""
+    # `os._exit` and not an exception, because an exception could occur in the middle of an import,
+    # in an `except` of other code, or in a destructor.
     for number in _NUMBERS:
         signal.signal(number, lambda number, _: os._exit(128 + number))
 
 
 def call(told_to_end: Callable[[], object]) -> None:
-    """From now on the first of them calls a function, in the main thread; others are ignored.
+    """Makes the first signal call a function in the main thread. Later signals are ignored.
 
-    Unlike a handler of the event loop this one is not gone, in favour of a KeyboardInterrupt,
-    while the loop is being closed.
+    Args:
+        told_to_end: Function to call.
     """
+    # Not a handler of the event loop, because the loop removes its handlers while it is being
+    # closed, and a signal is a KeyboardInterrupt then.
 
     def tell(number: int, frame: object) -> None:
         ignore()
@@ -41,6 +42,6 @@ def call(told_to_end: Callable[[], object]) -> None:
 
 
 def ignore() -> None:
-    """From now on nothing happens: the process is ending."""
+    """Makes the process ignore the signals, because it is already ending."""
     for number in _NUMBERS:
         signal.signal(number, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""How a servicer says that a call ends with a gRPC status."""
+"""Errors and handlers that end a call with a gRPC status."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import Any, TypeAlias
 
 import grpc
 
+# In quotes, because grpc's class is not generic at run time.
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Continuation: TypeAlias = "Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]"
-"""What an interceptor hands on to."""
+"""The next step of a call after an interceptor."""
 
 
 class RefusedError(Exception):
-    """Ends the call it is raised in with a gRPC status."""
+    """Raised to end the current call with a gRPC status."""
 
     def __init__(self, code: grpc.StatusCode, details: str = "") -> None:
         super().__init__(f"{code.name}: {details}")
@@ -22,12 +23,13 @@ class RefusedError(Exception):
 
 
 def invalid(details: str) -> RefusedError:
-    """INVALID_ARGUMENT with a text."""
+    """Returns an error with the status INVALID_ARGUMENT."""
     return RefusedError(grpc.StatusCode.INVALID_ARGUMENT, details)
 
 
 def refusing_handler(code: grpc.StatusCode, details: str) -> Handler:
-    """A handler that ends any call of any kind at once, before reading its request."""
+    """Returns a handler that ends a call of any kind before reading its request."""
+    # Stream to stream, because such a handler also serves unary calls.
 
     async def refuse(requests: AsyncIterator[bytes], context: Any) -> None:
         await context.abort(code, details)

@@ -1,4 +1,4 @@
-"""Checks of arguments: a wrong type is a TypeError, a wrong value a ValueError, each a sentence."""
+"""Checks of arguments. A wrong type raises TypeError, and a wrong value raises ValueError."""
 
 from __future__ import annotations
 
@@ -7,38 +7,47 @@ from typing import Any
 
 from virtufin.api.client._validation import LARGEST
 
+# Ten years, because gRPC's deadlines overflow not far above that.
 LONGEST = 10 * 365 * 24 * 3600
-"""Seconds of the longest time taken, ten years; gRPC's deadlines end not far above."""
+"""Longest accepted time in seconds."""
 
 
 def text(value: object, what: str, *, empty: bool = False) -> str:
-    """Returns text that can travel.
+    """Checks and returns text.
 
     Args:
-        value: What was given.
-        what: Its name in the error.
-        empty: Whether it may be empty.
+        value: Value to check.
+        what: Name of the value in error texts.
+        empty: Whether empty text is accepted.
 
     Raises:
-        TypeError: It is no text.
-        ValueError: It is empty, or holds what UTF-8 or the system cannot.
+        TypeError: The value is not text.
+        ValueError: The text is empty, or contains NUL or lone surrogates.
     """
     if not isinstance(value, str):
         raise TypeError(f"{what} is text, got {value!r}")
     if not value and not empty:
         raise ValueError(f"{what} must not be empty")
+    # UTF-8 cannot encode lone surrogates, and texts for the system cannot contain NUL.
     if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
         raise ValueError(f"{what} must not hold NUL or lone surrogates, got {value!r}")
     return value
 
 
 def whole(value: object, what: str, lowest: int, highest: int = LARGEST) -> int:
-    """Returns a whole number within these bounds.
+    """Checks and returns a whole number.
+
+    Args:
+        value: Value to check.
+        what: Name of the value in error texts.
+        lowest: Smallest accepted number.
+        highest: Largest accepted number.
 
     Raises:
-        TypeError: It is no whole number.
-        ValueError: It is out of the bounds.
+        TypeError: The value is not a whole number.
+        ValueError: The number is out of its range.
     """
+    # Booleans are rejected, because True would otherwise count as 1.
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{what} is a whole number, got {value!r}")
     if not lowest <= value <= highest:
@@ -47,16 +56,16 @@ def whole(value: object, what: str, lowest: int, highest: int = LARGEST) -> int:
 
 
 def seconds(value: object, what: str, *, zero: bool = False) -> float:
-    """Returns a time.
+    """Checks and returns a time in seconds.
 
     Args:
-        value: What was given.
-        what: Its name in the error.
-        zero: Whether it may be 0.
+        value: Value to check.
+        what: Name of the value in error texts.
+        zero: Whether 0 is accepted.
 
     Raises:
-        TypeError: It is no number.
-        ValueError: It is negative, NaN, more than ten years, or 0 where that is not allowed.
+        TypeError: The value is not a number.
+        ValueError: The number is negative, NaN, more than ten years, or 0 without `zero`.
     """
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         raise TypeError(f"{what} is a number of seconds, got {value!r}")
@@ -67,10 +76,14 @@ def seconds(value: object, what: str, *, zero: bool = False) -> float:
 
 
 def switch(value: object, what: str) -> bool:
-    """Returns True or False.
+    """Checks and returns True or False.
+
+    Args:
+        value: Value to check.
+        what: Name of the value in error texts.
 
     Raises:
-        TypeError: It is something else.
+        TypeError: The value is neither True nor False.
     """
     if not isinstance(value, bool):
         raise TypeError(f"{what} is True or False, got {value!r}")
@@ -78,23 +91,29 @@ def switch(value: object, what: str) -> bool:
 
 
 def several(values: object, what: str) -> tuple[Any, ...]:
-    """Returns what an iterable has; one text is not several.
+    """Checks an iterable and returns its items.
+
+    Args:
+        values: Iterable to check.
+        what: Name of the iterable in error texts.
 
     Raises:
-        TypeError: It is no iterable, or text or bytes.
+        TypeError: The value is not an iterable, or is text or bytes.
     """
+    # Text is rejected, because its letters would otherwise be taken for the items.
     if isinstance(values, (str, bytes, bytearray)) or not isinstance(values, Iterable):
         raise TypeError(f"{what} is an iterable, got {type(values).__name__}")
     return tuple(values)
 
 
 def api_keys(values: object) -> tuple[str, ...]:
-    """Returns keys that a header can carry. The errors do not show them.
+    """Checks API keys and returns them.
 
     Raises:
-        TypeError: They are no iterable of texts.
-        ValueError: One is empty, or holds what a header cannot.
+        TypeError: `values` is not an iterable of texts.
+        ValueError: A key is empty, or contains characters that a header cannot carry.
     """
+    # The errors do not contain the keys, because error texts end up in logs.
     keys = several(values, "api_keys")
     for key in keys:
         if not isinstance(key, str):

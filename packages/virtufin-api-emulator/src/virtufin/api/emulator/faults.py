@@ -1,4 +1,4 @@
-"""Fault plans: what goes wrong in calls and streams, on purpose."""
+"""Fault plans: failures of calls and streams that a test causes on purpose."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from virtufin.api.emulator._validation import text, whole
 __all__ = ["Code", "Faults", "Plan"]
 
 CALL_ACTIONS = ("fail", "delay")
-"""What plans do to calls as they come in."""
+"""Actions on calls, carried out when a call arrives."""
 STREAM_ACTIONS = ("cut", "fail_write", "stall", "slow_writes", "hold_headers")
-"""What plans do to subscribing streams, whatever their method."""
+"""Actions on subscribing streams, regardless of their method."""
 STREAMING = "Pubsub/Subscribe"
 ANY = "*"
+# Calls that name a topic. A plan with `topic` for any other method is rejected, because such a
+# plan could never match a call and the test would pass without a fault.
 _WITH_TOPIC = (
     "Pubsub/PublishEvent",
     STREAMING,
@@ -29,17 +31,17 @@ _WITH_TOPIC = (
 
 
 def short(full_name: str) -> str:
-    """`virtufin.State/GetState` without the package."""
+    """Returns a full method name without its package: `State/GetState`."""
     service, _, method = full_name.partition("/")
     return f"{service.rpartition('.')[2]}/{method}"
 
 
 def status_code(code: grpc.StatusCode | str) -> grpc.StatusCode:
-    """A status by itself or by name.
+    """Returns the gRPC status for a status or the name of a status.
 
     Raises:
-        ValueError: There is none of that name.
-        TypeError: It is neither a status nor text.
+        ValueError: No status has that name.
+        TypeError: `code` is neither a status nor text.
     """
     if isinstance(code, grpc.StatusCode):
         return code
@@ -48,16 +50,19 @@ def status_code(code: grpc.StatusCode | str) -> grpc.StatusCode:
     try:
         return grpc.StatusCode[code]
     except KeyError:
+        # `from None`, because the KeyError only repeats the name.
         names = ", ".join(known.name for known in grpc.StatusCode)
         raise ValueError(f"no gRPC status {code!r}; there are {names}") from None
 
 
 @dataclass(frozen=True)
 class Spec:
-    """One fault plan; only plain values, so that it can be sent to another process.
+    """The description of one fault plan.
+
+    All fields are plain values, so that a plan can be sent to another process.
 
     Raises:
-        ValueError: A value is out of its range, or does not go with the others.
+        ValueError: A value is out of its range, or does not fit the other values.
         TypeError: A value has the wrong type.
     """
 
@@ -65,12 +70,14 @@ class Spec:
     method: str = STREAMING
     topic: str | None = None
     times: int | None = 1
+    # The name, not the status: the control service sends a plan as JSON.
     code: str = "UNAVAILABLE"
     details: str = ""
     after: int = 0
     seconds: float = 0.0
 
     def __post_init__(self) -> None:
+        # Checked here, so that the gateway's process and another process reject the same plans.
         if self.action not in (*CALL_ACTIONS, *STREAM_ACTIONS):
             raise ValueError(f"unknown action {self.action!r}")
         text(self.method, "method", empty=True)
@@ -79,6 +86,7 @@ class Spec:
         text(self.details, "details", empty=True)
         whole(self.after, "after", 0, LARGEST)
         code = status_code(self.code)
+        # Streams may be cut with OK, because a clean end of a stream is a fault as well.
         if code is grpc.StatusCode.OK and self.action in ("fail", "fail_write"):
             raise ValueError("OK is no failure")
         if self.topic is not None:
@@ -92,16 +100,18 @@ class Spec:
 
     @property
     def status(self) -> grpc.StatusCode:
-        """The status that it ends calls or streams with."""
+        """The status with which the plan ends calls or streams."""
         return status_code(self.code)
 
 
 class Plan(ABC):
     """A fault plan in force, until it is used up or lifted.
 
-    In a `with` block it is lifted at the end. Of one in another process, `used` and `lift` raise
-    ConnectionError when that does not answer; the end of a `with` block does so only where nothing
-    else was raised.
+    The end of a `with` block lifts the plan.
+
+    If the plan is in another process and that process does not answer, `used` and `lift` raise
+    ConnectionError. The end of a `with` block raises ConnectionError only if the block raised
+    nothing.
 
     Example:
         >>> from virtufin.api.emulator import Emulator
@@ -114,14 +124,14 @@ class Plan(ABC):
     @property
     @abstractmethod
     def used(self) -> int:
-        """How many calls, streams or connections it has taken hold of."""
+        """The number of calls, streams or connections that the plan has been applied to."""
 
     @abstractmethod
     def lift(self) -> None:
-        """Ends it: what it holds back goes on. Does nothing the second time.
+        """Ends the plan and releases the calls, events or data that it holds back. Idempotent.
 
-        Plans of `Faults` can be lifted from any thread; one of a `Network` in this process only
-        where its event loop runs.
+        Plans of `Faults` can be lifted from any thread. A plan of a `Network` in this process
+        must be lifted in the thread of its event loop.
         """
 
     def __enter__(self) -> Plan:
@@ -131,6 +141,7 @@ class Plan(ABC):
         try:
             self.lift()
         except ConnectionError:
+            # An error of the block is kept, because it says what failed in the test.
             if error is None:
                 raise
 
@@ -141,22 +152,28 @@ class LocalPlan(Plan):
     @property
     @abstractmethod
     def over(self) -> bool:
-        """Whether it takes hold of nothing more and holds nothing."""
+        """True if the plan applies to nothing more and holds nothing back."""
 
 
 Code = grpc.StatusCode | str
-"""A status, as `grpc.StatusCode` or by name."""
+"""A gRPC status, given as `grpc.StatusCode` or by name."""
 
 
 class Faults(ABC):
-    """What goes wrong in the calls and streams of one gateway; survives its restart.
+    """The faults in the calls and streams of one gateway. Faults survive its restart.
 
-    The same verbs work in the gateway's process and from another one. Each plan takes hold of
-    `times` calls or streams, and with `times=None` of all until it is lifted. Plans on streams
-    (Subscribe) take hold of the streams that are open, the oldest first, and then of those that
-    are opened; `after` counts the events sent since. With `topic` a plan meets only streams that
-    carry that topic, or all topics, and calls that publish to it. Plans add up; where only one can
-    win, the oldest does.
+    The same methods work in the gateway's process and from another process.
+
+    Each plan applies to `times` calls or streams. With `times=None` a plan applies to all calls or
+    streams until the plan is lifted.
+
+    Plans on streams (Subscribe) apply first to the open streams, the oldest first, and then to new
+    streams. `after` counts the events that a stream sends from the moment the plan applies to it.
+
+    With `topic`, a plan applies only to streams that carry that topic or all topics, and to calls
+    that publish to that topic.
+
+    Several plans can be in force at the same time. If only one of them can apply, the oldest does.
 
     Example:
         >>> import grpc
@@ -167,11 +184,11 @@ class Faults(ABC):
         >>> stalled.lift()
         >>> gateway.faults.clear()
 
-    Every verb raises ValueError where a value is out of range or unknown, and TypeError where it
-    has the wrong type.
+    Every method raises ValueError if a value is out of its range or unknown, and TypeError if a
+    value has the wrong type.
     """
 
-    # Calls
+    # Faults of calls
 
     def fail(
         self,
@@ -182,17 +199,17 @@ class Faults(ABC):
         times: int | None = 1,
         details: str = "",
     ) -> Plan:
-        """Fails the next calls of a method, before anything of them is carried out.
+        """Fails the next calls of a method before the gateway carries out any part of them.
 
         Args:
             method: `"State/GetState"`, `"virtufin.State/GetState"`, or `"*"` for any method of
-                the gateway's own services. Health and reflection can be named, too
-                (`"grpc.health.v1.Health/Check"`), and are not part of `"*"`.
-            code: The status; not OK.
-            topic: Only calls about this topic (`Pubsub/PublishEvent`, `Pubsub/Subscribe`, and
-                `Gateway/Subscribe` of earlier gateways).
-            times: How many calls, from 1 up; None for all until the plan is lifted.
-            details: The status text; a default names the method.
+                the gateway's own services. Methods of health and reflection can be named
+                (`"grpc.health.v1.Health/Check"`), but `"*"` does not include them.
+            code: Status of the failure. OK is rejected.
+            topic: Topic of the calls to fail (`Pubsub/PublishEvent`, `Pubsub/Subscribe`, and
+                `Gateway/Subscribe` of earlier gateways). None means any call.
+            times: Number of calls to fail, at least 1. None means all until the plan is lifted.
+            details: Status text. The default text names the method.
         """
         name = status_code(code).name
         return self.add(Spec("fail", method, topic, times, code=name, details=details))
@@ -200,17 +217,19 @@ class Faults(ABC):
     def delay(
         self, method: str, seconds: float, *, topic: str | None = None, times: int | None = 1
     ) -> Plan:
-        """Holds the next calls of a method back before they are carried out.
+        """Delays the next calls of a method before the gateway carries them out.
+
+        Lifting the plan releases the delayed calls at once.
 
         Args:
-            method: As for `fail`.
-            seconds: How long, above 0. Lifting the plan lets them go on at once.
-            topic: Only calls about this topic.
-            times: How many calls; None for all until the plan is lifted.
+            method: Name of the method, as for `fail`.
+            seconds: Delay of each call in seconds, above 0.
+            topic: Topic of the calls to delay. None means any call.
+            times: Number of calls to delay. None means all until the plan is lifted.
         """
         return self.add(Spec("delay", method, topic, times, seconds=seconds))
 
-    # Streams
+    # Faults of streams
 
     def cut_streams(
         self,
@@ -219,15 +238,15 @@ class Faults(ABC):
         topic: str | None = None,
         details: str = "",
     ) -> int:
-        """Ends every open Subscribe stream at once; what it had not sent yet is lost.
+        """Ends every open Subscribe stream at once. Events that were not sent yet are lost.
 
         Args:
-            code: The status the streams end with; OK is a clean end.
-            topic: Only streams that carry this topic.
-            details: The status text.
+            code: Status that the streams end with. OK is a clean end.
+            topic: Topic of the streams to end. None means all streams.
+            details: Status text.
 
         Returns:
-            How many streams there were.
+            The number of streams that were ended.
         """
         if topic is not None:
             text(topic, "topic")
@@ -242,14 +261,14 @@ class Faults(ABC):
         times: int | None = 1,
         details: str = "",
     ) -> Plan:
-        """Ends streams once they have sent so many events.
+        """Ends streams after they have sent a number of events.
 
         Args:
-            events: How many; 0 ends a stream right after its response headers.
-            code: The status they end with; OK is a clean end.
-            topic: Only streams that carry this topic.
-            times: How many streams; None for all until the plan is lifted.
-            details: The status text.
+            events: Number of events. 0 ends a stream right after its response headers.
+            code: Status that the streams end with. OK is a clean end.
+            topic: Topic of the streams to end. None means any stream.
+            times: Number of streams to end. None means all until the plan is lifted.
+            details: Status text.
         """
         name = status_code(code).name
         spec = Spec("cut", topic=topic, times=times, code=name, details=details, after=events)
@@ -264,55 +283,57 @@ class Faults(ABC):
         times: int | None = 1,
         details: str = "",
     ) -> Plan:
-        """Ends streams when they are to send an event, which is lost.
+        """Ends streams when they try to send an event. That event is lost.
 
         Args:
-            code: The status they end with; not OK.
-            after: Events that are sent before.
-            topic: Only streams that carry this topic.
-            times: How many streams; None for all until the plan is lifted.
-            details: The status text.
+            code: Status that the streams end with. OK is rejected.
+            after: Number of events that a stream sends before the failure.
+            topic: Topic of the streams to end. None means any stream.
+            times: Number of streams to end. None means all until the plan is lifted.
+            details: Status text.
         """
         name = status_code(code).name
         spec = Spec("fail_write", topic=topic, times=times, code=name, details=details, after=after)
         return self.add(spec)
 
     def stall(self, *, after: int = 0, topic: str | None = None, times: int | None = 1) -> Plan:
-        """Lets streams send nothing more, though they stay open, as gateways that sweep do.
+        """Makes streams stay open without sending anything more.
 
-        What waits is sent when the plan is lifted.
+        Gateways that drop idle subscriptions behave like this. Lifting the plan sends the events
+        that are waiting.
 
         Args:
-            after: Events that are sent before.
-            topic: Only streams that carry this topic.
-            times: How many streams; None for all until the plan is lifted.
+            after: Number of events that a stream sends before it stalls.
+            topic: Topic of the streams to stall. None means any stream.
+            times: Number of streams to stall. None means all until the plan is lifted.
         """
         return self.add(Spec("stall", topic=topic, times=times, after=after))
 
     def slow_writes(
         self, seconds: float, *, topic: str | None = None, times: int | None = 1
     ) -> Plan:
-        """Lets streams wait before each event they send.
+        """Makes streams wait before each event that they send.
 
         Args:
-            seconds: How long, above 0.
-            topic: Only streams that carry this topic.
-            times: How many streams; None for all until the plan is lifted.
+            seconds: Wait before each event in seconds, above 0.
+            topic: Topic of the streams to slow down. None means any stream.
+            times: Number of streams to slow down. None means all until the plan is lifted.
         """
         return self.add(Spec("slow_writes", topic=topic, times=times, seconds=seconds))
 
     def hold_headers(self, *, topic: str | None = None, times: int | None = 1) -> Plan:
-        """Lets the next streams send their response headers with their first event only.
+        """Makes the next streams send their response headers only with their first event.
 
-        Lifting the plan sends them at once.
+        Lifting the plan sends the headers at once.
 
         Args:
-            topic: Only streams that carry this topic.
-            times: How many streams; None for all until the plan is lifted.
+            topic: Topic of the streams to affect. None means any stream.
+            times: Number of streams to affect. None means all until the plan is lifted.
         """
         return self.add(Spec("hold_headers", topic=topic, times=times))
 
-    # All
+    # Abstract, because the same methods act in this process, or send a request to the emulator's
+    # process.
 
     @abstractmethod
     def clear(self) -> None:
@@ -321,12 +342,12 @@ class Faults(ABC):
     @property
     @abstractmethod
     def open_streams(self) -> int:
-        """How many subscribing streams are open."""
+        """The number of open subscribing streams."""
 
     @abstractmethod
     def add(self, spec: Spec) -> Plan:
-        """Puts a plan into force; what the verbs above call."""
+        """Puts a plan into force. The methods above call this one."""
 
     @abstractmethod
     def _cut(self, code: str, topic: str | None, details: str) -> int:
-        """See `cut_streams`."""
+        """Ends the open streams, as `cut_streams` describes."""

@@ -1,8 +1,8 @@
-"""Fixtures for tests against an emulated gateway; pytest finds them by itself.
+"""Fixtures for tests against an emulated gateway. pytest finds them automatically.
 
-The fixtures are synchronous and the emulator is a process of its own, because a gRPC server and
-client in two event loops of one process disturb each other, and test frameworks give each test a
-loop. To have it in the test's own loop use `async with Emulator()`.
+The fixtures are synchronous and the emulator is a separate process. The reason: a gRPC server and
+a client in two event loops of one process disturb each other, and test frameworks give each test
+its own event loop. `async with Emulator()` runs an emulator in the test's own event loop.
 
 Example:
     ```python
@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-# Nothing of grpc up here: pytest imports this module in every run.
+# No import of grpc at module level, because pytest imports this module in every run and grpc is
+# slow to import.
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -39,8 +40,8 @@ def _virtufin_emulator_process() -> Iterator[EmulatorProcess]:
 def virtufin_emulator(_virtufin_emulator_process: EmulatorProcess) -> EmulatorProcess:
     """A gateway with `host`, `port`, `target`, `faults`, `network`, `reset()` and `restart()`.
 
-    One process for the whole session; state, faults, registered keys and the samples are as new
-    for each test.
+    All tests of a session share one process. State, faults, registered keys and the samples are
+    reset before each test.
     """
     _virtufin_emulator_process.reset()
     return _virtufin_emulator_process
@@ -48,9 +49,9 @@ def virtufin_emulator(_virtufin_emulator_process: EmulatorProcess) -> EmulatorPr
 
 @pytest.fixture
 def virtufin_emulator_factory() -> Iterator[Callable[..., EmulatorProcess]]:
-    """Starts further gateways, each a process; takes the arguments of `Emulator`.
+    """A function that starts additional gateways, each in its own process.
 
-    They are ended after the test.
+    The function takes the arguments of `Emulator`. The gateways end after the test.
     """
     from virtufin.api.emulator._process.process import EmulatorProcess
 

@@ -1,7 +1,7 @@
 """A real Dapr sidecar and a real Redis for tests: found on the machine, started, always ended.
 
-Nothing here plays a part: `daprd` and `redis-server` run as processes of their own, on free ports
-of this machine, with files in a temporary folder. Needs no other part of Dapr (no placement, no
+Nothing is simulated. `daprd` and `redis-server` run as separate processes on free ports of this
+machine, with files in a temporary folder. No other part of Dapr is needed (no placement, no
 scheduler, no containers).
 
 Example:
@@ -49,25 +49,26 @@ __all__ = [
 
 _HOST = "127.0.0.1"
 _START_TIMEOUT = 30.0
+# A bound, because a program that is still starting may accept a connection without answering.
 _PROBE_TIMEOUT = 2.0
 _OK_STATUSES = range(200, 300)
 
 
 def find_daprd() -> str:
-    """The path of `daprd`: VIRTUFIN_DAPRD, PATH, or where `dapr init` puts it.
+    """Returns the path of `daprd`, from VIRTUFIN_DAPRD, PATH, or the folder of `dapr init`.
 
     Raises:
-        MissingProgramError: There is none.
+        MissingProgramError: `daprd` is not on this machine.
     """
     advice = "install Dapr (`dapr init` puts it into ~/.dapr/bin)"
     return find("daprd", "VIRTUFIN_DAPRD", Path.home() / ".dapr/bin/daprd", advice)
 
 
 def find_redis() -> str:
-    """The path of `redis-server`: VIRTUFIN_REDIS_SERVER, or PATH.
+    """Returns the path of `redis-server`, from VIRTUFIN_REDIS_SERVER or PATH.
 
     Raises:
-        MissingProgramError: There is none.
+        MissingProgramError: `redis-server` is not on this machine.
     """
     advice = "install Redis (package redis-server on Debian and Ubuntu)"
     return find("redis-server", "VIRTUFIN_REDIS_SERVER", None, advice)
@@ -76,13 +77,13 @@ def find_redis() -> str:
 def component(
     name: str, kind: str, metadata: Mapping[str, str] | None = None, *, scopes: Sequence[str] = ()
 ) -> str:
-    """The text of a Dapr component file.
+    """Returns the text of a Dapr component file.
 
     Args:
-        name: What calls name, such as `pubsub`.
-        kind: Its type, such as `pubsub.redis` (see Dapr's component reference).
-        metadata: Its settings.
-        scopes: App-ids that may use it; none means all.
+        name: Name of the component in calls, such as `pubsub`.
+        kind: Type of the component, such as `pubsub.redis` (see Dapr's component reference).
+        metadata: Settings of the component.
+        scopes: App-ids that may use the component. Empty means all.
     """
     document: dict[str, Any] = {
         "apiVersion": "dapr.io/v1alpha1",
@@ -96,7 +97,7 @@ def component(
     }
     if scopes:
         document["scopes"] = list(scopes)
-    # JSON is YAML, and needs no library to be written.
+    # JSON, because JSON is valid YAML and can be written without a YAML library.
     return json.dumps(document, indent=2)
 
 
@@ -107,16 +108,16 @@ def redis_components(
     store_name: str = "statestore",
     pubsub_metadata: Mapping[str, str] | None = None,
 ) -> list[str]:
-    """A pub/sub component and a state store on one Redis, as the tests of this project use them.
+    """Returns a pub/sub component and a state store on one Redis, as this project's tests use them.
 
-    What an app has not acknowledged after a second, or asks for again (RETRY), is delivered again,
-    without end; there may be hundreds of topics (`poolSize`); all app-ids share the state.
+    Events that an app has not acknowledged after a second, or rejects with RETRY, are delivered
+    again without limit. Hundreds of topics are possible (`poolSize`). All app-ids share the state.
 
     Args:
-        redis: Where.
+        redis: Redis server of both components.
         pubsub_name: Name of the pub/sub component.
         store_name: Name of the state store.
-        pubsub_metadata: Further settings of the pub/sub component, or other values of these.
+        pubsub_metadata: Additional settings of the pub/sub component. They override the defaults.
 
     Raises:
         ValueError: `processingTimeout` is not a whole number of milliseconds.
@@ -124,13 +125,15 @@ def redis_components(
     connection = {"redisHost": redis.address, "redisPassword": ""}
     pubsub = {
         **connection,
-        # In milliseconds: Dapr 1.18 overlooks this interval where it is written as "1s".
+        # In milliseconds, because Dapr 1.18 ignores this interval when it is written as "1s".
         "processingTimeout": "1000",
         "redeliverInterval": "500",
-        # A topic takes a connection; past ten per CPU, unless told, not even publishing works.
+        # Each topic takes a connection, and the default is ten connections per CPU. When they are
+        # used up, even publishing hangs.
         "poolSize": "1000",
         **(pubsub_metadata or {}),
     }
+    # `name`, because Dapr's default prefix is the app-id, which would separate the replicas' state.
     store = {**connection, "keyPrefix": "name"}
     return [
         component(pubsub_name, "pubsub.redis", pubsub),
@@ -140,40 +143,50 @@ def redis_components(
 
 
 class _Part(ABC):
-    """A program that can be ended and started again, on the same ports and with the same files."""
+    """A program that can be ended and started again on the same ports with the same files."""
 
     _running: Program | None = None
 
     def __init__(self, program: str, ports: int) -> None:
         self._program = program
+        # Reserved for the whole life of the part, so that no other process takes a port while the
+        # program is ended.
         self._reserved = [ReservedPort((_HOST, 0), socket.AF_INET) for _ in range(ports)]
         self._folder = tempfile.mkdtemp(prefix="virtufin-")
 
     @property
     def folder(self) -> Path:
-        """Where its files are; deleted by `close`."""
+        """The folder of the program's files. `close` deletes the folder."""
         return Path(self._folder)
 
     @property
     def running(self) -> bool:
-        """Whether it was started and not ended by us since."""
+        """True if the program was started and not ended through this object since."""
         return self._running is not None
 
     @property
     def pid(self) -> int:
-        """Id of its process; ConnectionError where it does not run."""
+        """Id of the process.
+
+        Raises:
+            ConnectionError: The program is not running.
+        """
         return self._started().pid
 
     @property
     def output(self) -> str:
-        """What it has written since its last start; ConnectionError where it does not run."""
+        """Output of the program since its last start.
+
+        Raises:
+            ConnectionError: The program is not running.
+        """
         return self._started().output()
 
     def start(self) -> None:
-        """Starts it, and waits until it is ready. Does nothing if it runs.
+        """Starts the program and waits until it is ready. Does nothing if already running.
 
         Raises:
-            RuntimeError: It did not start; the text has what it wrote.
+            RuntimeError: The program did not start. The text contains its output.
         """
         if self._running is None:
             command = [self._program, *self._arguments()]
@@ -182,31 +195,31 @@ class _Part(ABC):
             self._running = program
 
     def stop(self) -> None:
-        """Ends it in order (SIGTERM). Idempotent; `start` starts it again."""
+        """Ends the program gracefully (SIGTERM). Idempotent; `start` starts the program again."""
         program, self._running = self._running, None
         if program is not None:
             program.stop()
 
     def kill(self) -> None:
-        """Ends it on the spot (SIGKILL); `start` starts it again."""
+        """Ends the program immediately (SIGKILL). `start` starts the program again."""
         program, self._running = self._started(), None
         program.kill()
 
     def restart(self) -> None:
-        """`kill`, then `start`."""
+        """Ends the program with `kill` and starts it again."""
         self.kill()
         self.start()
 
     def freeze(self) -> None:
-        """Stops its time (SIGSTOP): connections stand, nothing is answered, until `thaw`."""
+        """Freezes the program (SIGSTOP) until `thaw`. Connections stay open without answers."""
         self._started().freeze()
 
     def thaw(self) -> None:
-        """Lets it go on after `freeze`."""
+        """Continues the program after `freeze`."""
         self._started().thaw()
 
     def close(self) -> None:
-        """Ends it, and deletes its files. Idempotent."""
+        """Ends the program and deletes its files. Idempotent."""
         self.stop()
         for port in self._reserved:
             port.close()
@@ -230,29 +243,29 @@ class _Part(ABC):
 
     @abstractmethod
     def _arguments(self) -> list[str]:
-        """Its command line."""
+        """Returns the arguments of the command line."""
 
     def _environment(self) -> dict[str, str] | None:
-        """Its environment; None for that of this process."""
+        """Returns the environment variables. None means those of this process."""
         return None
 
     @abstractmethod
     def _ready(self) -> bool:
-        """Whether it can be used."""
+        """Returns True if the program is ready for use."""
 
 
 class Redis(_Part):
-    """A Redis server of its own, on a free port of 127.0.0.1.
+    """A separate Redis server on a free port of 127.0.0.1.
 
     From async code: `await asyncio.to_thread(redis.restart)`.
 
     Args:
-        persistent: Whether what was acknowledged survives `kill` and `restart` (append-only file,
-            written through at every command).
-        program: Path of `redis-server`; not given: see `find_redis`.
+        persistent: Whether acknowledged data survives `kill` and `restart` (an append-only file,
+            written to disk at every command).
+        program: Path of `redis-server`. None means the path from `find_redis`.
 
     Raises:
-        MissingProgramError: There is no `redis-server` on this machine.
+        MissingProgramError: `redis-server` is not on this machine.
     """
 
     def __init__(self, *, persistent: bool = True, program: str | None = None) -> None:
@@ -261,12 +274,12 @@ class Redis(_Part):
 
     @property
     def port(self) -> int:
-        """Its port."""
+        """The port of the server."""
         return self._reserved[0].port
 
     @property
     def address(self) -> str:
-        """`host:port`."""
+        """The address of the server, `host:port`."""
         return f"{_HOST}:{self.port}"
 
     def __enter__(self) -> Redis:
@@ -279,6 +292,7 @@ class Redis(_Part):
     def _arguments(self) -> list[str]:
         arguments = ["--bind", _HOST, "--port", str(self.port), "--dir", self._folder]
         arguments += ["--save", "", "--loglevel", "warning"]
+        # Both options, because without them a restart loses a stream and its consumer group.
         if self._persistent:
             arguments += ["--appendonly", "yes", "--appendfsync", "always"]
         return arguments
@@ -291,19 +305,22 @@ class Redis(_Part):
 
 
 class Sidecar(_Part):
-    """A Dapr sidecar, `daprd`, on free ports of 127.0.0.1; from async code as `Redis` is.
+    """A Dapr sidecar (`daprd`) on free ports of 127.0.0.1.
+
+    From async code: `await asyncio.to_thread(sidecar.restart)`.
 
     Args:
-        app_id: The app-id: who subscribes under the same one shares the events of a topic.
+        app_id: The app-id. Subscribers with the same app-id share the events of a topic.
         resources: Texts of resource files: components, subscriptions, configurations.
-        app_port: gRPC port of the app it belongs to; None for none.
-        arguments: Further arguments of daprd.
-        environment: Further environment variables, such as DAPR_API_TOKEN and APP_API_TOKEN.
-        program: Path of `daprd`; not given: see `find_daprd`.
+        app_port: gRPC port of the sidecar's app. None means that the sidecar has no app.
+        arguments: Additional arguments of daprd.
+        environment: Additional environment variables, such as DAPR_API_TOKEN and APP_API_TOKEN.
+        program: Path of `daprd`. None means the path from `find_daprd`.
 
     Raises:
-        MissingProgramError: There is no `daprd` on this machine.
-        TypeError, ValueError: An argument cannot be one.
+        MissingProgramError: `daprd` is not on this machine.
+        TypeError: An argument has the wrong type.
+        ValueError: An argument is out of its range.
     """
 
     def __init__(
@@ -324,31 +341,35 @@ class Sidecar(_Part):
             text(value, f"{name} of environment", empty=True)
         files = [text(one, "each resource") for one in several(resources, "resources")]
         self._components = {name for file in files for name in component_names(file, app_id)}
+        # Last, because wrong arguments must not leave reserved ports and a folder behind.
         super().__init__(program or find_daprd(), ports=4)
         for number, file in enumerate(files):
             (self.folder / f"{number:02}.yaml").write_text(file, encoding="utf-8")
 
     @property
     def grpc_port(self) -> int:
-        """Port of its gRPC API."""
+        """The port of the sidecar's gRPC API."""
         return self._reserved[0].port
 
     @property
     def http_port(self) -> int:
-        """Port of its HTTP API."""
+        """The port of the sidecar's HTTP API."""
         return self._reserved[1].port
 
     @property
     def address(self) -> str:
-        """`host:port` of its gRPC API, as `DaprPublisher(address=)` takes it."""
+        """The address of the sidecar's gRPC API (`host:port`), for `DaprPublisher(address=)`."""
         return f"{_HOST}:{self.grpc_port}"
 
     def wait_for_app(self, timeout: float = 30.0) -> None:
-        """Waits until the sidecar has found its app, and delivers to it.
+        """Waits until the sidecar has found its app and delivers events to the app.
+
+        Args:
+            timeout: Seconds to wait at most.
 
         Raises:
-            RuntimeError: It did not come to that within `timeout` seconds, or the sidecar ended.
-                The sidecar is ended then.
+            RuntimeError: The sidecar did not find its app in time, or ended. In both cases the
+                sidecar is no longer running.
         """
         self._started().wait_until(lambda: self._get("/v1.0/healthz") is not None, timeout)
 
@@ -365,6 +386,7 @@ class Sidecar(_Part):
         for name, port in zip(names, self._reserved, strict=True):
             arguments += [f"--{name}", str(port.port)]
         arguments += ["--dapr-listen-addresses", _HOST]
+        # Empty, because the tests run without Dapr's placement and scheduler services.
         arguments += ["--placement-host-address", "", "--scheduler-host-address", ""]
         arguments += ["--dapr-graceful-shutdown-seconds", "1"]
         if self._app_port is not None:
@@ -377,13 +399,15 @@ class Sidecar(_Part):
     def _ready(self) -> bool:
         if self._get("/v1.0/healthz/outbound") is None:
             return False
-        # Also said by one that is ending, as a component could not be loaded.
+        # The health check is not enough, because a sidecar that is ending after a component could
+        # not be loaded is healthy for a moment.
         metadata = json.loads(self._get("/v1.0/metadata") or "{}")
         return self._components <= {one["name"] for one in metadata.get("components", ())}
 
     def _get(self, path: str) -> bytes | None:
-        """What it answers; None where it does not, or says no."""
+        """Returns the body of the answer, or None without an answer or with an error status."""
         connection = http.client.HTTPConnection(_HOST, self.http_port, timeout=_PROBE_TIMEOUT)
+        # A token in the environment protects the HTTP API of daprd as well.
         token = self._environment().get("DAPR_API_TOKEN")
         try:
             connection.request("GET", path, headers={"dapr-api-token": token} if token else {})

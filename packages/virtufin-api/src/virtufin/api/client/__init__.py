@@ -79,9 +79,12 @@ from virtufin.api.client.errors import (
 )
 from virtufin.api.client.events import PubsubEvent
 
+# For type checkers only, because `virtufin.api.dapr` is another distribution, which may not be
+# installed and imports this package.
 if TYPE_CHECKING:
     from virtufin.api.dapr import DaprPublisher as DaprPublisher
 
+# Without `DaprPublisher`, because `import *` would fail if the plugin is not installed.
 __all__ = [
     "NOT_GIVEN",
     "AbortedError",
@@ -145,12 +148,13 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Finds `DaprPublisher` in its own distribution, at first use."""
+    """Imports `DaprPublisher` from its own distribution at first use."""
     if name != "DaprPublisher":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
         return importlib.import_module("virtufin.api.dapr").DaprPublisher
     except ModuleNotFoundError as error:
+        # Any other missing module is a fault of the installation, which the advice would hide.
         if not (error.name or "").startswith(("virtufin", "dapr")):
             raise
         raise ImportError(
@@ -158,5 +162,6 @@ def __getattr__(name: str) -> object:
         ) from error
 
 
+# Listed here although not in `__all__`, because completion in editors and shells should offer it.
 def __dir__() -> list[str]:
     return sorted([*globals(), "DaprPublisher"])

@@ -1,4 +1,4 @@
-"""What this client needs of asyncio beyond its own functions, alike on every supported Python."""
+"""Additions to asyncio that behave the same on every supported Python version."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ Result = TypeVar("Result")
 
 
 class UserFunctionError(InternalError):
-    """A function of the user raised what is no `Exception`; that is the cause.
+    """A function of the user raised a BaseException that is no `Exception`.
 
-    A cancellation counts if it was not sent to the task that called the function.
+    The `__cause__` is that BaseException. A CancelledError counts only if the task that called the
+    function was not cancelled.
     """
 
 
 def is_being_cancelled() -> bool:
-    """Returns whether the running task is being cancelled, as opposed to something it awaited.
+    """Returns whether the running task is being cancelled, as opposed to an awaited object.
 
-    Always False on Python 3.10, which cannot tell.
+    Always returns False on Python 3.10.
     """
+    # By version, because `Task.cancelling` exists from Python 3.11 on.
     if sys.version_info >= (3, 11):
         task = asyncio.current_task()
         return task is not None and task.cancelling() > 0
@@ -33,15 +35,15 @@ def is_being_cancelled() -> bool:
 
 
 class OtherCancelledError(Exception):
-    """What was awaited was cancelled, not the task that awaited it."""
+    """The awaited object was cancelled, not the task that awaited it."""
 
 
 async def await_other(awaitable: Awaitable[Result]) -> Result:
-    """Awaits what others may cancel, without taking that for a cancellation of the running task.
+    """Awaits an object that other code may cancel, and returns the result.
 
     Raises:
-        OtherCancelledError: It was cancelled.
-        CancelledError: The running task was cancelled, and what it awaited with it.
+        OtherCancelledError: The awaited object was cancelled, but the running task was not.
+        CancelledError: The running task was cancelled, and the awaited object with it.
     """
     if sys.version_info >= (3, 11):
         try:
@@ -50,7 +52,8 @@ async def await_other(awaitable: Awaitable[Result]) -> Result:
             if is_being_cancelled():
                 raise
             raise OtherCancelledError from None
-    # Python 3.10 can only tell by waiting beside it.
+    # With `wait` on Python 3.10, because a CancelledError there does not show which of the two was
+    # cancelled.
     other = asyncio.ensure_future(awaitable)
     try:
         await asyncio.wait((other,))
@@ -71,13 +74,14 @@ async def call_user(
 
     Args:
         function: The function.
-        *arguments: What it is called with.
-        is_ending: Whether its caller is ending its own tasks. Only Python 3.10 needs it, to tell
-            a cancellation by the caller from one of something that the function awaited.
+        *arguments: The arguments of the function.
+        is_ending: A function that returns whether the caller is ending its own tasks. Only Python
+            3.10 needs this, to distinguish a cancellation of the running task from a cancellation
+            of an object that the function awaited.
 
     Raises:
-        UserFunctionError: The function raised what is no `Exception`.
-        Exception: Whatever else it raised.
+        UserFunctionError: The function raised a BaseException that is no `Exception`.
+        Exception: The function raised this error.
         CancelledError: The running task was cancelled.
     """
     error: BaseException
@@ -89,6 +93,7 @@ async def call_user(
             raise
         error = cancelled
     except (Exception, KeyboardInterrupt, SystemExit):
+        # Not converted, because callers handle an Exception, and the other two end the process.
         raise
     except BaseException as other:  # noqa: BLE001 - raised below, as what callers can handle
         error = other
@@ -97,11 +102,15 @@ async def call_user(
 
 
 async def gather_all(calls: Iterable[Coroutine[Any, Any, Any]]) -> list[Any]:
-    """Returns the results of all, in order; if one fails, the others are cancelled first."""
+    """Runs coroutines concurrently and returns their results in order.
+
+    If a coroutine fails, the others are cancelled and awaited before the error is raised.
+    """
     tasks = [asyncio.ensure_future(call) for call in calls]
     try:
         return await asyncio.gather(*tasks)
     finally:
+        # Cancelled here, because `gather` leaves the other tasks running when one fails.
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

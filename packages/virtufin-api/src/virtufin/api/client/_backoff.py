@@ -1,4 +1,4 @@
-"""Waiting times between attempts."""
+"""Delays between attempts."""
 
 from __future__ import annotations
 
@@ -8,24 +8,34 @@ from collections.abc import Iterator
 
 
 def delays(initial: float, maximum: float, multiplier: float, jitter: float) -> Iterator[float]:
-    """Yields seconds to wait before each further attempt, without end.
+    """Yields the seconds to wait before each further attempt, without end.
 
-    Each nominal delay is `multiplier` times the one before, capped at `maximum`; what is yielded
-    lies evenly between `1 - jitter` and 1 of the nominal one, so that many clients do not come
-    back in step.
+    Each nominal delay is `multiplier` times the previous nominal delay, capped at `maximum`. The
+    yielded delay is evenly distributed between `1 - jitter` and 1 of the nominal delay.
+
+    Args:
+        initial: The first nominal delay in seconds.
+        maximum: The longest nominal delay in seconds.
+        multiplier: The factor from one nominal delay to the next.
+        jitter: The random part of each delay, 0 to 1.
     """
+    # Random, because many clients must not come back at the same time after a break.
     nominal = min(initial, maximum)
     while True:
         yield nominal * (1.0 - jitter * random.random())
         nominal = min(nominal * multiplier, maximum)
 
 
+# At most a minute, because a recovery must be noticed soon.
 _FIRST = 1.0
 _LONGEST = 60.0
 
 
 class Pause:
-    """A pause that doubles, from a second to a minute; the first time there is none."""
+    """A delay before the next attempt, which doubles with each failure.
+
+    There is no delay after the first failure, then 1 s, and 60 s at most.
+    """
 
     def __init__(self) -> None:
         self._until = 0.0
@@ -33,18 +43,18 @@ class Pause:
 
     @property
     def over(self) -> bool:
-        """Whether to try again."""
+        """Returns whether the delay has passed, so that an attempt may be made."""
         return time.monotonic() >= self._until
 
     def longer(self) -> None:
-        """It failed again."""
+        """Starts the delay after a failed attempt; each further failure doubles the delay."""
         self._until = time.monotonic() + self._next
         self._next = min(max(2 * self._next, _FIRST), _LONGEST)
 
     def never(self) -> None:
-        """It will not change, as long as nobody says `reset`."""
+        """Allows no further attempt until `reset` is called."""
         self._until = float("inf")
 
     def reset(self) -> None:
-        """It was of use."""
+        """Allows an attempt at once, and starts the delays over."""
         self._until = self._next = 0.0

@@ -1,4 +1,4 @@
-"""The client: puts the parts together."""
+"""The public client class, which assembles the transport and the clients of each service."""
 
 from __future__ import annotations
 
@@ -56,36 +56,38 @@ class ApiClient:
     `connect()` opens the channel. One client belongs to one event loop.
 
     Args:
-        host: Name or address of the gateway; a gRPC target (`dns:///name:port`,
-            `ipv4:a:1,b:2`, `unix:path`; with several addresses calls go round robin); or
-            `memory:`, an emulator inside the process (needs virtufin-api-emulator), which
-            `memory:name` shares by name. Default VIRTUFIN_API_HOST, else `localhost`.
+        host: Name or address of the gateway, or a gRPC target (`dns:///name:port`,
+            `ipv4:a:1,b:2`, `unix:path`). Calls to several addresses go round robin. `memory:`
+            starts an emulator inside the process (needs virtufin-api-emulator), and clients with
+            the same `memory:name` share an emulator. Default VIRTUFIN_API_HOST, else `localhost`.
         grpc_port: Native gRPC port. Default VIRTUFIN_API_GRPC_PORT, else 5002.
         api_key: Key for the gateway, or a function (plain or async) that returns the current one.
             Default VIRTUFIN_API_KEY, else none.
         tls: True, or `TlsSettings`. Default VIRTUFIN_API_TLS, else plain text.
-        timeout: Deadline of every unary call in seconds where the call gives none; None means no
-            deadline. Default 30.
-        keepalive: How half-open connections are found.
-        retry: How calls that only read are retried.
-        reconnect: How subscriptions come back.
-        subscription: Bounds and waits of subscriptions.
+        timeout: Deadline in seconds of every unary call that has no timeout of its own; None means
+            no deadline. Default 30.
+        keepalive: Settings of the HTTP/2 pings that find half-open connections.
+        retry: Settings of the retries of calls that only read.
+        reconnect: Settings of the reconnect attempts of subscriptions.
+        subscription: Limits and waiting times of subscriptions.
         max_message_bytes: Largest message to send or receive. Default 4 MiB, as gRPC's.
         metadata: Headers for every call.
         interceptors: `grpc.aio` client interceptors.
         source: CloudEvents source of published events. Default VIRTUFIN_API_SOURCE, else
             `urn:com.virtufin.client`.
-        wire: `auto` learns from the gateway's reflection how its messages are laid out; `packaged`
-            takes the packaged protos for the truth. Default `auto`.
+        wire: `auto` reads the gateway's message layout from its reflection service. `packaged`
+            uses the layout of the packaged protos without any lookup. Default `auto`.
         complete_replies: Whether replies of backends have every field, typed, as far as the
-            gateway's reflection describes them; else they are the JSON as sent. Default True.
-        reflection_timeout: Seconds that an answer of the gateway's reflection may take; a gateway
-            that does not answer costs them once per connection. Default 2.
-        channel: A `grpc.aio.Channel` of your own, which `close()` leaves open. Excludes everything
-            that is fixed when a channel is made: address, tls, keepalive, retry, interceptors.
+            gateway's reflection service describes them. Otherwise replies are the JSON as sent.
+            Default True.
+        reflection_timeout: Seconds to wait for an answer of the gateway's reflection service. A
+            gateway that does not answer costs this time once per connection. Default 2.
+        channel: A `grpc.aio.Channel` of your own, which `close()` leaves open. Excludes every
+            setting that is fixed when a channel is created: address, tls, keepalive, retry,
+            interceptors, max_message_bytes.
 
     Raises:
-        InvalidInputError: A setting is of the wrong type or cannot be used.
+        InvalidInputError: A setting has the wrong type or an unusable value.
 
     Example:
         >>> import asyncio
@@ -99,6 +101,8 @@ class ApiClient:
 
     def __init__(
         self,
+        # Sentinels, because an explicit "localhost" must take precedence over the environment, and
+        # an explicit None for `api_key` or `tls` means none.
         host: str | NotGiven = NOT_GIVEN,
         grpc_port: int | NotGiven = NOT_GIVEN,
         *,
@@ -132,12 +136,17 @@ class ApiClient:
                 interceptors=interceptors,
                 max_message_bytes=max_message_bytes,
             )
+            # Fixed values instead of VIRTUFIN_API_HOST and VIRTUFIN_API_GRPC_PORT, because the
+            # environment does not describe the caller's channel.
             host, grpc_port = "localhost", GRPC_PORT
         target = resolve_target(host, grpc_port)
+        # `memory:` is no scheme of gRPC; the transport replaces it by the emulator's own target.
         memory = target[len("memory:") :] if target.startswith("memory:") else None
         self._settings = ClientSettings(
             target=target,
             api_key=resolve_api_key(api_key),
+            # VIRTUFIN_API_TLS is not read for these two, because an in-process emulator has no TLS
+            # and a given channel already has its own security.
             tls=resolve_tls(tls) if memory is None and channel is None else None,
             timeout=require_timeout(timeout),
             keepalive=_of(KeepaliveSettings, keepalive, "keepalive"),
@@ -156,10 +165,13 @@ class ApiClient:
         self._transport = Transport(self._settings, channel)
         auto = self._settings.wire == "auto"
         packaged = Wire.packaged("no call was made yet" if auto else "wire='packaged'")
+        # Created even with wire='packaged', because `Rpc` takes the layout from it in both cases.
         self._discovery = Discovery(
             self._transport, packaged, self._settings.reflection_timeout, enabled=auto
         )
         self._rpc = Rpc(self._transport, self._discovery)
+        # Without schemas no call looks up descriptors of a backend, because only complete replies
+        # need them.
         complete = self._settings.complete_replies
         schemas = Schemas(self._rpc, self._discovery) if complete else None
         self._gateway = GatewayClient(self._rpc, schemas)
@@ -174,75 +186,77 @@ class ApiClient:
 
     @property
     def gateway(self) -> GatewayClient:
-        """Calls to the backends."""
+        """The client for calls to the backends."""
         return self._gateway
 
     @property
     def pubsub(self) -> PubsubClient:
-        """Publishing, subscribing, requests and replies."""
+        """The client for publishing, subscribing, requests and replies."""
         return self._pubsub
 
     @property
     def state(self) -> StateClient:
-        """State of services."""
+        """The client for the state of services."""
         return self._state
 
     @property
     def config(self) -> ConfigClient:
-        """What the gateway knows about its services."""
+        """The client for the gateway's configuration of services."""
         return self._config
 
     @property
     def wire(self) -> Wire:
-        """How this gateway's messages are laid out, and why that is believed.
+        """The message layout in use for this gateway, and the reason for it.
 
-        `origin`, `generation`, `reason` and `differences`, and all of it as text by `str()`. Looked
-        up with the first call, and again after a break; see the page on the wire.
+        The attributes are `origin`, `generation`, `reason` and `differences`; `str()` returns all
+        of them as text. The client looks the layout up with the first call, and again after a
+        break. See the page on the wire.
         """
         return self._discovery.wire
 
     @property
     def target(self) -> str:
-        """Where the gateway is, as a gRPC target."""
+        """The gateway's address as a gRPC target, or a note that the channel was given."""
         return self._transport.peer
 
     @property
     def closed(self) -> bool:
-        """Whether the client was closed."""
+        """True once the client has been closed."""
         return self._transport.closed
 
     async def connect(self, *, timeout: Timeout = NOT_GIVEN) -> None:
         """Waits until the gateway answers.
 
-        Asks its health service; a gateway without one counts as answering.
+        Calls the gateway's health service. A gateway without a health service counts as answering.
 
         Args:
             timeout: Seconds; not given means the client's default, None no limit.
 
         Raises:
-            UnavailableError: It did not answer in time; says what was seen last.
-            DeadlineExceededError: Something is there, and did not answer at all.
+            UnavailableError: The gateway did not answer in time; the error names the last failure.
+            DeadlineExceededError: No attempt was answered or refused within the timeout.
         """
         await wait_for_gateway(self._transport, timeout)
 
     async def diagnose(
         self, *, timeout: float = 5.0, publish: bool = True, topic: str | None = None
     ) -> Report:
-        """Looks at the gateway, and says whether this client can work with it.
+        """Checks whether this client can work with the gateway.
 
-        Reachability, health, TLS, authentication, reflection, each difference between the gateway's
-        descriptors and the packaged protos, and an event there and back.
+        The checks cover reachability, health, TLS, authentication, reflection, each difference
+        between the gateway's descriptors and the packaged protos, and the round trip of an event.
 
         Args:
             timeout: Seconds that each check may take.
-            publish: Whether to publish an event and see it come back.
-            topic: Where; default `virtufin.doctor`.
+            publish: Whether to publish an event and wait for its delivery.
+            topic: Topic of that event; default `virtufin.doctor`.
 
         Returns:
             The report: `ok`, `checks`, `as_dict()`, and a table by `str()`.
         """
         diagnosis = Diagnosis(
             self._rpc,
+            # None skips the two checks of the layout, because nothing is looked up then.
             self._discovery if self._settings.wire == "auto" else None,
             self._gateway,
             self._pubsub,
@@ -252,10 +266,9 @@ class ApiClient:
         return await diagnosis.report(publish=require_bool(publish, "publish"), topic=where)
 
     async def close(self) -> None:
-        """Ends every stream, call and background task within a bound. Idempotent.
+        """Ends every stream, call and background task within a time limit. Idempotent.
 
-        Calls in flight fail with ClientClosedError, iterations end, later calls say that the
-        client is closed.
+        Calls in flight fail with ClientClosedError, and so does every later call. Iterations end.
         """
         await self._transport.close()
 
@@ -269,13 +282,13 @@ class ApiClient:
         await self.close()
 
     async def list_services_async(self, *, timeout: Timeout = NOT_GIVEN) -> list[str]:
-        """Names of the registered backends."""
+        """Returns the names of the registered backends."""
         return await self._gateway.list_services_async(timeout=timeout)
 
     async def list_methods_async(
         self, service: str, *, timeout: Timeout = NOT_GIVEN
     ) -> list[MethodInfo]:
-        """Methods of a backend."""
+        """Returns the methods of a backend."""
         return await self._gateway.list_methods_async(service, timeout=timeout)
 
     async def invoke_async(
@@ -320,13 +333,13 @@ class ApiClient:
     async def get_all_state_async(
         self, service: str, *, timeout: Timeout = NOT_GIVEN
     ) -> AllStateResult:
-        """Reads all registered keys; see `StateClient.get_all_state`."""
+        """Reads all registered keys of a service; see `StateClient.get_all_state`."""
         return await self._state.get_all_state(service, timeout=timeout)
 
     async def register_keys_async(
         self, service: str, keys: str | Iterable[str], *, timeout: Timeout = NOT_GIVEN
     ) -> StatusResult:
-        """Names the keys that `get_all_state_async` returns."""
+        """Registers the keys that `get_all_state_async` returns."""
         return await self._state.register_keys(service, keys, timeout=timeout)
 
     async def subscribe_async_with_handler(
@@ -396,6 +409,8 @@ def _interceptors(interceptors: Sequence[Any] | None) -> tuple[Any, ...]:
 
 
 def _refuse_beside_channel(**settings: object) -> None:
+    # An error instead of ignoring these settings, because they are fixed when a channel is created
+    # and would have no effect on an existing channel.
     given = sorted(name for name, value in settings.items() if value is not None)
     if given:
         raise InvalidInputError(

@@ -1,4 +1,4 @@
-"""What the gateway knows about its services."""
+"""The client for the gateway's configuration of services."""
 
 from __future__ import annotations
 
@@ -23,19 +23,26 @@ class ConfigClient:
         self._rpc = rpc
 
     async def list_services(self, *, timeout: Timeout = NOT_GIVEN) -> list[ConfigServiceResult]:
-        """All services the gateway is configured with."""
+        """Returns all services in the gateway's configuration."""
         reply = await self._rpc.unary("Config.ListServices", {}, self._rpc.budget(timeout))
         return [_service(service) for service in reply.services]
 
     async def get_service(
         self, service: str, *, timeout: Timeout = NOT_GIVEN
     ) -> ConfigServiceResult | None:
-        """One service; None where the gateway does not know the name."""
+        """Returns the configuration of a service, or None if the gateway does not know the name.
+
+        Args:
+            service: Name of the service.
+            timeout: Seconds for the call; not given means the client's default, None no deadline.
+        """
         fields = {"name": require_name(service, "service")}
         budget = self._rpc.budget(timeout)
         reply = await self._rpc.unary("Config.GetService", fields, budget, service=service)
+        # None instead of an error, because a gateway answers an unknown name with an empty reply.
         return _service(reply.service) if reply.HasField("service") else None
 
+    # Both forms of each name are public, because methods of the other clients have the suffix.
     list_services_async = list_services
     get_service_async = get_service
 
@@ -49,6 +56,7 @@ def _service(service: Any) -> ConfigServiceResult:
         "state": None,
         "jobs": None,
     }
+    # By presence, because a part that is not configured must be None instead of empty texts.
     if service.HasField("grpc"):
         grpc = service.grpc
         result["grpc"] = {

@@ -1,4 +1,4 @@
-"""One time budget for several calls."""
+"""Deadlines: one budget for several calls, and the budget of a single call."""
 
 from __future__ import annotations
 
@@ -10,24 +10,26 @@ from contextlib import contextmanager
 from virtufin.api.client._validation import require_timeout
 from virtufin.api.client.errors import InvalidInputError
 
+# A context variable, because tasks started inside the block must share the deadline, and tasks of
+# other callers must not.
 _UNTIL: contextvars.ContextVar[float | None] = contextvars.ContextVar(
     "virtufin_deadline", default=None
 )
 
 
 class Deadline:
-    """The budget that `deadline()` hands out."""
+    """The budget that `deadline()` yields."""
 
     def __init__(self, until: float) -> None:
         self._until = until
 
     def remaining(self) -> float:
-        """Seconds that are left, never below zero."""
+        """Returns the seconds that are left, never below zero."""
         return max(0.0, self._until - time.monotonic())
 
     @property
     def expired(self) -> bool:
-        """Whether nothing is left."""
+        """Returns whether no time is left."""
         return self.remaining() == 0.0
 
 
@@ -35,13 +37,13 @@ class Deadline:
 def deadline(seconds: float) -> Iterator[Deadline]:
     """Gives all calls inside the block one shared budget.
 
-    Each call sends what is left of it as its gRPC deadline, or its own `timeout` where that is
-    shorter; a call that begins when nothing is left raises DeadlineExceededError unsent. Blocks
-    nest: the earlier end counts. The budget goes with the context (`contextvars`), so tasks started
-    inside the block share it; the client's own background tasks do not.
+    The gRPC deadline of each call is the rest of the budget, or the `timeout` of the call if that
+    is shorter. With no time left, a call raises DeadlineExceededError and sends nothing. Blocks can
+    be nested; the earlier end counts. The budget belongs to the context (`contextvars`), so tasks
+    started inside the block share it. The client's own background tasks do not share it.
 
     Args:
-        seconds: The budget, from now.
+        seconds: The length of the budget in seconds, from now.
 
     Raises:
         InvalidInputError: `seconds` is not a finite number of at least 0.
@@ -58,6 +60,7 @@ def deadline(seconds: float) -> Iterator[Deadline]:
         raise InvalidInputError("deadline() needs a finite number of seconds")
     until = time.monotonic() + checked
     outer = _UNTIL.get()
+    # The earlier end, because an inner block must not extend the outer one.
     if outer is not None:
         until = min(until, outer)
     token = _UNTIL.set(until)
@@ -68,7 +71,7 @@ def deadline(seconds: float) -> Iterator[Deadline]:
 
 
 class Budget:
-    """What one call may take: its timeout, or what is left of `deadline()` if that is less."""
+    """The time for one call: its timeout, or the rest of `deadline()` if that is shorter."""
 
     def __init__(self, timeout: float | None) -> None:
         now = time.monotonic()
@@ -81,14 +84,14 @@ class Budget:
         self.total = None if self._end is None else max(0.0, self._end - now)
 
     def left(self) -> float | None:
-        """Seconds that are left, never below zero; None without a limit."""
+        """Returns the seconds that are left, never below zero; None without a limit."""
         return None if self._end is None else max(0.0, self._end - time.monotonic())
 
     def at_most(self, seconds: float, share: float = 1.0) -> float:
-        """`seconds`, or that share of what is left where it is less."""
+        """Returns `seconds`, or the given share of the time that is left if that is less."""
         left = self.left()
         return seconds if left is None else min(seconds, left * share)
 
     def part(self, seconds: float) -> Budget:
-        """Returns a budget for one of several attempts, of `seconds` or what is left if less."""
+        """Returns a budget of `seconds` for one of several attempts, or of the rest if less."""
         return Budget(self.at_most(seconds))

@@ -1,4 +1,4 @@
-"""Looking at a gateway from where this client stands."""
+"""The checks that a client makes to diagnose its gateway."""
 
 from __future__ import annotations
 
@@ -28,9 +28,11 @@ from virtufin.api.client.errors import (
 )
 
 TOPIC = "virtufin.doctor"
-"""Where the round trip is made."""
+"""Default topic of the round trip."""
 
 _NOBODY = "no gateway answers"
+# Recognised by words, because gRPC reports all these failures as UNAVAILABLE. Specific words come
+# first, because the first match wins and texts about certificates may mention TLS too.
 _REFUSED_WAYS = (
     ("refused", "nothing listens there: is the gateway running, and is it this port?"),
     ("certificate_verify_failed", "the certificate is not trusted: TlsSettings(ca=...)"),
@@ -46,6 +48,7 @@ _REFUSED_WAYS = (
     ("socket closed", "it hangs up: it may want TLS (tls=True), or be something else"),
     ("reset", "it hangs up: it may want TLS (tls=True), or be something else"),
 )
+# Methods that a gateway may lack without harm, because the client has a replacement for each.
 _WITH_FALLBACK = {
     "virtufin.State.RegisterKeys": "the client remembers registered keys itself",
     "virtufin.State.GetAllState": "the client reads the keys registered with it",
@@ -54,7 +57,7 @@ _WITH_FALLBACK = {
 
 
 class Diagnosis:
-    """One look at a gateway."""
+    """A run of all checks against a gateway."""
 
     def __init__(
         self,
@@ -69,9 +72,10 @@ class Diagnosis:
 
         Args:
             rpc: The gateway's own methods.
-            discovery: Its message layout; None if the packaged one is used without looking it up.
-            gateway: Calls to it.
-            pubsub: Its events.
+            discovery: The gateway's message layout; None if the packaged layout is used without a
+                lookup.
+            gateway: The client for calls to backends.
+            pubsub: The client for events.
             timeout: Seconds that each check may take.
         """
         self._rpc = rpc
@@ -83,7 +87,13 @@ class Diagnosis:
         self._checks: list[Check] = []
 
     async def report(self, *, publish: bool, topic: str) -> Report:
-        """Makes all checks, in order; what cannot be checked without an earlier one is skipped."""
+        """Makes all checks in order, and skips checks that depend on a failed check.
+
+        Args:
+            publish: Whether to publish an event and wait for its delivery.
+            topic: Topic of that event.
+        """
+        # A client that is closed raises instead of producing a report about a gateway.
         self._transport.check()
         reachable = await self._reach()
         if reachable:
@@ -121,11 +131,13 @@ class Diagnosis:
             self._unreachable(error)
             return False
         except VirtufinError as error:
+            # Without a status the error is from this client and shows nothing about the gateway.
             if not _is_answer(error):
-                # Not even asked: the key cannot be had, for one.
+                # The request was never sent, for example because fetching the API key failed.
                 self._add("reachability", Outcome.FAILED, _said(error))
                 self._add("health", Outcome.SKIPPED, _NOBODY)
                 return False
+            # Not a failure, because even an answer that rejects the call shows a reachable gateway.
             health, refusal = None, error
             unsupported = isinstance(error, UnsupportedError)
         took = (time.monotonic() - began) * 1000
@@ -167,7 +179,7 @@ class Diagnosis:
     async def _authenticate(self) -> bool:
         name, with_key = "authentication", self._transport.secrets.has_key
         try:
-            # Asking reflection first takes time of its own.
+            # Looked up before, because the lookup must not use up the time limit of this check.
             await self._rpc.ensure_layout(self._rpc.budget(None))
             services = await self._gateway.list_services_async(timeout=self._timeout)
         except UnauthenticatedError as error:
@@ -252,6 +264,7 @@ class Diagnosis:
         async with self._pubsub.subscribe_async_iter(topic) as events:
             await events.ready()
             await self._pubsub.publish_async(topic, mark, type="com.virtufin.client.doctor.probe")
+            # Compared by a unique text, because others may publish to the same topic.
             async for event in events:
                 if event.data == mark.encode():
                     return
@@ -259,18 +272,19 @@ class Diagnosis:
 
 
 def _is_answer(error: Exception) -> bool:
-    """Whether an error came as a status, so that somebody was asked."""
+    """Returns True if an error came as a gRPC status, so that the request was sent."""
     return isinstance(error, grpc.RpcError)
 
 
 def _said(error: VirtufinError) -> str:
-    """What the other side said, without the advice that errors give to callers."""
+    """Returns the gateway's own text, without the advice that errors give to callers."""
+    # Without that advice, because the report has its own.
     details = error.details() if isinstance(error, grpc.RpcError) else ""
     return details or error.message
 
 
 def _judged(difference: Difference, translated: bool) -> Check:
-    """What a difference means for this client."""
+    """Returns the check for a difference, rated by its consequences for this client."""
     text = str(difference)
     if difference.is_addition:
         return Check("difference", Outcome.OK, text)

@@ -1,4 +1,4 @@
-"""Settings from arguments, and from the environment where an argument is not given."""
+"""Settings from arguments, with the environment as the default of arguments not given."""
 
 from __future__ import annotations
 
@@ -13,10 +13,14 @@ from virtufin.api.client.errors import InvalidInputError
 
 
 def resolve_target(host: str | NotGiven, grpc_port: int | NotGiven) -> str:
-    """The gRPC target of an address, from arguments or environment.
+    """Returns the gRPC target of an address, from arguments or environment.
+
+    Args:
+        host: Name, address or gRPC target; not given means VIRTUFIN_API_HOST, else `localhost`.
+        grpc_port: Port; not given means VIRTUFIN_API_GRPC_PORT, else 5002.
 
     Raises:
-        InvalidInputError: Host or port is of the wrong type or cannot be an address.
+        InvalidInputError: Host or port has the wrong type or cannot be an address.
     """
     if isinstance(host, NotGiven):
         host = os.environ.get("VIRTUFIN_API_HOST") or HOST
@@ -28,6 +32,8 @@ def resolve_target(host: str | NotGiven, grpc_port: int | NotGiven) -> str:
         raise InvalidInputError(f"host must be a name, address or gRPC target, not {host!r}")
     if not isinstance(grpc_port, NotGiven):
         require_whole("grpc_port", grpc_port, 1, 65535)
+    # A gRPC target is passed on as given, because it has its own ports and may have several
+    # addresses. The port in the environment is not even read.
     scheme, colon, rest = host.partition(":")
     if colon and scheme.lower() in _SCHEMES:
         return f"{scheme.lower()}:{rest}"
@@ -47,6 +53,7 @@ def resolve_target(host: str | NotGiven, grpc_port: int | NotGiven) -> str:
     return address(host, grpc_port)
 
 
+# Listed, because the colon alone does not make a target: `name:5002` is a host with a port.
 _SCHEMES = frozenset(
     {"dns", "ipv4", "ipv6", "unix", "unix-abstract", "passthrough", "vsock", "xds", "memory"}
 )
@@ -58,10 +65,15 @@ def address(host: str, port: int) -> str:
 
 
 def port_from_environment(variable: str, default: int, *, lowest: int) -> int:
-    """Returns the port in an environment variable, or `default` if it is not set.
+    """Returns the port in an environment variable, or `default` if the variable is not set.
+
+    Args:
+        variable: Name of the environment variable.
+        default: Port if the variable is not set or empty.
+        lowest: Smallest accepted port number; 0 accepts "any free port".
 
     Raises:
-        InvalidInputError: It is no port number from `lowest` on.
+        InvalidInputError: The text is not a port number between `lowest` and 65535.
     """
     text = os.environ.get(variable)
     if not text:
@@ -75,9 +87,17 @@ def port_from_environment(variable: str, default: int, *, lowest: int) -> int:
 
 
 def resolve_tls(tls: bool | TlsSettings | NotGiven | None) -> TlsSettings | None:
-    """The TLS settings, from the argument or VIRTUFIN_API_TLS (1, true, yes or on)."""
+    """Returns the TLS settings, from the argument or VIRTUFIN_API_TLS (1, true, yes or on).
+
+    Args:
+        tls: True, False, None or settings; not given means the environment variable.
+
+    Raises:
+        InvalidInputError: The argument or the variable has no valid value.
+    """
     if isinstance(tls, NotGiven):
         text = os.environ.get("VIRTUFIN_API_TLS", "").strip().lower()
+        # Any other text is an error, because a typo must not switch TLS off silently.
         if text not in {"", "0", "1", "false", "true", "no", "yes", "off", "on"}:
             raise InvalidInputError(
                 f"environment variable VIRTUFIN_API_TLS must be true or false, not {text!r}"
@@ -91,7 +111,16 @@ def resolve_tls(tls: bool | TlsSettings | NotGiven | None) -> TlsSettings | None
 
 
 def resolve_api_key(api_key: ApiKey | NotGiven | None) -> ApiKey | None:
-    """The API key, from the argument or VIRTUFIN_API_KEY; its value never shows in an error."""
+    """Returns the API key, from the argument or VIRTUFIN_API_KEY.
+
+    Errors never show the key.
+
+    Args:
+        api_key: Key, function or None; not given means the environment variable.
+
+    Raises:
+        InvalidInputError: The key cannot be sent in a header.
+    """
     if isinstance(api_key, NotGiven):
         api_key = os.environ.get("VIRTUFIN_API_KEY") or None
     if api_key is None or callable(api_key):
@@ -102,10 +131,13 @@ def resolve_api_key(api_key: ApiKey | NotGiven | None) -> ApiKey | None:
 def resolve_metadata(
     metadata: Mapping[str, str | bytes] | None,
 ) -> tuple[tuple[str, str | bytes], ...]:
-    """Headers to send with every call, checked by the rules of gRPC over HTTP/2.
+    """Returns the headers of every call, checked by the rules of gRPC over HTTP/2.
+
+    Args:
+        metadata: Headers by name; None means none.
 
     Raises:
-        InvalidInputError: A key or value cannot travel; values are not shown, as they may be
+        InvalidInputError: A name or value cannot be sent. Values are not shown, because they may be
             secrets.
     """
     if metadata is not None and not isinstance(metadata, Mapping):
@@ -116,6 +148,7 @@ def resolve_metadata(
             raise InvalidInputError(
                 f"metadata key {short_repr(key)} must be lower-case letters, digits, '-', '_', '.'"
             )
+        # gRPC keeps the prefix for itself, and a second API key would contradict `api_key=`.
         if key.startswith("grpc-") or key == "x-api-key":
             raise InvalidInputError(
                 f"metadata key {key!r} is reserved" + (": use api_key=" if key[0] == "x" else "")
@@ -136,12 +169,20 @@ _HEADER = re.compile(r"[0-9a-z_.-]+")
 
 
 def resolve_source(source: str | None) -> str:
-    """The CloudEvents source of published events, from the argument or VIRTUFIN_API_SOURCE."""
+    """Returns the CloudEvents source of published events.
+
+    Args:
+        source: The source; None means VIRTUFIN_API_SOURCE, else `urn:com.virtufin.client`.
+
+    Raises:
+        InvalidInputError: The source is not text, is empty, or is not valid Unicode.
+    """
     if source is None:
         return os.environ.get("VIRTUFIN_API_SOURCE") or SOURCE
     try:
         if isinstance(source, str) and source.encode():
             return source
+    # Raised below, because the error is the same as for any other value that is not text.
     except UnicodeEncodeError:
         pass
     raise InvalidInputError(f"source must be text, and not empty, not {short_repr(source)}")

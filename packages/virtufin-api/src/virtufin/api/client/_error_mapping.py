@@ -1,4 +1,4 @@
-"""From gRPC statuses, in-band statuses and stream ends to the errors people catch."""
+"""Translation of gRPC statuses, in-band statuses and stream ends into the public errors."""
 
 from __future__ import annotations
 
@@ -33,6 +33,8 @@ BY_CODE: dict[grpc.StatusCode, type[VirtufinError]] = {
     grpc.StatusCode.UNAUTHENTICATED: errors.UnauthenticatedError,
 }
 
+# The same classes as for codes, because users catch errors by meaning, in whichever way the gateway
+# reported them.
 BY_STATUS: dict[str, type[VirtufinError]] = {
     "CONFLICT": errors.ConflictError,
     "INTERNAL": errors.InternalError,
@@ -44,32 +46,33 @@ BY_STATUS: dict[str, type[VirtufinError]] = {
 
 
 class _TransportError(grpc.RpcError):
-    """What makes an error that came as a gRPC status a `grpc.RpcError` with its accessors."""
+    """A `grpc.RpcError` with its accessors, the second base of errors from a gRPC status."""
 
+    # Defaults on the class, because errors are copied and unpickled without these arguments.
     _code: grpc.StatusCode = grpc.StatusCode.UNKNOWN
     _details: str = ""
     _debug: str = ""
     _trailing: Metadata = ()
 
     def code(self) -> grpc.StatusCode:
-        """The gRPC status code."""
+        """Returns the gRPC status code."""
         return self._code
 
     def details(self) -> str:
-        """The text that came with the status."""
+        """Returns the text that was sent with the status."""
         return self._details
 
     def debug_error_string(self) -> str:
-        """What grpc adds for people who debug the transport."""
+        """Returns grpc's own text for debugging."""
         return self._debug
 
     def trailing_metadata(self) -> Any:
-        """Metadata sent with the status."""
+        """Returns the metadata sent with the status."""
         return self._trailing
 
 
 class _RefusedError(ValueError):
-    """What makes an in-band refusal a `ValueError`."""
+    """A `ValueError`, the second base of errors from an in-band status."""
 
 
 def from_status(
@@ -82,7 +85,17 @@ def from_status(
     kind: type[VirtufinError] | None = None,
     **context: Any,
 ) -> VirtufinError:
-    """The error for a gRPC status; `kind` overrides the class that the code stands for."""
+    """Returns the error for a gRPC status.
+
+    Args:
+        code: The status code.
+        message: The text for people.
+        details: The text sent with the status.
+        debug: The debugging text of grpc.
+        trailing: The metadata sent with the status.
+        kind: The class of the error; None for the class that belongs to the code.
+        **context: The attributes of the error: peer, method, service, key, topic, etag, attempt.
+    """
     combined = _combined(kind or BY_CODE.get(code, errors.UnknownError), _TransportError)
     error = combined(message, status=code.name, **context)
     parts = {"_code": code, "_details": details, "_debug": debug, "_trailing": trailing}
@@ -91,7 +104,7 @@ def from_status(
 
 
 def as_kind(error: VirtufinError, kind: type[VirtufinError], **context: Any) -> VirtufinError:
-    """The same error with a narrower meaning, such as a conflict instead of just an abort."""
+    """Returns a copy of an error with a narrower class, such as conflict instead of abort."""
     narrowed = _combined(kind, *_kinds_of(error))(error.message)
     narrowed.__dict__.update(error.__dict__, **context)
     return narrowed
@@ -100,14 +113,21 @@ def as_kind(error: VirtufinError, kind: type[VirtufinError], **context: Any) -> 
 def from_refusal(
     status: str, message: str, *, kind: type[VirtufinError] | None = None, **context: Any
 ) -> VirtufinError:
-    """The error for an in-band status; of class `kind` as well where that is given."""
+    """Returns the error for an in-band status.
+
+    Args:
+        status: The in-band status.
+        message: The text for people.
+        kind: A further class of the error; None for none.
+        **context: The attributes of the error.
+    """
     meaning = BY_STATUS.get(status.upper(), errors.UnknownError)
     kinds = (meaning,) if kind is None else (kind, meaning)
     return _combined(*kinds, _RefusedError)(message, status=status or "UNKNOWN", **context)
 
 
 def status_of(error: BaseException) -> str:
-    """The in-band status that says what an error says; INTERNAL for errors of others."""
+    """Returns the in-band status for an error; INTERNAL for errors of other libraries."""
     for status, meaning in BY_STATUS.items():
         if isinstance(error, meaning):
             return status
@@ -115,14 +135,16 @@ def status_of(error: BaseException) -> str:
 
 
 def fresh(error: VirtufinError) -> VirtufinError:
-    """The same error as a new object: raising one adds to its traceback."""
+    """Returns a copy of an error, without its traceback."""
+    # A new object, because each raise adds to the traceback of an error.
     twin = copy.copy(error)
+    # By hand, because `copy` does not copy the cause.
     twin.__cause__ = error.__cause__
     return twin
 
 
 def with_advice(error: VirtufinError, advice: str, **context: Any) -> VirtufinError:
-    """The same error as a new object, with more to say."""
+    """Returns a copy of an error with advice added to its message."""
     twin = fresh(error)
     twin.__dict__.update(context, message=f"{error.message.rstrip('.')}. {advice}")
     twin.args = (twin.message,)
@@ -132,7 +154,14 @@ def with_advice(error: VirtufinError, advice: str, **context: Any) -> VirtufinEr
 def caused_by(
     kind: type[VirtufinError], message: str, cause: VirtufinError | None, **context: Any
 ) -> VirtufinError:
-    """The error of something larger, such as a subscription; also of the class of its cause."""
+    """Returns an error that is also an instance of the class of its cause.
+
+    Args:
+        kind: The class of the error, such as that of a failed subscription.
+        message: The text for people.
+        cause: The error to wrap; None for no cause.
+        **context: The attributes that replace those of the cause.
+    """
     kinds = () if cause is None else _kinds_of(cause)
     error = _combined(kind, *kinds)(message)
     error.__dict__.update({} if cause is None else cause.__dict__)
@@ -149,10 +178,12 @@ def _combined(*kinds: type[BaseException]) -> type[VirtufinError]:
     return _made(kinds)
 
 
+# Cached, because making a class for each error would be slow.
 @functools.cache
 def _made(kinds: tuple[type[BaseException], ...]) -> type[VirtufinError]:
-    """The private class that has all these meanings, named after the first for people to read."""
+    """Makes the private class with all these bases; its name is that of the first base."""
     bases: list[type[BaseException]] = []
+    # Without bases of other bases, because Python finds no order for some such lists of bases.
     for kind in kinds:
         if not any(issubclass(base, kind) for base in bases):
             bases = [base for base in bases if not issubclass(kind, base)]
@@ -160,6 +191,7 @@ def _made(kinds: tuple[type[BaseException], ...]) -> type[VirtufinError]:
     namespace = {
         "__module__": kinds[0].__module__,
         "__doc__": kinds[0].__doc__,
+        # Of their own, because pickle cannot find classes that are made at run time.
         "__reduce__": _reduce,
         "_kinds": kinds,
     }
@@ -178,6 +210,7 @@ def _restore(
     return error
 
 
+# Hints, because a status code alone does not show what to do.
 _HINTS = {
     grpc.StatusCode.UNAVAILABLE: "is a gateway running there, and is it the native gRPC port?",
     grpc.StatusCode.UNAUTHENTICATED: "set api_key= or VIRTUFIN_API_KEY to a key the gateway knows",
@@ -189,23 +222,30 @@ _TOO_LARGE = "raise max_message_bytes= here, and the gateway's own limit, or sen
 
 
 class Redacting(Protocol):
-    """Takes secrets out of what people may read."""
+    """An object that replaces secrets in texts for people."""
 
     def redact(self, text: str) -> str:
-        """The text without secrets."""
+        """Returns the text without secrets."""
 
     def redact_value(self, value: str | bytes) -> str | bytes:
-        """A metadata value without secrets."""
+        """Returns a metadata value without secrets."""
 
 
 def from_rpc_error(error: aio.AioRpcError, redacting: Redacting, **context: Any) -> VirtufinError:
-    """Translates the failure of a call; `redacting` takes secrets out of all texts."""
+    """Returns the error for a gRPC error of a call, without secrets.
+
+    Args:
+        error: The error of grpc.
+        redacting: The object that replaces secrets in all texts.
+        **context: The attributes of the error.
+    """
     code = error.code()
     details = redacting.redact(error.details() or "")
     trailing: Metadata = tuple(
         (key, redacting.redact_value(value)) for key, value in (error.trailing_metadata() or ())
     )
     hint = _HINTS.get(code)
+    # By text, because this code also stands for quotas, which a larger limit would not change.
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details:
         hint = _TOO_LARGE
     message = details or code.name
@@ -220,13 +260,13 @@ def from_rpc_error(error: aio.AioRpcError, redacting: Redacting, **context: Any)
 
 
 def unreachable(details: str, **context: Any) -> VirtufinError:
-    """The error of a call that was not sent, as nobody answers."""
+    """Returns the error for a call that was not sent, because the gateway is not reachable."""
     code = grpc.StatusCode.UNAVAILABLE
     return from_status(code, f"{details} ({_HINTS[code]})", details=details, **context)
 
 
 def expired(budget: Budget, **context: Any) -> VirtufinError:
-    """The error of a call whose time was up before it was sent."""
+    """Returns the error for a call whose deadline ended before the call was sent."""
     total = budget.total or 0.0
     return from_status(
         grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -237,7 +277,7 @@ def expired(budget: Budget, **context: Any) -> VirtufinError:
 
 
 def cancelled_elsewhere(context: dict[str, Any]) -> VirtufinError:
-    """The error of a call that neither its task nor this client cancelled."""
+    """Returns the error for a call that was cancelled neither by its task nor by this client."""
     return from_status(
         grpc.StatusCode.CANCELLED,
         "the call was cancelled by the owner of the channel",

@@ -1,6 +1,7 @@
-"""CloudEvents attributes: their names, and their values as protobuf and as text.
+"""Names of CloudEvents attributes, and conversion of their values to protobuf and text.
 
-Rules: CloudEvents 1.0, "Naming Conventions" and "Type System", and its protobuf format.
+The rules are those of CloudEvents 1.0, "Naming Conventions" and "Type System", and of the protobuf
+format for CloudEvents.
 """
 
 from __future__ import annotations
@@ -20,18 +21,25 @@ CONTEXT = frozenset(
 """Attributes that CloudEvents itself defines."""
 
 _NAME = re.compile(r"[a-z0-9]+")
+# The CloudEvents type "Integer" has 32 bits.
 _INT32 = range(-(2**31), 2**31)
 
 ExtensionValue = str | bool | int | bytes | datetime
-"""What an extension attribute may be."""
+"""Python types of extension attributes."""
 
 
 def checked_name(name: object, where: str) -> str:
     """Returns the name of an extension attribute.
 
+    Args:
+        name: The name to check.
+        where: Position of the name, for the error.
+
     Raises:
-        InvalidInputError: It is no text, or not lower-case letters and digits, or reserved.
+        InvalidInputError: The name is not text, has other characters than lower-case letters and
+            digits, or is reserved.
     """
+    # "data" is reserved too, because the payload has that name in the JSON format of CloudEvents.
     if not isinstance(name, str):
         raise InvalidInputError(
             f"{where}: attribute names are text, not {type(name).__name__} ({name!r})"
@@ -53,9 +61,15 @@ def checked_name(name: object, where: str) -> str:
 def set_value(attribute: Any, value: object, what: str) -> None:
     """Stores a Python value in a CloudEventAttributeValue by the CloudEvents type system.
 
+    Args:
+        attribute: The CloudEventAttributeValue.
+        value: The Python value.
+        what: Name of the attribute, for the error.
+
     Raises:
-        InvalidInputError: The type has no CloudEvents counterpart, or the value does not fit it.
+        InvalidInputError: The Python type has no CloudEvents type, or the value does not fit.
     """
+    # bool before int, because a bool is an int in Python and a type of its own in CloudEvents.
     if isinstance(value, bool):
         attribute.ce_boolean = value
     elif isinstance(value, int):
@@ -73,12 +87,18 @@ def set_value(attribute: Any, value: object, what: str) -> None:
 
 
 def set_time(attribute: Any, value: datetime | str | None, what: str = "time") -> None:
-    """Stores a point in time; None is now.
+    """Stores a point in time.
+
+    Args:
+        attribute: The CloudEventAttributeValue.
+        value: A datetime with time zone or RFC 3339 text; None means now.
+        what: Name of the attribute, for the error.
 
     Raises:
         InvalidInputError: The text is not RFC 3339, or the datetime has no time zone.
     """
     if value is None:
+        # Not `GetCurrentTime()`, because that emits a warning on Python 3.12 and later.
         attribute.ce_timestamp.FromNanoseconds(time.time_ns())
     elif isinstance(value, datetime):
         if value.tzinfo is None:
@@ -97,7 +117,7 @@ def set_time(attribute: Any, value: datetime | str | None, what: str = "time") -
 
 
 def value_of(attribute: Any) -> ExtensionValue | None:
-    """The Python value of a CloudEventAttributeValue; None where none is set."""
+    """Returns the Python value of a CloudEventAttributeValue, or None if no value is set."""
     kind = attribute.WhichOneof("attr")
     if kind is None:
         return None
@@ -108,7 +128,7 @@ def value_of(attribute: Any) -> ExtensionValue | None:
 
 
 def text_of(attribute: Any) -> str:
-    """A CloudEventAttributeValue in the canonical string form of the CloudEvents type system."""
+    """Returns a CloudEventAttributeValue in the canonical string form of the CloudEvents types."""
     value = value_of(attribute)
     if value is None:
         return ""
@@ -126,6 +146,8 @@ def text_of(attribute: Any) -> str:
 def _time_of(attribute: Any) -> datetime | str:
     try:
         moment: datetime = attribute.ce_timestamp.ToDatetime(tzinfo=timezone.utc)
+    # Text instead of an error, because an event with a time that no datetime can hold must still
+    # be readable.
     except (ValueError, OverflowError):
         return f"{attribute.ce_timestamp.seconds}s"
     return moment

@@ -23,10 +23,10 @@ from virtufin.api.client.results import FieldSchema, MethodInfo, MethodSchema, O
 
 
 class GatewayClient:
-    """Calls any method of any backend by name, without its stubs.
+    """Calls any unary method of any backend by name, without generated stubs.
 
-    `client.gateway.<service>.<Method>({...})` and, for names that are not Python identifiers,
-    `client.gateway.service("any-name").call("Method", {...})`.
+    The usual form is `client.gateway.<service>.<Method>({...})`. For names that are not Python
+    identifiers there is `client.gateway.service("any-name").call("Method", {...})`.
 
     Example:
         >>> async def workers(client):
@@ -36,18 +36,24 @@ class GatewayClient:
 
     def __init__(self, rpc: Rpc, schemas: Schemas | None) -> None:
         self._rpc = rpc
+        # `self` is the listing, because suggestions for a wrong name need the names that exist.
         self._calls = TypedCalls(rpc, schemas, self)
 
     def service(self, service: str) -> ServiceProxy:
-        """A backend by its registered name.
+        """Returns the proxy of a backend.
+
+        Args:
+            service: Registered name of the backend.
 
         Raises:
-            InvalidInputError: The name is no text, or empty.
+            InvalidInputError: The name is not text, or is empty.
         """
         return ServiceProxy(self, require_name(service, "service"))
 
     def __getattr__(self, service: str) -> ServiceProxy:
-        """A backend by attribute; names that begin with `_` are never services."""
+        """Returns the proxy of the backend with this name, unless the name begins with `_`."""
+        # Python's own machinery looks up such names, for example `copy` and `pickle`, and takes
+        # any answer for a real method.
         if service.startswith("_"):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {service!r}")
         return ServiceProxy(self, service)
@@ -60,27 +66,27 @@ class GatewayClient:
         *,
         timeout: Timeout = NOT_GIVEN,
     ) -> Any:
-        """Calls a backend's method with a dict, returns the reply as a dict.
+        """Calls a backend's method with a dict and returns the reply as a dict.
 
         Args:
             service: Registered name of the backend.
             method: Name of a unary method.
             request_data: Fields of the request, in snake_case or lowerCamelCase, as natural Python
-                values; also a dataclass or a protobuf message. None means `{}`.
+                values. A dataclass or a protobuf message is accepted too. None means `{}`.
             timeout: Seconds for the call; not given means the client's default, None no deadline.
 
         Returns:
-            The reply, complete and typed where the gateway's reflection describes the method:
-            every field under its proto name, with its default where nothing was sent. Else its JSON
-            as the gateway sent it.
+            The reply. If the gateway's reflection service describes the method, the reply is
+            complete and typed: every field is present under its proto name, with its default if
+            the gateway sent no value. Otherwise the reply is the JSON as the gateway sent it.
 
         Raises:
-            InvalidInputError: The request cannot be JSON.
+            InvalidInputError: JSON cannot hold the request.
             InvalidReplyError: The reply is not JSON.
-            InvalidRequestError: The gateway refused the request; `unknown` and `nearest` name a
-                field that the message does not have, and what may have been meant.
-            NotFoundError: The service or method is unknown; `nearest` names those that are similar.
-            VirtufinError: Any other failure, see `errors`.
+            InvalidRequestError: The gateway rejected the request. `unknown` names a field that the
+                message does not have, and `nearest` the most similar fields of the message.
+            NotFoundError: The service or method is unknown; `nearest` lists similar names.
+            VirtufinError: Any other failure; see `errors`.
         """
         budget = self._rpc.budget(timeout)
         return await self._calls.invoke(
@@ -95,13 +101,13 @@ class GatewayClient:
         *,
         timeout: Timeout = NOT_GIVEN,
     ) -> Any:
-        """The same as `invoke_async`."""
+        """Calls a backend's method; an alias of `invoke_async`."""
         return await self.invoke_async(service, method, request_data, timeout=timeout)
 
     async def invoke_raw_async(
         self, service: str, method: str, request_data: bytes = b"", *, timeout: Timeout = NOT_GIVEN
     ) -> bytes:
-        """Calls a backend's method with protobuf bytes, returns the reply's bytes.
+        """Calls a backend's method with a serialized message and returns the reply's bytes.
 
         Args:
             service: Registered name of the backend.
@@ -111,7 +117,7 @@ class GatewayClient:
 
         Raises:
             InvalidInputError: `request_data` is not bytes.
-            VirtufinError: The gateway refused, or the call failed, see `errors`.
+            VirtufinError: The gateway rejected the request, or the call failed; see `errors`.
         """
         if not isinstance(request_data, (bytes, bytearray, memoryview)):
             raise InvalidInputError(
@@ -121,22 +127,28 @@ class GatewayClient:
         fields = {
             "service": require_name(service, "service"),
             "method": require_name(method, "method"),
+            # A copy, because protobuf fields take neither bytearray nor memoryview.
             "request_data": bytes(request_data),
         }
         budget = self._rpc.budget(timeout)
         reply = await self._rpc.unary("Gateway.Invoke", fields, budget, service=service)
+        # A gateway reports some failures inside a reply with status OK.
         check(reply, self._rpc.transport, f"{service}.{method}", service=service)
         return bytes(reply.response_data)
 
     async def list_services_async(self, *, timeout: Timeout = NOT_GIVEN) -> list[str]:
-        """Names of the registered backends."""
+        """Returns the names of the registered backends."""
         reply = await self._rpc.unary("Gateway.ListServices", {}, self._rpc.budget(timeout))
         return list(reply.services)
 
     async def list_methods_async(
         self, service: str, *, timeout: Timeout = NOT_GIVEN
     ) -> list[MethodInfo]:
-        """Methods of a backend.
+        """Returns the methods of a backend.
+
+        Args:
+            service: Registered name of the backend.
+            timeout: Seconds for the call; not given means the client's default, None no deadline.
 
         Raises:
             NotFoundError: The service is unknown.
@@ -154,7 +166,7 @@ class GatewayClient:
         *,
         timeout: Timeout = NOT_GIVEN,
     ) -> MethodSchema:
-        """Fields of a method's request or response.
+        """Returns the fields of a method's request or response.
 
         Args:
             service: Registered name of the backend.
@@ -181,11 +193,14 @@ class GatewayClient:
         }
 
     async def describe(self, service: str, *, timeout: Timeout = NOT_GIVEN) -> ServiceDescription:
-        """What a backend offers: methods and the shapes of their messages, readable when printed.
+        """Returns a description of a backend: its methods and the fields of their messages.
+
+        Printing the description shows a readable text.
 
         Args:
             service: Registered name of the backend.
-            timeout: Seconds for all of it; not given means the client's default, None no limit.
+            timeout: Seconds for all calls together; not given means the client's default, None no
+                limit.
 
         Raises:
             NotFoundError: The service is unknown.
@@ -194,6 +209,8 @@ class GatewayClient:
         schema = await self._calls.schema(require_name(service, "service"), budget)
         if schema.methods:
             return from_descriptors(service, schema.methods.values())
+        # Without reflection the gateway's own calls are used. They know no enums and no nested
+        # messages, so descriptors are preferred.
         methods = await self.list_methods_async(service, timeout=budget.left())
         schemas = await gather_all(
             self.get_method_schema_async(service, one["name"], kind, timeout=budget.left())
@@ -203,7 +220,7 @@ class GatewayClient:
         return from_answers(service, methods, schemas)
 
     def known_methods(self, service: str) -> list[str]:
-        """Methods of a backend as far as calls to it have brought them to light; asks nobody."""
+        """Returns the methods of a backend that earlier calls have discovered; sends nothing."""
         return self._calls.known_methods(service)
 
     def __repr__(self) -> str:
@@ -211,7 +228,7 @@ class GatewayClient:
 
 
 class ServiceProxy:
-    """One backend: its methods are attributes."""
+    """A backend whose methods are attributes."""
 
     def __init__(self, gateway: GatewayClient, service: str) -> None:
         self._gateway = gateway
@@ -224,7 +241,9 @@ class ServiceProxy:
         return await self._gateway.invoke_async(self._service, method, request, timeout=timeout)
 
     async def describe(self, *, timeout: Timeout = NOT_GIVEN) -> ServiceDescription:
-        """What the backend offers; a method called `describe` is reached by `call`.
+        """Returns a description of the backend; see `GatewayClient.describe`.
+
+        If the backend itself has a method `describe`, use `call("describe")` for it.
 
         Example:
             >>> async def show(client):
@@ -233,17 +252,20 @@ class ServiceProxy:
         return await self._gateway.describe(self._service, timeout=timeout)
 
     def __dir__(self) -> list[str]:
-        """Its methods too, after the first call to it."""
+        """Returns the attributes, including the backend's methods once a call discovered them."""
+        # Only what is known already, because completion in a shell must neither block nor do I/O.
         return [*super().__dir__(), *self._gateway.known_methods(self._service)]
 
     def __getattr__(self, method: str) -> Callable[..., Coroutine[Any, Any, Any]]:
-        """A method by attribute; names that begin with `_` are never methods."""
+        """Returns a function that calls the method, unless the name begins with `_`."""
+        # As for services: Python's own machinery takes any answer for a real method.
         if method.startswith("_"):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {method!r}")
 
         async def invoke(request: Request = None, *, timeout: Timeout = NOT_GIVEN) -> Any:
             return await self.call(method, request, timeout=timeout)
 
+        # Named after the method, because tracebacks and `repr` would all show `invoke` otherwise.
         invoke.__name__ = method
         invoke.__qualname__ = f"{self._service}.{method}"
         return invoke

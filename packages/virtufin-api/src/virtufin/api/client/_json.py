@@ -1,4 +1,4 @@
-"""The payload of an event: text, bytes, or JSON."""
+"""Payloads of events: text, bytes, or JSON."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ def media_type(content_type: str) -> str:
 
 
 def set_data(event: Any, data: object) -> str:
-    """Stores the payload in a CloudEvent; returns its media type.
+    """Stores the payload in a CloudEvent and returns its media type.
+
+    Args:
+        event: The CloudEvent message.
+        data: Text, bytes, or any value that JSON can hold.
 
     Raises:
         InvalidInputError: JSON cannot hold the data.
@@ -35,15 +39,21 @@ def set_data(event: Any, data: object) -> str:
 
 
 def to_json(value: object, what: str) -> str:
-    """JSON text of a value (RFC 8259): no NaN, no infinity, text keys only.
+    """Returns the JSON text of a value (RFC 8259): no NaN, no infinity, text keys only.
+
+    Args:
+        value: The value.
+        what: Name of the value, for the error.
 
     Raises:
-        InvalidInputError: JSON cannot hold it; says where.
+        InvalidInputError: JSON cannot hold the value; the error names the position.
     """
     try:
         _check(value, what)
+        # `allow_nan` is off, because NaN is not JSON and other readers would reject the text.
         text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     except (TypeError, ValueError) as error:
+        # Raised unchanged, because `InvalidInputError` is a `ValueError` that names the position.
         if isinstance(error, InvalidInputError):
             raise
         raise InvalidInputError(f"{what} cannot be sent as JSON: {error}") from None
@@ -55,15 +65,21 @@ def to_json(value: object, what: str) -> str:
 
 
 def from_json(text: str, what: str, **context: Any) -> Any:
-    """The value of a JSON text that came from elsewhere.
+    """Returns the value of a received JSON text.
+
+    Args:
+        text: The JSON text.
+        what: Name of the text, for the error.
+        **context: Facts for the error: service, method, topic, peer.
 
     Raises:
-        InvalidReplyError: It is not JSON, or nested too deeply to be read.
+        InvalidReplyError: The text is not JSON, or is nested too deeply.
     """
     try:
         return json.loads(text)
     except ValueError as error:
         raise InvalidReplyError(f"{what} is not JSON: {error}", **context) from None
+    # A nesting that Python cannot read is the sender's error, not a reason to end the caller.
     except RecursionError:
         raise InvalidReplyError(
             f"{what} cannot be read: it is nested too deeply", **context
@@ -71,7 +87,12 @@ def from_json(text: str, what: str, **context: Any) -> Any:
 
 
 def _check(value: object, where: str) -> None:
-    """Refuses keys that json.dumps would quietly turn into text."""
+    """Raises for keys that are not text.
+
+    Raises:
+        InvalidInputError: A key is not text; the error names the position.
+    """
+    # Checked here, because `json.dumps` would silently convert such keys to text.
     if isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str):

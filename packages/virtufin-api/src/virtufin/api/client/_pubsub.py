@@ -32,13 +32,14 @@ from virtufin.api.client.events import PubsubEvent, to_cloudevent
 from virtufin.api.client.results import StatusResult
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
+# Two seconds, because a subscription that cannot connect must not delay publishing for longer.
 _PUBLISH_WAIT = 2.0
 _REQUEST_TIMEOUT = 30.0
 _DEAD = "-dead"
 
 
 class PubsubClient:
-    """Publishes and receives events.
+    """Publishes events, subscribes to them, and sends and answers requests.
 
     Example:
         >>> async def both(client):
@@ -55,12 +56,16 @@ class PubsubClient:
         self._source = source
         self._reconnect = reconnect
         self._settings = settings
+        # Kept because `publish_async` must find the subscriptions that are still connecting.
         self._streams: set[EventStream] = set()
         self._requests = ReplyRouter(rpc.transport, self._stream, settings)
 
     @property
     def ignored_replies(self) -> int:
-        """Replies that no call waited for: late ones, second ones, and those to others."""
+        """The number of received replies that no call of this client was waiting for.
+
+        These are late replies, repeated replies, and replies to other requesters.
+        """
         return self._requests.ignored
 
     async def publish_async(
@@ -80,26 +85,28 @@ class PubsubClient:
     ) -> StatusResult:
         """Publishes an event.
 
-        While a subscription of this client to the topic is still connecting, the call waits for it
-        first, 2 s at most, so that a subscriber started just before gets the event.
+        While a subscription of this client to the topic is still connecting, the call first waits
+        for the connection, at most 2 s. A subscriber that was started just before receives the
+        event thereby.
 
         Args:
-            topic: Where to publish.
-            data: Text, bytes, anything JSON can hold, or a ready CloudEvent message, which goes
-                out untouched.
+            topic: Topic of the event.
+            data: Text, bytes, any value that JSON can hold, or a ready CloudEvent message, which is
+                sent unchanged.
             metadata: Attributes as text: `ce-type`, `ce-source`, ..., and extensions by name.
-            type: What happened; default `com.virtufin.client.event.published`.
-            source: Where it happened; default the client's `source`.
-            subject: What it is about.
-            content_type: Media type of the data; follows from the data's type by default.
+            type: CloudEvents type; default `com.virtufin.client.event.published`.
+            source: CloudEvents source; default the client's `source`.
+            subject: CloudEvents subject.
+            content_type: Media type of the data; by default derived from the Python type of `data`.
             extensions: Typed extension attributes.
             correlation_id: Extension `correlationid`.
             reply_topic: Extension `replytopic`.
             timeout: Seconds for the call; not given means the client's default, None no deadline.
 
         Raises:
-            InvalidInputError: The event cannot be sent: empty topic, illegal name, no JSON.
-            VirtufinError: The gateway refused, or the call failed, see `errors`.
+            InvalidInputError: The event cannot be sent: the topic is empty, an attribute name is
+                illegal, or JSON cannot hold the data.
+            VirtufinError: The gateway rejected the event, or the call failed; see `errors`.
         """
         event = to_cloudevent(
             data,
@@ -121,14 +128,15 @@ class PubsubClient:
     def subscribe_async_iter(
         self, topics: str | Iterable[str] | None = None, *, topic: str | None = None
     ) -> Subscription:
-        """A subscription to iterate; connects at its first use.
+        """Returns a subscription to iterate, which connects at its first use.
 
         Args:
-            topics: One topic or several; none means what the gateway makes of no topics.
-            topic: The same, for one.
+            topics: A topic, or several topics. Without topics the gateway decides: the subscription
+                gets every topic, or fails with `InvalidRequestError`.
+            topic: A single topic, as an alternative to `topics`.
 
         Raises:
-            InvalidInputError: A topic is no text, or empty.
+            InvalidInputError: A topic is not text, or is empty.
         """
         stream = self._stream(_topics(topics, topic))
         return Subscription(stream)
@@ -140,16 +148,18 @@ class PubsubClient:
         topic: str | None = None,
         timeout: Timeout = NOT_GIVEN,
     ) -> Subscription:
-        """A subscription that is live: events published from now on arrive.
+        """Returns a subscription that is live: events published from now on arrive.
 
         Args:
-            topics: One topic or several; none means what the gateway makes of no topics.
-            topic: The same, for one.
-            timeout: Seconds to wait for the gateway, 2 by default. After that the subscription is
-                returned with `confirmed == False` and goes on trying.
+            topics: A topic, or several topics. Without topics the gateway decides: the subscription
+                gets every topic, or fails with `InvalidRequestError`.
+            topic: A single topic, as an alternative to `topics`.
+            timeout: Seconds to wait for the gateway, 2 by default. A subscription that the gateway
+                has not confirmed by then is returned with `confirmed == False` and keeps trying.
 
         Raises:
-            VirtufinError: The gateway refuses for good, such as UnauthenticatedError.
+            VirtufinError: The gateway rejects the subscription for good, for example with
+                UnauthenticatedError.
         """
         subscription = self.subscribe_async_iter(topics, topic=topic)
         await subscription.ready(timeout)
@@ -169,29 +179,32 @@ class PubsubClient:
         dead_letter: bool = False,
         timeout: Timeout = NOT_GIVEN,
     ) -> HandlerSubscription:
-        """Calls a handler with each event, from the moment this returns.
+        """Calls a handler with each event, from the moment this method returns.
 
         Args:
-            handler: A function or coroutine function, or an object with `on_event(event)` and,
-                where errors matter, `on_error(error)`.
-            services: Only events from sources `urn:com.virtufin.<service>`.
-            topics: One topic or several; none means what the gateway makes of no topics.
-            event_types: Only events of these types.
-            topic: The same as `topics`, for one.
-            max_concurrency: Events handled at a time; 1 keeps their order.
-            max_attempts: How often an event is given to a handler that raises, in all. Later
-                events wait meanwhile where `max_concurrency` is 1.
-            retry_backoff: Seconds before the second attempt; doubles from one to the next.
-            dead_letter: Whether an event goes, untouched, to topic `<topic>-dead` after the last
-                attempt has failed.
+            handler: A function or coroutine function, or an object with `on_event(event)` and
+                optionally `on_error(error)`.
+            services: Services whose events are wanted, by source `urn:com.virtufin.<service>`.
+                None means all.
+            topics: A topic, or several topics. Without topics the gateway decides: the subscription
+                gets every topic, or fails with `InvalidRequestError`.
+            event_types: CloudEvents types that are wanted. None means all.
+            topic: A single topic, as an alternative to `topics`.
+            max_concurrency: Events handled concurrently at most; 1 keeps their order.
+            max_attempts: Total number of attempts for an event whose handler raises. With a
+                `max_concurrency` of 1, later events wait in the meantime.
+            retry_backoff: Seconds before the second attempt. The wait doubles with each attempt.
+            dead_letter: Whether an event is published, unchanged, to topic `<topic>-dead` after the
+                last attempt has failed.
             timeout: Seconds to wait for the gateway, 2 by default.
 
         Returns:
             A handle with `ready`, `state`, `stats`, `cancel` and `wait_closed`.
 
         Raises:
-            InvalidInputError: The handler is none, or a name is no text, or empty.
-            VirtufinError: The gateway refuses for good, such as UnauthenticatedError.
+            InvalidInputError: The handler cannot be called, or a name is not text, or is empty.
+            VirtufinError: The gateway rejects the subscription for good, for example with
+                UnauthenticatedError.
         """
         handling = Handling(
             require_names(services, "services"),
@@ -214,21 +227,22 @@ class PubsubClient:
     ) -> PubsubEvent:
         """Publishes a request and waits for the reply with the same correlation id.
 
-        All requests with one reply topic share one stream, which is live before the first request
-        leaves and goes away some time after the last.
+        All requests with the same reply topic share one stream. That stream is live before the
+        first request is sent, and ends `SubscriptionSettings.reply_linger` seconds after the last
+        request has ended.
 
         Args:
-            topic: Where to publish.
-            data: Text, bytes, or anything JSON can hold.
-            reply_topic: Where the reply is expected.
-            timeout: Seconds for all of it; None waits without end.
+            topic: Topic of the request.
+            data: Text, bytes, or any value that JSON can hold.
+            reply_topic: Topic of the reply.
+            timeout: Seconds for the whole exchange; None waits without limit.
             metadata: Attributes as text.
-            correlation_id: What ties the reply to the request; default a UUID.
+            correlation_id: Identifier that the reply repeats; default a UUID.
 
         Raises:
-            DeadlineExceededError: No reply within the timeout; also a TimeoutError.
+            DeadlineExceededError: No reply came within the timeout. Also a TimeoutError.
             InvalidInputError: The event cannot be sent, or the correlation id is in use.
-            RequestFailedError: The responder told that it failed.
+            RequestFailedError: The responder reported a failure.
             StreamFailedError: The reply stream has failed for good.
         """
         budget = self._rpc.budget(timeout)
@@ -238,6 +252,7 @@ class PubsubClient:
             raise InvalidInputError(
                 f"topic and reply_topic are both {topic!r}: the request would be its own reply"
             )
+        # Read from the metadata too, because a generated id would contradict the caller's own.
         if correlation_id is None and isinstance(metadata, Mapping):
             correlation_id = metadata.get("correlationid")
         event = to_cloudevent(
@@ -247,8 +262,10 @@ class PubsubClient:
             reply_topic=reply_topic,
             default_source=self._source,
         )
+        # Taken from the event, because that is the text which the reply will repeat.
         identifier = event.attributes["correlationid"].ce_string
 
+        # A function, because the request must be sent only after the reply stream is live.
         async def publish() -> None:
             await self._publish(topic, event, budget)
 
@@ -267,10 +284,10 @@ class PubsubClient:
 
         Args:
             event: The request.
-            data: Text, bytes, or anything JSON can hold.
+            data: Text, bytes, or any value that JSON can hold.
             metadata: Attributes as text.
             timeout: Seconds for the call; not given means the client's default, None no deadline.
-            **attributes: As in `publish_async`: `type`, `source`, `subject`, ...
+            **attributes: Keywords of `publish_async`: `type`, `source`, `subject`, ...
 
         Raises:
             InvalidInputError: The event names no reply topic or no correlation id.
@@ -300,23 +317,24 @@ class PubsubClient:
         max_concurrency: int = 1,
         timeout: Timeout = NOT_GIVEN,
     ) -> HandlerSubscription:
-        """Answers requests on a topic: what the handler returns is the reply.
+        """Answers the requests on a topic with the results of a handler.
 
-        Events that expect no reply are passed to the handler too; its result is then dropped. What
-        the handler raises is told to the asker, whose call raises `RequestFailedError`: the reply
-        has type `com.virtufin.client.reply.failed`, extension `replystatus` and JSON data
+        Events that expect no reply are passed to the handler too, and the result is dropped. If the
+        handler raises, the requester's call raises `RequestFailedError`. The reply then has type
+        `com.virtufin.client.reply.failed`, extension `replystatus` and JSON data
         `{"status", "message"}`.
 
         Args:
-            topic: Where requests come.
+            topic: Topic of the requests.
             handler: A function or coroutine function from event to reply data.
-            max_concurrency: Requests handled at a time.
+            max_concurrency: Requests handled concurrently at most.
             timeout: Seconds to wait for the gateway, 2 by default.
 
         Example:
             >>> async def serve(client):
             ...     await client.pubsub.respond("worker-commands", lambda event: {"status": "ok"})
         """
+        # Redacted, because the text of a handler's error leaves this process in the reply.
         responder = Responder(self.reply_async, handler, self._transport.secrets.redact)
         handling = Handling(max_concurrency=max_concurrency)
         return await self._handle(responder, handling, (require_name(topic, "topic"),), timeout)
@@ -324,9 +342,13 @@ class PubsubClient:
     async def unsubscribe_async(
         self, subscription_id: str, *, timeout: Timeout = NOT_GIVEN
     ) -> StatusResult:
-        """Calls the documented RPC, for which no gateway hands out ids.
+        """Calls the documented `Unsubscribe` RPC, although no gateway returns subscription ids.
 
         To unsubscribe, end the iteration or `cancel()` the handle.
+
+        Args:
+            subscription_id: Identifier of a subscription.
+            timeout: Seconds for the call; not given means the client's default, None no deadline.
         """
         fields = {"subscription_id": require_name(subscription_id, "subscription_id")}
         return await self._rpc.accept("Pubsub.Unsubscribe", fields, self._rpc.budget(timeout))
@@ -338,7 +360,8 @@ class PubsubClient:
         return await self._rpc.accept("Pubsub.PublishEvent", fields, budget, topic=topic)
 
     async def _own_subscribers(self, topic: str, budget: Budget) -> None:
-        # One turn of the loop for a subscriber task that was made just before.
+        # A turn of the event loop, because a subscriber task that was created just before this call
+        # starts to connect only then, and would miss the event otherwise.
         await asyncio.sleep(0)
         connecting = [
             stream
@@ -346,9 +369,10 @@ class PubsubClient:
             if stream.state is SubscriptionState.CONNECTING and stream.carries(topic)
         ]
         if connecting:
+            # Half of the remaining time at most, because publishing needs the rest.
             wait = budget.at_most(_PUBLISH_WAIT, 0.5)
             waits = (stream.live(wait) for stream in connecting)
-            # A subscription that fails reports that to its own consumer.
+            # Failures are ignored, because a subscription reports them to its own consumer.
             await asyncio.gather(*waits, return_exceptions=True)
 
     def _stream(self, topics: tuple[str, ...]) -> EventStream:
@@ -367,12 +391,14 @@ class PubsubClient:
         handle = HandlerSubscription(self._transport, self._stream(topics), handler, handling)
         try:
             await handle.ready(timeout)
+        # Cancellation included, because no caller would hold the handle and end the stream.
         except BaseException:
             await handle.cancel()
             raise
         return handle
 
     async def _put_aside(self, event: PubsubEvent) -> None:
+        # The client's default timeout, because a handler task has no caller to give another.
         budget = self._rpc.budget(NOT_GIVEN)
         await self._publish(f"{event.topic}{_DEAD}", event.cloudevent, budget)
 

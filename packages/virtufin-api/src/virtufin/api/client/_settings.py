@@ -1,4 +1,4 @@
-"""How a client connects and behaves: frozen, checked before anything is sent."""
+"""Settings of a client: frozen dataclasses, checked before anything is sent."""
 
 from __future__ import annotations
 
@@ -19,26 +19,32 @@ MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 SOURCE = "urn:com.virtufin.client"
 REFLECTION_TIMEOUT = 2.0
 CLOSE_WAIT = 5.0
-"""Seconds after which closing goes on without tasks that do not end."""
+"""Seconds after which closing no longer waits for tasks that do not end."""
 
-_LONGEST_PING = 2e6  # Milliseconds in 32 bits.
-_SHORTEST_BACKOFF = 0.001  # gRPC's service config refuses what rounds to nothing.
+# In seconds, because gRPC takes the interval as milliseconds in 32 bits.
+_LONGEST_PING = 2e6
+# A millisecond, because gRPC's service config rejects a backoff that rounds to zero.
+_SHORTEST_BACKOFF = 0.001
 _LARGEST_MULTIPLIER = 1e6
 _INT32 = 2**31 - 1
 
 
 @dataclass(frozen=True)
 class TlsSettings:
-    """Transport security; `tls=True` is `TlsSettings()`: gRPC's authorities, no certificate."""
+    """Transport security.
+
+    `tls=True` is the same as `TlsSettings()`: gRPC's own authorities, no client certificate.
+    """
 
     ca: bytes | str | Path | None = None
     """Authorities to trust instead of the system's: PEM, or the path of a PEM file."""
     certificate: bytes | str | Path | None = None
     """The client's certificate chain for mutual TLS: PEM, or a path. Needs `key`."""
+    # Not in the `repr`, because logs and tracebacks would show a private key.
     key: bytes | str | Path | None = field(default=None, repr=False)
     """The private key of `certificate`: PEM, or a path."""
     server_name: str | None = None
-    """Name to verify in the server's certificate where it differs from the host."""
+    """Name to verify in the server's certificate, if that name differs from the host."""
 
     def __post_init__(self) -> None:
         if (self.certificate is None) != (self.key is None):
@@ -46,6 +52,7 @@ class TlsSettings:
         for name in ("ca", "certificate", "key"):
             source = getattr(self, name)
             if source is not None and not isinstance(source, (bytes, str, Path)):
+                # Only the type is named, because the value may be a private key.
                 raise InvalidInputError(
                     f"TlsSettings.{name} must be PEM or a path, not {type(source).__name__}"
                 )
@@ -55,12 +62,12 @@ class TlsSettings:
 
 @dataclass(frozen=True)
 class KeepaliveSettings:
-    """HTTP/2 pings that find connections whose other end is gone without a word."""
+    """HTTP/2 pings that find half-open connections: the other end is gone without closing them."""
 
     time: float = 20.0
-    """Seconds of silence on a connection before a ping."""
+    """Seconds without traffic on a connection before a ping."""
     timeout: float = 10.0
-    """Seconds to wait for the answer before the connection counts as broken."""
+    """Seconds to wait for the answer to a ping before the connection counts as broken."""
 
     def __post_init__(self) -> None:
         require_positive("KeepaliveSettings.time", self.time, _LONGEST_PING)
@@ -71,20 +78,21 @@ class KeepaliveSettings:
 class RetrySettings:
     """Retries of calls that only read (`Get*`, `List*`, `Query*`, Config) on UNAVAILABLE.
 
-    Carried out inside gRPC within the call's deadline (gRFC A6); nothing else is ever retried,
-    as the gateway itself may run a call twice.
+    gRPC itself retries, within the call's deadline (gRFC A6). No other call is ever retried,
+    because the gateway itself may run a call twice.
     """
 
     max_attempts: int = 3
-    """Attempts in all, 1 to 5; 1 switches retries off."""
+    """Total number of attempts, 1 to 5; 1 switches retries off."""
     initial_backoff: float = 0.1
-    """Seconds before the first retry; jittered by gRPC."""
+    """Seconds before the first retry; gRPC adds random jitter."""
     max_backoff: float = 2.0
-    """Longest wait between two attempts, seconds."""
+    """Longest wait between two attempts, in seconds."""
     multiplier: float = 2.0
-    """Growth of the wait from retry to retry."""
+    """Factor by which the wait grows from retry to retry."""
 
     def __post_init__(self) -> None:
+        # Five at most, because gRPC ignores a higher number in the service config.
         require_whole("RetrySettings.max_attempts", self.max_attempts, 1, 5)
         require_positive("RetrySettings.initial_backoff", self.initial_backoff)
         require_positive("RetrySettings.max_backoff", self.max_backoff)
@@ -95,20 +103,24 @@ class RetrySettings:
 
 @dataclass(frozen=True)
 class ReconnectSettings:
-    """How a subscription comes back after an interruption."""
+    """Waits and limits of a subscription's reconnect attempts after an interruption."""
 
     initial_backoff: float = 1.0
     """Seconds before the first attempt."""
     max_backoff: float = 30.0
-    """Longest wait between two attempts, seconds."""
+    """Longest wait between two attempts, in seconds."""
     multiplier: float = 2.0
-    """Growth of the wait from attempt to attempt."""
+    """Factor by which the wait grows from attempt to attempt."""
+    # Random, because many clients of a gateway would reconnect at the same moment otherwise.
     jitter: float = 0.3
-    """Part of each wait that is left to chance, 0 to 1."""
+    """Random part of each wait, 0 to 1."""
     stable_after: float = 10.0
-    """Seconds a stream must have been live, or one event, for the waits to start over."""
+    """Seconds after which a live stream resets the waits; an event resets them at once."""
     should_reconnect: Callable[[VirtufinError | None], bool] | None = None
-    """Decides instead of the two sets of codes; gets the error, or None for a clean end."""
+    """Function that decides instead of the built-in sets of transient and fatal codes.
+
+    The argument is the error, or None for a clean end. The result is True to reconnect.
+    """
 
     def __post_init__(self) -> None:
         require_positive("ReconnectSettings.initial_backoff", self.initial_backoff)
@@ -129,19 +141,26 @@ class ReconnectSettings:
 
 @dataclass(frozen=True)
 class SubscriptionSettings:
-    """Bounds and waits of subscriptions."""
+    """Limits and waiting times of subscriptions."""
 
+    # Presumed, because some gateways answer with the first event only.
     ready_wait: float = 2.0
     """Seconds after which a stream without an answer of the gateway is presumed live."""
+    # Limited, because gateways may drop an idle stream without ending it.
     idle_limit: float | None = 60.0
-    """Seconds without an event after which a new stream takes over, as gateways sweep idle ones
-    without a word; None switches that off."""
+    """Seconds without an event after which a second stream is opened to take over.
+
+    None switches this off.
+    """
     max_buffered_events: int = 1000
-    """Events held for a slow consumer; then the stream is paused, nothing is dropped."""
+    """Limit of the events buffered for a slow consumer.
+
+    A full buffer pauses the stream; no event is dropped.
+    """
     max_buffered_bytes: int = 8 * 1024 * 1024
-    """Bytes of events held for a slow consumer; one event more than that may be held."""
+    """Limit of the bytes buffered for a slow consumer; the last event may exceed the limit."""
     reply_linger: float = 30.0
-    """Seconds for which the stream of a reply topic outlives the last request."""
+    """Seconds for which the stream of a reply topic is kept after the last request."""
 
     def __post_init__(self) -> None:
         require_positive("SubscriptionSettings.ready_wait", self.ready_wait)
@@ -156,8 +175,9 @@ class SubscriptionSettings:
 
 @dataclass(frozen=True)
 class ClientSettings:
-    """All of a client's settings, resolved and checked."""
+    """All settings of a client, resolved and checked."""
 
+    # Key and metadata are not in the `repr`, because they hold secrets.
     target: str
     api_key: ApiKey | None = field(repr=False)
     tls: TlsSettings | None
@@ -171,9 +191,9 @@ class ClientSettings:
     interceptors: tuple[Any, ...]
     source: str
     memory: str | None = None
-    """Name behind `memory:`, None for a gateway on the network."""
+    """Name after `memory:`; None for a gateway on the network."""
     wire: Literal["auto", "packaged"] = "auto"
     reflection_timeout: float = REFLECTION_TIMEOUT
     complete_replies: bool = True
     api_key_header: str = "x-api-key"
-    """Metadata key under which the API key travels."""
+    """Metadata key of the API key."""

@@ -1,4 +1,4 @@
-"""Key-value state of services, with etags."""
+"""The client for the key-value state of services, with etags."""
 
 from __future__ import annotations
 
@@ -40,8 +40,9 @@ Change = Callable[["str | None"], "str | Awaitable[str | None] | None"]
 
 
 class StateClient:
-    """Saves and reads the state of services. Values are text; JSON is yours to make.
+    """Saves and reads the state of services.
 
+    Values are text, so callers convert other data themselves, for example with `json.dumps()`.
     Every method exists with and without the suffix `_async`.
 
     Example:
@@ -53,6 +54,8 @@ class StateClient:
 
     def __init__(self, rpc: Rpc) -> None:
         self._rpc = rpc
+        # Registered keys by service, because current gateways have no call to register them. The
+        # inner dict serves as a set that keeps the order of registration.
         self._registered: dict[str, dict[str, None]] = {}
 
     async def save(
@@ -69,18 +72,18 @@ class StateClient:
         """Writes a key.
 
         Args:
-            service: The service the key belongs to.
+            service: The service that owns the key.
             key: The key; must not contain `||`.
             value: The text to store.
-            etag: With the etag of a `get`, written only if nobody wrote since; None or empty
-                overwrites whatever is there.
+            etag: Etag from a `get`. The gateway then writes only if the key has not changed since.
+                None or empty overwrites any value.
             include_value: Whether the change event carries the value.
             publish_change: Whether to publish an event on topic `state.change`.
             timeout: Seconds for the call; not given means the client's default, None no deadline.
 
         Raises:
-            ConflictError: The etag is not the current one; `service`, `key` and `etag` are set.
-            InvalidInputError: Key or value cannot be sent.
+            ConflictError: The key has another etag by now; `service`, `key` and `etag` are set.
+            InvalidInputError: The key or the value cannot be sent.
             InvalidRequestError: The gateway does not know the service.
         """
         fields = {
@@ -104,10 +107,20 @@ class StateClient:
         except AbortedError as error:
             if not etag:
                 raise
+            # ABORTED means a conflict if an etag was sent, because gRPC has no status code of its
+            # own for conflicts.
             raise as_kind(error, ConflictError, etag=etag) from None
 
     async def get(self, service: str, key: str, *, timeout: Timeout = NOT_GIVEN) -> StateResult:
-        """Reads a key; `found` is False where it is missing.
+        """Reads a key.
+
+        Args:
+            service: The service that owns the key.
+            key: The key.
+            timeout: Seconds for the call; not given means the client's default, None no deadline.
+
+        Returns:
+            The value and its etag; `found` is False if the key is missing.
 
         Raises:
             InvalidRequestError: The gateway does not know the service.
@@ -130,7 +143,15 @@ class StateClient:
         publish_change: bool = False,
         timeout: Timeout = NOT_GIVEN,
     ) -> StatusResult:
-        """Deletes a key; a missing one is no error."""
+        """Deletes a key; deleting a missing key is no error.
+
+        Args:
+            service: The service that owns the key.
+            key: The key.
+            include_value: Whether the change event carries the value.
+            publish_change: Whether to publish an event on topic `state.change`.
+            timeout: Seconds for the call; not given means the client's default, None no deadline.
+        """
         context = {"service": require_name(service, "service"), "key": _key(key)}
         fields = {
             **context,
@@ -148,11 +169,11 @@ class StateClient:
         limit: int = 0,
         timeout: Timeout = NOT_GIVEN,
     ) -> list[StateResult]:
-        """Finds keys by their values, where the state store can.
+        """Finds keys by their values, if the state store supports queries.
 
         Args:
             service: The service whose state is searched.
-            query: A Dapr state query, as text or dict; `{}` matches all.
+            query: A Dapr state query, as text or dict; `{}` matches all keys.
             limit: Most items to return; 0 means no limit.
             timeout: Seconds for the call; not given means the client's default, None no deadline.
 
@@ -172,14 +193,26 @@ class StateClient:
     async def get_bulk(
         self, service: str, keys: str | Iterable[str], *, timeout: Timeout = NOT_GIVEN
     ) -> list[StateResult]:
-        """Reads several keys; the results come in the order asked, each with `found`."""
+        """Reads several keys.
+
+        Args:
+            service: The service that owns the keys.
+            keys: The keys.
+            timeout: Seconds for the call; not given means the client's default, None no deadline.
+
+        Returns:
+            A result for each requested key, in the order of `keys`; `found` is False if the key is
+            missing.
+        """
         return await self._get_bulk(service, _keys(keys), self._rpc.budget(timeout))
 
     async def _get_bulk(
         self, service: str, keys: tuple[str, ...], budget: Budget
     ) -> list[StateResult]:
+        # Nothing is sent without keys, because the answer is known.
         if not keys:
             return []
+        # Each key is sent once, because the result is built from `keys` and repeats the answer.
         fields = {"service": require_name(service, "service"), "keys": dict.fromkeys(keys)}
         reply = await self._rpc.unary("State.GetBulkState", fields, budget, service=service)
         items = {item.key: _item(item) for item in reply.items}
@@ -194,7 +227,17 @@ class StateClient:
         publish_change: bool = False,
         timeout: Timeout = NOT_GIVEN,
     ) -> DeleteBulkResult:
-        """Deletes several keys; `failed_keys` names those that are still there."""
+        """Deletes several keys.
+
+        Args:
+            service: The service that owns the keys.
+            keys: The keys.
+            publish_change: Whether to publish events on topic `state.change`.
+            timeout: Seconds for the call; not given means the client's default, None no deadline.
+
+        Returns:
+            The status; `failed_keys` lists the keys that were not deleted.
+        """
         fields = {
             "service": require_name(service, "service"),
             "keys": _keys(keys),
@@ -216,29 +259,31 @@ class StateClient:
     ) -> str | None:
         """Reads a key, applies a function and saves under the etag; starts over on a conflict.
 
-        A missing key has no etag to hold, so of two callers that create it at once one loses its
-        change.
+        A missing key has no etag. If two callers create the same key at once, one change is lost.
 
         Args:
-            service: The service the key belongs to.
+            service: The service that owns the key.
             key: The key.
-            function: Gets the value (None where the key is missing) and returns the new one, or
-                None to leave it as it is. May be a coroutine function. It may run several times.
-            attempts: How often to try in all before the conflict is raised.
-            timeout: Seconds for all of it; not given means the client's default, None no limit.
+            function: Function or coroutine function from the current value (None if the key is
+                missing) to the new value. A result of None leaves the key unchanged. The function
+                may run several times.
+            attempts: Total number of attempts before the conflict is raised.
+            timeout: Seconds for all attempts together; not given means the client's default, None
+                no limit.
 
         Returns:
-            The value that stands afterwards, as far as this caller knows.
+            The value of the key afterwards, as far as this caller knows.
 
         Raises:
-            ConflictError: Others wrote in between at every attempt.
-            DeadlineExceededError: The time was up first.
+            ConflictError: Another writer changed the key during every attempt.
+            DeadlineExceededError: The timeout ended before an attempt succeeded.
         """
         require_whole("attempts", attempts, 1)
         if not callable(function):
             raise InvalidInputError(f"function must be a function, not {short_repr(function)}")
         context = {"service": require_name(service, "service"), "key": _key(key)}
         budget = self._rpc.budget(timeout)
+        # With random jitter, because competing callers would collide again in step.
         waits = delays(0.01, 1.0, 2.0, 0.5)
         attempt = 0
         while True:
@@ -257,17 +302,24 @@ class StateClient:
                 if attempt >= attempts:
                     raise
                 await asyncio.sleep(budget.at_most(next(waits)))
+                # The conflict is the cause of the error, because it used the time up.
                 if budget.left() == 0.0:
                     raise expired(budget, **context) from conflict
 
     async def register_keys(
         self, service: str, keys: str | Iterable[str], *, timeout: Timeout = NOT_GIVEN
     ) -> StatusResult:
-        """Names the keys that `get_all_state` returns.
+        """Registers the keys that `get_all_state` returns.
 
-        Gateways of today have no such call; then the client itself remembers them.
+        Current gateways have no such call. The client then keeps the keys itself.
+
+        Args:
+            service: The service that owns the keys.
+            keys: The keys to add to those registered before.
+            timeout: Seconds for the call; not given means the client's default, None no deadline.
         """
         wanted = _keys(keys)
+        # Kept in any case, because `get_all_state` reads these keys if the gateway lacks that call.
         self._registered.setdefault(require_name(service, "service"), {}).update(
             dict.fromkeys(wanted)
         )
@@ -279,9 +331,13 @@ class StateClient:
             return success("remembered by this client")
 
     async def get_all_state(self, service: str, *, timeout: Timeout = NOT_GIVEN) -> AllStateResult:
-        """Reads all registered keys of a service; missing ones are left out.
+        """Reads all registered keys of a service; keys without a value are left out.
 
-        Where the gateway has no such call, these are the keys registered through this client.
+        If the gateway has no such call, the client reads the keys that were registered through it.
+
+        Args:
+            service: The service that owns the keys.
+            timeout: Seconds for all of it; not given means the client's default, None no limit.
         """
         budget = self._rpc.budget(timeout)
         fields = {"service": require_name(service, "service")}
@@ -293,6 +349,7 @@ class StateClient:
             return {"values": {item["key"]: item["value"] for item in items if item["found"]}}
         return {"values": dict(reply.values)}
 
+    # Both forms of each name are public, because methods of the other clients have the suffix.
     save_async = save
     get_async = get
     delete_async = delete
@@ -306,6 +363,7 @@ class StateClient:
 
 def _key(key: object) -> str:
     text = require_name(key, "key")
+    # Rejected here, because daprd rejects such keys: `||` ends the prefix that it adds to each key.
     if "||" in text:
         raise InvalidInputError(f"key {text!r} contains '||', which Dapr keeps for itself")
     return text
@@ -328,6 +386,7 @@ def _item(item: Any) -> StateResult:
         "key": item.key,
         "value": item.value,
         "etag": item.etag,
+        # Also found by the value alone, because some state stores have no etags.
         "found": bool(item.etag or item.value),
     }
 
@@ -338,6 +397,7 @@ def _query(query: object) -> str:
     if not isinstance(query, str):
         raise InvalidInputError(f"query must be a dict or JSON text, not {short_repr(query)}")
     try:
+        # Parsed only as a check, because the gateway must get the text as the caller wrote it.
         json.loads(query)
     except (ValueError, RecursionError) as error:
         raise InvalidInputError(f"query is not JSON: {error}") from None

@@ -1,4 +1,4 @@
-"""The mark of an argument that was not given, where `None` means something of its own."""
+"""Types of arguments, and the marker of an argument that was not given."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from typing import Final
 
 
 class NotGiven(enum.Enum):
-    """Type of `NOT_GIVEN`."""
+    """The type of `NOT_GIVEN`."""
+
+    # A marker of its own, because None is a legal argument: no deadline, or no API key. The marker
+    # is an enum, because type checkers narrow a union by an enum with a single member.
 
     TOKEN = 0
 
@@ -26,4 +29,4 @@ Metadata = tuple[tuple[str, "str | bytes"], ...]
 
 
 ApiKey = str | Callable[[], "str | Awaitable[str]"]
-"""An API key, or a function (plain or async) that is asked for the current one at every call."""
+"""An API key, or a function (plain or async) that returns the current key at every call."""

@@ -1,4 +1,4 @@
-"""Checks of numbers and keys, as settings and calls need them."""
+"""Validators of arguments and settings: each returns the value or raises `InvalidInputError`."""
 
 from __future__ import annotations
 
@@ -9,26 +9,34 @@ from virtufin.api.client.errors import InvalidInputError
 
 
 def short_repr(value: object) -> str:
-    """A short representation of any value, also of one whose `repr` is huge or fails."""
+    """Returns a short representation of any value, even if its `repr` is huge or fails."""
+    # Any failure is ignored, because the error that needs this text matters more.
     try:
         return reprlib.repr(value)
-    except Exception:  # noqa: BLE001 - whatever it is, it is only to be named
+    except Exception:  # noqa: BLE001 - because a `repr` may raise anything
         return f"<{type(value).__name__}>"
 
 
 LONGEST = 10 * 365 * 24 * 3600.0
-"""Seconds of the longest time that counts as one; what is longer means without end."""
+"""Longest time in seconds, ten years. A longer timeout means no limit."""
 
 LARGEST = 2**31 - 1
-"""The largest number in 32 bits, of protobuf's int32 and gRPC's options."""
+"""Largest number in 32 bits, the limit of protobuf's int32 and of gRPC's options."""
 
 
 def require_positive(name: str, value: float, most: float = LONGEST) -> float:
-    """Returns `value` where it is a number above zero, `most` at most.
+    """Returns `value`, a number above zero and at most `most`.
+
+    Args:
+        name: Name of the argument, for the error.
+        value: The value to check.
+        most: Largest accepted number.
 
     Raises:
-        InvalidInputError: It is not.
+        InvalidInputError: The value is not such a number.
     """
+    # bool is excluded, because True is an int in Python and `timeout=True` is a mistake. NaN fails
+    # the comparison.
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not number or not 0 < value <= most:
         raise InvalidInputError(
@@ -38,10 +46,16 @@ def require_positive(name: str, value: float, most: float = LONGEST) -> float:
 
 
 def require_whole(name: str, value: object, lowest: int, highest: int = LARGEST) -> int:
-    """Returns `value` where it is a whole number within these bounds.
+    """Returns `value`, a whole number between `lowest` and `highest`.
+
+    Args:
+        name: Name of the argument, for the error.
+        value: The value to check.
+        lowest: Smallest accepted number.
+        highest: Largest accepted number.
 
     Raises:
-        InvalidInputError: It is not.
+        InvalidInputError: The value is not such a number.
     """
     if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value <= highest:
         raise InvalidInputError(
@@ -51,10 +65,14 @@ def require_whole(name: str, value: object, lowest: int, highest: int = LARGEST)
 
 
 def require_bool(value: object, what: str) -> bool:
-    """Returns `value` where it is True or False.
+    """Returns `value`, which must be True or False.
+
+    Args:
+        value: The value to check.
+        what: Name of the argument, for the error.
 
     Raises:
-        InvalidInputError: It is something else.
+        InvalidInputError: The value is something else.
     """
     if not isinstance(value, bool):
         raise InvalidInputError(f"{what} must be True or False, not {short_repr(value)}")
@@ -62,12 +80,13 @@ def require_bool(value: object, what: str) -> bool:
 
 
 def require_timeout(value: float | None) -> float | None:
-    """Returns a timeout in seconds as it can be used.
+    """Returns a timeout in seconds, or None for no deadline.
 
-    None, infinity and whatever is longer than ten years mean no deadline.
+    Args:
+        value: Seconds. None, infinity and any time longer than ten years mean no deadline.
 
     Raises:
-        InvalidInputError: It is not a number, negative, or NaN.
+        InvalidInputError: The value is not a number, is negative, or is NaN.
     """
     if value is None:
         return None
@@ -79,11 +98,17 @@ def require_timeout(value: float | None) -> float | None:
 
 
 def require_api_key(api_key: object, what: str = "api_key") -> str:
-    """Returns an API key or token that can travel in a header; `what` names it in the error.
+    """Returns an API key or token that can be sent in a header.
+
+    Args:
+        api_key: The key to check.
+        what: Name of the argument, for the error.
 
     Raises:
-        InvalidInputError: It is no text, empty, or holds characters a header cannot.
+        InvalidInputError: The key is not text, is empty, or has characters that a header cannot
+            hold.
     """
+    # The errors name the type only, because they must not show the key.
     if not isinstance(api_key, str):
         raise InvalidInputError(f"{what} must be text or a function, not {type(api_key).__name__}")
     printable = all(" " <= character <= "~" for character in api_key)
@@ -93,15 +118,20 @@ def require_api_key(api_key: object, what: str = "api_key") -> str:
 
 
 def require_text(value: object, what: str) -> str:
-    """Returns a text that protobuf can carry.
+    """Returns a text that protobuf can hold.
+
+    Args:
+        value: The value to check.
+        what: Name of the argument, for the error.
 
     Raises:
-        InvalidInputError: It is no text, or holds a lone surrogate.
+        InvalidInputError: The value is not text, or contains a lone surrogate.
     """
     if not isinstance(value, str):
         raise InvalidInputError(
             f"{what} must be text, not {type(value).__name__} ({short_repr(value)})"
         )
+    # Encoded as a check, because protobuf texts are UTF-8, which has no lone surrogates.
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -110,10 +140,14 @@ def require_text(value: object, what: str) -> str:
 
 
 def require_name(value: object, what: str) -> str:
-    """Returns a name: text that is not empty.
+    """Returns a name, which is text that is not empty.
+
+    Args:
+        value: The value to check.
+        what: Name of the argument, for the error.
 
     Raises:
-        InvalidInputError: It is no text, or empty.
+        InvalidInputError: The value is not text, or is empty.
     """
     text = require_text(value, what)
     if not text:
@@ -122,13 +156,18 @@ def require_name(value: object, what: str) -> str:
 
 
 def require_names(values: object, what: str) -> tuple[str, ...]:
-    """Returns names; one text is one name, never its letters.
+    """Returns a tuple of names.
+
+    Args:
+        values: A name, several names, or None for no names.
+        what: Name of the argument, for the error.
 
     Raises:
-        InvalidInputError: Something among them is no text, or empty.
+        InvalidInputError: A value is not text, or is empty.
     """
     if values is None:
         return ()
+    # A bare text is a single name, because iterating it would yield its letters.
     if isinstance(values, str):
         return (require_name(values, what),)
     if isinstance(values, (bytes, bytearray)) or not isinstance(values, Iterable):

@@ -1,4 +1,4 @@
-"""What a backend offers, for people: methods, and the shapes of their messages."""
+"""Descriptions of backends for people: methods, and the fields of their messages."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = [
 
 @dataclass(frozen=True)
 class FieldDescription:
-    """One field of a message."""
+    """A field of a message."""
 
     name: str
-    """Its proto name, under which replies have it."""
+    """The proto name of the field, which is the key in replies."""
     type: str
-    """Such as `string`, `repeated TagFilter`, `map<string, string>`, `optional int32`."""
+    """The type: `string`, `repeated TagFilter`, `map<string, string>`, `optional int32`."""
     oneof: str = ""
-    """The oneof it belongs to; at most one member of it is set."""
+    """The oneof of the field; empty without one. At most one member of a oneof is set."""
 
     def __str__(self) -> str:
         return f"{self.name}: {self.type}" + (f"  (one of {self.oneof})" if self.oneof else "")
@@ -31,25 +31,26 @@ class FieldDescription:
 
 @dataclass(frozen=True)
 class MessageDescription:
-    """A message that requests or replies hold."""
+    """A message in requests or replies."""
 
     name: str
-    """Full name, such as `virtufin.WorkerInfo`."""
+    """The full name, such as `virtufin.WorkerInfo`."""
     fields: tuple[FieldDescription, ...]
 
     def __str__(self) -> str:
+        # A line for no fields too, because a bare name would look like an unknown message.
         fields = [f"  {field}" for field in self.fields] or ["  (no fields)"]
         return "\n".join([self.name, *fields])
 
 
 @dataclass(frozen=True)
 class EnumDescription:
-    """An enum that messages hold."""
+    """An enum in messages."""
 
     name: str
-    """Full name."""
+    """The full name."""
     values: tuple[str, ...]
-    """Names of its values; replies have these."""
+    """The names of the values, as in replies."""
 
     def __str__(self) -> str:
         return "\n".join([self.name, *(f"  {value}" for value in self.values)])
@@ -61,15 +62,17 @@ class MethodDescription:
 
     name: str
     full_name: str
-    """With its gRPC service, `virtufin.WorkManager.ListWorkers`."""
+    """The name with the gRPC service, `virtufin.WorkManager.ListWorkers`."""
     request: str
-    """Full name of the message it takes."""
+    """The full name of the request message."""
     response: str
-    """Full name of the message it answers."""
+    """The full name of the response message."""
+    # A flag, because the gateway calls unary methods only, but people need to see all methods.
     callable: bool = True
-    """Whether the gateway can call it: neither side streams."""
+    """True if the gateway can call the method, because neither side streams."""
 
     def __str__(self) -> str:
+        # Printed, because a call of such a method through the gateway fails.
         streams = "" if self.callable else "  (streams; the gateway calls unary methods only)"
         request, response = _short(self.request), _short(self.response)
         return f"{self.name}({request}) -> {response}{streams}"
@@ -77,21 +80,21 @@ class MethodDescription:
 
 @dataclass(frozen=True)
 class ServiceDescription:
-    """A backend. `print` it for a readable text."""
+    """A backend with its methods and messages. Use `print` for a readable text."""
 
     name: str
-    """Its registered name."""
+    """The registered name."""
     methods: tuple[MethodDescription, ...]
     messages: dict[str, MessageDescription]
-    """By full name: all that requests and replies hold, as far as they are known."""
+    """The messages of requests and replies by full name; nested messages only if known."""
     enums: dict[str, EnumDescription]
-    """By full name."""
+    """The known enums of requests and replies, by full name."""
 
     def method(self, name: str) -> MethodDescription:
-        """A method by its short name.
+        """Returns a method by its short name.
 
         Raises:
-            KeyError: There is none.
+            KeyError: The backend has no such method.
         """
         for method in self.methods:
             if method.name == name:
@@ -108,4 +111,5 @@ class ServiceDescription:
 
 
 def _short(name: str) -> str:
+    # Without the package, because full names would make the lines of methods hard to read.
     return name.rpartition(".")[2]

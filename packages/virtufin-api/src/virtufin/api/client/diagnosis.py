@@ -1,4 +1,4 @@
-"""What a diagnosis says: checks in the order they were made, readable as a table or as data."""
+"""The report of a diagnosis: checks in the order they were made, as a table or as data."""
 
 from __future__ import annotations
 
@@ -9,54 +9,57 @@ from typing import Any
 
 __all__ = ["Check", "Outcome", "Report"]
 
+# Wrapped, because the texts of checks are longer than a line of a terminal.
 _WIDTH = 100
 
 
 class Outcome(str, Enum):
-    """How a check came out."""
+    """The outcome of a check."""
 
     OK = "ok"
     WARNING = "warning"
-    """Something to know; this client works with it."""
+    """A finding that needs attention; this client works in spite of it."""
     FAILED = "failed"
-    """Something that this client cannot work with, or not wholly."""
+    """A finding that prevents this client from working fully, or at all."""
     SKIPPED = "skipped"
-    """Not checked; the text says why."""
+    """The check was not made; the text has the reason."""
 
     def __str__(self) -> str:
+        # Defined here, because `str` of such a member is `Outcome.OK`, and StrEnum needs 3.11.
         return self.value
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at."""
+    """A check of a diagnosis."""
 
     name: str
-    """Such as `reflection`."""
+    """The name of the check, such as `reflection`."""
     outcome: Outcome
     text: str
-    """What was seen."""
+    """The finding."""
     advice: str = ""
-    """What to do about it; empty where there is nothing to do."""
+    """The remedy; empty if nothing needs to be done."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a diagnosis of a gateway found. `print` it for a table."""
+    """The findings of a diagnosis of a gateway. Use `print` for a table."""
 
     target: str
-    """Where the gateway is."""
+    """The address of the gateway."""
     versions: dict[str, str]
-    """Of Python, this client, grpcio and protobuf."""
+    """The versions of Python, this client, grpcio and protobuf."""
     checks: tuple[Check, ...]
 
     @property
     def ok(self) -> bool:
-        """Whether this client can work there: nothing failed."""
+        """Returns whether this client can work with the gateway: no check failed."""
         return not any(check.outcome is Outcome.FAILED for check in self.checks)
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it as plain data that JSON can hold."""
+        """Returns the report as plain data that JSON can hold."""
+        # Values, because plain data must not hold enum members.
         checks = [{**asdict(check), "outcome": check.outcome.value} for check in self.checks]
         return {
             "target": self.target,

@@ -1,21 +1,21 @@
-"""What this SDK raises: one root, one class per meaning.
+"""The errors of this SDK: one root, one class per meaning.
 
 ```
 VirtufinError
-├── InvalidInputError (ValueError)     refused here, before anything was sent
+├── InvalidInputError (ValueError)     an argument is invalid; nothing was sent
 ├── InvalidReplyError (ValueError)     a reply or event that cannot be decoded
-├── InvalidRequestError                the gateway or backend refused the request
+├── InvalidRequestError                the gateway or backend rejected the request
 ├── UnauthenticatedError               API key missing or wrong
-│   └── ApiKeyError                    the function that gives the key failed
+│   └── ApiKeyError                    the `api_key` function failed
 ├── PermissionDeniedError
 ├── NotFoundError
 ├── AlreadyExistsError
 ├── FailedPreconditionError
 ├── AbortedError
-│   └── ConflictError                  another etag than the current one
+│   └── ConflictError                  the etag is not the current etag
 ├── ResourceExhaustedError             quota, store full, message too large
 ├── UnsupportedError                   the gateway or backend does not have this call
-├── UnavailableError                   nobody answers
+├── UnavailableError                   no gateway or backend answers
 ├── DeadlineExceededError (TimeoutError)
 ├── CallCancelledError                 cancelled by the server or by the channel's owner
 ├── InternalError
@@ -23,15 +23,15 @@ VirtufinError
 ├── DataLossError
 ├── ClientClosedError (RuntimeError)
 ├── WrongLoopError (RuntimeError)
-├── RequestFailedError                 the responder told that it failed
+├── RequestFailedError                 the responder reported a failure
 ├── StreamInterruptedError             the subscription will reconnect
 └── StreamFailedError                  the subscription has ended for good
 ```
 
-What came as a gRPC status is also a `grpc.RpcError` with `code()`, `details()` and
-`trailing_metadata()`; what the gateway refused in-band (`success=false`) is also a `ValueError`; a
-stream error is also of the class of its cause. So one `except` by meaning catches them all, and
-code that catches `grpc.RpcError`, `ValueError` or `TimeoutError` keeps working.
+An error from a gRPC status is also a `grpc.RpcError` with `code()`, `details()` and
+`trailing_metadata()`. An error from an in-band status (`success=false`) is also a `ValueError`. A
+stream error is also an instance of the class of its cause. So one `except` by meaning catches all
+of them, and code that catches `grpc.RpcError`, `ValueError` or `TimeoutError` keeps working.
 
 Example:
     >>> import grpc
@@ -77,23 +77,27 @@ __all__ = [
 ]
 
 
+# These classes stand for meanings only, because the same meaning may come as a gRPC status or as an
+# in-band status. The raised objects are of private subclasses, which add `grpc.RpcError` or
+# `ValueError`; see `_error_mapping`.
 class VirtufinError(Exception):
-    """Root of everything this SDK raises on purpose.
+    """The root of all errors that this SDK raises on purpose.
 
     Attributes:
-        peer: Address that was tried, such as `localhost:5002`.
-        method: Full name of the RPC, such as `virtufin.State/GetState`.
-        service: Backend service the call was about.
-        key: State key the call was about.
-        topic: Topic the call was about.
-        etag: Etag that was sent.
-        status: Name of the gRPC status code, or the gateway's in-band status.
-        attempt: Number of the attempt that failed, from 1.
-        unknown: Where a refused request names what is not there: path of a field, such as
-            `code_source.urll`, or name of a method or service; empty where that is not known.
-        nearest: Names that may have been meant by the first of `unknown`.
+        peer: The address of the gateway, such as `localhost:5002`.
+        method: The full name of the RPC, such as `virtufin.State/GetState`.
+        service: The backend of the call.
+        key: The state key of the call.
+        topic: The topic of the call.
+        etag: The etag that was sent.
+        status: The name of the gRPC status code, or the gateway's in-band status.
+        attempt: The number of the attempt that failed, from 1.
+        unknown: The unknown names in a rejected request: paths of fields, such as
+            `code_source.urll`, or names of a method or service. Empty if there are none.
+        nearest: Existing names similar to the first of `unknown`.
     """
 
+    # On the class, because only errors of rejected requests set these attributes.
     unknown: tuple[str, ...] = ()
     nearest: tuple[str, ...] = ()
 
@@ -122,6 +126,7 @@ class VirtufinError(Exception):
         self.attempt = attempt
 
     def __str__(self) -> str:
+        # Made here, because some attributes are added after the error was created.
         parts = [f"{self.method or 'call'} at {self.peer}" if self.peer else self.method]
         for name in ("status", "service", "key", "topic", "etag", "attempt"):
             value = getattr(self, name)
@@ -132,7 +137,9 @@ class VirtufinError(Exception):
 
 
 class InvalidInputError(VirtufinError, ValueError):
-    """An argument was refused before anything was sent: wrong type, illegal name, empty topic."""
+    """An argument is invalid: wrong type, illegal name, empty topic. Nothing was sent."""
+
+    # Also a ValueError for wrong types, because all bad input is one class to catch.
 
 
 class InvalidReplyError(VirtufinError, ValueError):
@@ -140,7 +147,7 @@ class InvalidReplyError(VirtufinError, ValueError):
 
 
 class InvalidRequestError(VirtufinError):
-    """The gateway or the backend refused the request (INVALID_ARGUMENT, OUT_OF_RANGE)."""
+    """The gateway or the backend rejected the request (INVALID_ARGUMENT, OUT_OF_RANGE)."""
 
 
 class UnauthenticatedError(VirtufinError):
@@ -148,7 +155,7 @@ class UnauthenticatedError(VirtufinError):
 
 
 class ApiKeyError(UnauthenticatedError):
-    """The `api_key` function raised; its error is the `__cause__`. Subscriptions try again."""
+    """The `api_key` function failed; the `__cause__` is its error. Subscriptions try again."""
 
 
 class PermissionDeniedError(VirtufinError):
@@ -160,27 +167,27 @@ class NotFoundError(VirtufinError):
 
 
 class AlreadyExistsError(VirtufinError):
-    """What was to be created exists (ALREADY_EXISTS)."""
+    """The object to create already exists (ALREADY_EXISTS)."""
 
 
 class FailedPreconditionError(VirtufinError):
-    """The system is not in the state that the call needs (FAILED_PRECONDITION)."""
+    """The system is not in the state that the call requires (FAILED_PRECONDITION)."""
 
 
 class AbortedError(VirtufinError):
-    """The call lost against a concurrent one (ABORTED)."""
+    """The call lost against a concurrent call (ABORTED)."""
 
 
 class ConflictError(AbortedError):
-    """Someone else wrote the key since its etag was read; read again and decide.
+    """The key was written by another client since its etag was read.
 
-    `service`, `key` and `etag` (the one that was sent) are set. `StateClient.update` does the
-    reading again.
+    The attributes `service`, `key` and `etag` (the sent etag) are set. Read the key again and
+    decide, or use `StateClient.update`, which reads again.
     """
 
 
 class ResourceExhaustedError(VirtufinError):
-    """A quota, the store or the message size limit is used up (RESOURCE_EXHAUSTED)."""
+    """A quota, the store, or the limit of the message size is exceeded (RESOURCE_EXHAUSTED)."""
 
 
 class UnsupportedError(VirtufinError):
@@ -188,9 +195,11 @@ class UnsupportedError(VirtufinError):
 
 
 class UnavailableError(VirtufinError):
-    """Nobody answers at that address, or the backend is away (UNAVAILABLE)."""
+    """No gateway answers at the address, or the backend is not available (UNAVAILABLE)."""
 
 
+# By version, because `asyncio.TimeoutError` is the builtin TimeoutError only from Python 3.11 on.
+# Code that catches either must keep working on 3.10.
 if sys.version_info >= (3, 11):
 
     class DeadlineExceededError(VirtufinError, TimeoutError):
@@ -207,19 +216,19 @@ class CallCancelledError(VirtufinError):
 
 
 class InternalError(VirtufinError):
-    """The gateway or backend broke (INTERNAL)."""
+    """The gateway or backend has an internal error (INTERNAL)."""
 
 
 class UnknownError(VirtufinError):
-    """The gateway or backend failed without saying how (UNKNOWN)."""
+    """The gateway or backend failed without a reason (UNKNOWN)."""
 
 
 class DataLossError(VirtufinError):
-    """Unrecoverable loss or corruption of data (DATA_LOSS)."""
+    """The gateway or backend lost or corrupted data beyond recovery (DATA_LOSS)."""
 
 
 class ClientClosedError(VirtufinError, RuntimeError):
-    """The client was closed; make a new one."""
+    """The client was closed; make a new client."""
 
 
 class WrongLoopError(VirtufinError, RuntimeError):
@@ -227,18 +236,24 @@ class WrongLoopError(VirtufinError, RuntimeError):
 
 
 class RequestFailedError(VirtufinError):
-    """The responder to a request told that it failed; also of the class of the status it told."""
+    """The responder reported a failure.
+
+    The error is also an instance of the class for the reported status.
+    """
 
 
 class StreamInterruptedError(VirtufinError):
-    """A subscription lost its stream and will reconnect; events published meanwhile may be missing.
+    """A subscription lost its stream and will reconnect.
+
+    Events published in the meantime may be missing.
 
     Attributes:
         retry_in: Seconds until the next attempt.
     """
 
+    # On the class, because the error is made from its cause, and the value is set afterwards.
     retry_in: float = 0.0
 
 
 class StreamFailedError(VirtufinError):
-    """A subscription has ended for good: the gateway's answer will not change by trying again."""
+    """A subscription has ended for good, because trying again would not change the answer."""

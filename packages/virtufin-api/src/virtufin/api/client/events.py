@@ -1,8 +1,8 @@
-"""Events: what a subscription hands out, and how one is made from data and attributes.
+"""Events: `PubsubEvent` for received events, `to_cloudevent` to make events from data.
 
 An event is a CloudEvent, version 1.0, in the protobuf format. The documented surface of this client
 is older: text keys in `metadata`, with `ce-*` for the attributes that CloudEvents defines and bare
-names for extensions. Both are the same event.
+names for extensions. Both forms describe the same event.
 """
 
 from __future__ import annotations
@@ -32,16 +32,17 @@ from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 __all__ = ["DEFAULT_SOURCE", "DEFAULT_TYPE", "PubsubEvent", "to_cloudevent"]
 
 DEFAULT_SOURCE = SOURCE
-"""Source of events that name none."""
+"""The source of events published without a source."""
 DEFAULT_TYPE = "com.virtufin.client.event.published"
-"""Type of events that name none."""
+"""The type of events published without a type."""
 
+# The backends' own convention, because CloudEvents itself has no attribute for a service.
 _URN = "urn:com.virtufin."
 _SPEC_VERSION = "1.0"
 
 
 class PubsubEvent:
-    """One event of a topic. Immutable; equal where topic and CloudEvent are."""
+    """An event of a topic. Immutable; equal if topic and CloudEvent are equal."""
 
     __slots__ = ("__weakref__", "_event", "_topic")
 
@@ -51,12 +52,12 @@ class PubsubEvent:
 
     @property
     def topic(self) -> str:
-        """The topic it was published to."""
+        """The topic of the event."""
         return self._topic
 
     @property
     def cloudevent(self) -> CloudEvent:
-        """The CloudEvent message as it came; treat it as read-only."""
+        """The CloudEvent message as received; treat the message as read-only."""
         return self._event
 
     @property
@@ -70,11 +71,12 @@ class PubsubEvent:
         return self._event.proto_data.value if kind == "proto_data" else b""
 
     def data_as_text(self) -> str:
-        """The payload decoded as UTF-8.
+        """Returns the payload decoded as UTF-8.
 
         Raises:
-            InvalidReplyError: It is not UTF-8.
+            InvalidReplyError: The payload is not UTF-8.
         """
+        # As is, because encoding and decoding text data again would only cost time.
         if self._event.WhichOneof("data") == "text_data":
             return self._event.text_data
         try:
@@ -85,10 +87,10 @@ class PubsubEvent:
             ) from None
 
     def data_as_json(self) -> Any:
-        """The payload decoded as JSON.
+        """Returns the payload decoded as JSON.
 
         Raises:
-            InvalidReplyError: It is not JSON.
+            InvalidReplyError: The payload is not JSON.
         """
         return from_json(
             self.data_as_text(), f"the data of event {self.message_id!r}", topic=self._topic
@@ -101,12 +103,12 @@ class PubsubEvent:
 
     @property
     def source(self) -> str:
-        """Where the event happened, a URI-reference."""
+        """The origin of the event, a URI-reference."""
         return self._event.source
 
     @property
     def type(self) -> str:
-        """What happened, such as `com.virtufin.workmanager.worker.started`."""
+        """The type of the event, such as `com.virtufin.workmanager.worker.started`."""
         return self._event.type
 
     @property
@@ -117,32 +119,32 @@ class PubsubEvent:
 
     @property
     def timestamp(self) -> str:
-        """The time of the event as ISO 8601 text; empty where it has none."""
+        """The time of the event as ISO 8601 text; empty without a time."""
         return self._text("time")
 
     @property
     def subject(self) -> str:
-        """What the event is about, such as `worker/42`; empty where it has none."""
+        """The subject of the event, such as `worker/42`; empty without a subject."""
         return self._text("subject")
 
     @property
     def content_type(self) -> str:
-        """Media type of the payload (`datacontenttype`); empty where none is given."""
+        """The media type of the payload (`datacontenttype`); empty if not given."""
         return self._text("datacontenttype")
 
     @property
     def correlation_id(self) -> str:
-        """What ties a reply to its request; empty where there is none."""
+        """The id that a request and its reply share; empty without such an id."""
         return self._text("correlationid")
 
     @property
     def reply_topic(self) -> str:
-        """Where a reply is expected; empty where none is."""
+        """The topic to which a reply is expected; empty if none is expected."""
         return self._text("replytopic")
 
     @property
     def extensions(self) -> dict[str, ExtensionValue]:
-        """Extension attributes with their typed values."""
+        """The extension attributes with their typed values."""
         values = {}
         for name, attribute in self._event.attributes.items():
             value = None if name in CONTEXT else value_of(attribute)
@@ -160,6 +162,7 @@ class PubsubEvent:
             "ce-specversion": event.spec_version,
             "ce-type": event.type,
         }
+        # Sorted, because the order of a protobuf map is undefined.
         for name, attribute in sorted(event.attributes.items()):
             pairs[f"ce-{name}" if name in CONTEXT else name] = text_of(attribute)
         return pairs
@@ -174,6 +177,7 @@ class PubsubEvent:
         return self._topic == other._topic and self._event == other._event
 
     def __hash__(self) -> int:
+        # Not over the full event, because messages have no hash, and source and id identify it.
         return hash((self._topic, self._event.source, self._event.id))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -206,18 +210,18 @@ def to_cloudevent(
     """Makes the CloudEvent that `publish_async` sends for these arguments.
 
     Args:
-        data: Text, bytes, anything JSON can hold, or a ready CloudEvent message, which is returned
-            as it is.
+        data: Text, bytes, any value that JSON can hold, or a ready CloudEvent message, which is
+            returned unchanged.
         metadata: Text attributes: `ce-id`, `ce-source`, `ce-type`, `ce-time`, `ce-specversion`,
             `ce-datacontenttype`, `ce-subject`, `ce-dataschema`, and extensions by their name.
-        type: What happened; default `com.virtufin.client.event.published`.
-        source: Where it happened; default `default_source`.
-        subject: What it is about.
-        content_type: Media type of the data; the default follows from the data's type.
+        type: The type of the event; default `com.virtufin.client.event.published`.
+        source: The origin of the event; default `default_source`.
+        subject: The subject of the event.
+        content_type: The media type of the data; the default follows from the data's type.
         extensions: Extension attributes: text, bool, 32-bit int, bytes, or datetime with zone.
-        correlation_id: Extension `correlationid`.
-        reply_topic: Extension `replytopic`.
-        default_source: Source where none is given.
+        correlation_id: The extension `correlationid`.
+        reply_topic: The extension `replytopic`.
+        default_source: The source of an event for which no source is given.
 
     Raises:
         InvalidInputError: A name is illegal, a keyword contradicts `metadata`, or the data cannot
@@ -250,6 +254,7 @@ def to_cloudevent(
     return _assembled(data, context, others, default_source)
 
 
+# For error texts, because people know the keywords of this function, not the attribute names.
 _KEYWORDS = {
     "datacontenttype": "content_type",
     "correlationid": "correlation_id",
@@ -258,11 +263,13 @@ _KEYWORDS = {
 
 
 def _ready(data: Message, extras: list[object]) -> CloudEvent:
+    # By name, because other packages have CloudEvent classes of their own for the same message.
     if data.DESCRIPTOR.full_name != CloudEvent.DESCRIPTOR.full_name:
         raise InvalidInputError(
             f"data is a {data.DESCRIPTOR.full_name} message; publish data.SerializeToString(), "
             "or a CloudEvent that holds it"
         )
+    # Rejected, because a ready event is sent unchanged and the extras would be lost.
     if extras:
         names = ", ".join(sorted(map(str, extras)))
         raise InvalidInputError(f"a ready CloudEvent goes out untouched; set {names} in it instead")
@@ -276,6 +283,7 @@ def _from_metadata(metadata: Mapping[str, str] | None) -> tuple[dict[str, str], 
     others: dict[str, Any] = {}
     for key, value in (metadata or {}).items():
         text = require_text(value, f"metadata {key!r}")
+        # Only with the prefix, because bare names are reserved for extensions.
         name = key[3:] if isinstance(key, str) and key.startswith("ce-") else key
         if name is not key and name in CONTEXT:
             context[name] = text
@@ -298,12 +306,14 @@ def _assembled(
     version = context.get("specversion", _SPEC_VERSION)
     if version != _SPEC_VERSION:
         raise InvalidInputError(f"ce-specversion must be {_SPEC_VERSION!r}, not {version!r}")
+    # A random id, because ids must be unique together with the source.
     event = CloudEvent(
         id=context.get("id", str(uuid.uuid4())),
         source=context.get("source", default_source),
         spec_version=version,
         type=context.get("type", DEFAULT_TYPE),
     )
+    # Rejected here, because CloudEvents 1.0 requires these attributes to have a value.
     for name in ("id", "source", "type"):
         if not getattr(event, name):
             raise InvalidInputError(f"{name} must not be empty (CloudEvents 1.0)")

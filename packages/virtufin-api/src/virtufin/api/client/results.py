@@ -1,4 +1,4 @@
-"""What calls return: plain dicts with snake_case keys, typed here for editors and checkers."""
+"""The results of calls: plain dicts with snake_case keys, typed for editors and type checkers."""
 
 from __future__ import annotations
 
@@ -20,38 +20,41 @@ __all__ = [
 ]
 
 
+# TypedDict instead of dataclasses, because the documented calls return dicts.
 class StatusResult(TypedDict):
-    """Outcome of a call that has no other result. Refusals raise, so `success` is always True."""
+    """The result of a call that returns only a status."""
 
+    # Always True, because a reply with `success=false` raises an error.
     success: bool
     status: str
     message: str
 
 
 class StateResult(TypedDict):
-    """One key of a service's state."""
+    """A key of a service's state, with its value."""
 
     key: str
     value: str
     etag: str
     found: bool
-    """False where the key is missing; then `value` and `etag` are empty."""
+    """False if the key is missing. Then `value` and `etag` are empty."""
 
 
 class AllStateResult(TypedDict):
     """All registered keys of a service that have a value."""
 
+    # Without missing keys, because every key here has a value.
     values: dict[str, str]
 
 
 class DeleteBulkResult(StatusResult):
-    """Outcome of a bulk deletion."""
+    """The result of a bulk deletion."""
 
     failed_keys: list[str]
 
 
 class MethodInfo(TypedDict):
-    """One method of a backend service."""
+    """A method of a backend."""
 
     name: str
     full_name: str
@@ -62,7 +65,7 @@ class MethodInfo(TypedDict):
 
 
 class OneofCaseSchema(TypedDict):
-    """One case of a oneof."""
+    """A case of a oneof."""
 
     name: str
     type: str
@@ -71,7 +74,7 @@ class OneofCaseSchema(TypedDict):
 
 
 class FieldSchema(TypedDict):
-    """One field of a message."""
+    """A field of a message."""
 
     name: str
     type: str
@@ -92,7 +95,7 @@ class MethodSchema(TypedDict):
 
 
 class GrpcConfigResult(TypedDict):
-    """Where a service's gRPC server is."""
+    """The address of a service's gRPC server."""
 
     host: str
     port: int
@@ -113,10 +116,11 @@ class StateConfigResult(TypedDict):
 
 
 class ConfigServiceResult(TypedDict):
-    """What the gateway knows about a service; a part that is not configured is None."""
+    """The gateway's configuration of a service; a part that is not configured is None."""
 
     name: str
     dapr_app_id: str
+    # None instead of a missing key, because unset messages of a complete reply are None.
     grpc: GrpcConfigResult | None
     pubsub: PubsubConfigResult | None
     state: StateConfigResult | None

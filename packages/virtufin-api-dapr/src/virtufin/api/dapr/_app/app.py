@@ -1,4 +1,4 @@
-"""DaprApp: the receiving side of a Dapr sidecar."""
+"""DaprApp, which handles the deliveries of a Dapr sidecar."""
 
 from __future__ import annotations
 
@@ -25,39 +25,38 @@ logger = logging.getLogger("virtufin.api.dapr.app")
 
 
 class DaprApp(Decorators):
-    """Handles what a Dapr sidecar delivers: events, calls of methods, input bindings.
+    """Handles the deliveries of a Dapr sidecar: events, method calls and input bindings.
 
-    Handlers are coroutine functions. A plain function works too; it runs in the event loop, so it
-    must not block. For an event, what the handler does is the answer to the sidecar:
+    Handlers are coroutine functions. Plain functions work too, but run in the event loop and must
+    not block. The end of an event's handler decides the answer to the sidecar:
 
-    - it returns: the event is done (SUCCESS). Data that it returns is published as the reply where
-      the event is a request, which carries `replytopic` and `correlationid`;
-    - it raises `Drop`: the event is given up (DROP); the sidecar keeps it on the dead-letter topic
-      where the subscription has one;
-    - it raises anything else: the event is to be delivered again (RETRY). What comes of that is
-      up to the sidecar's resiliency policy and the pub/sub component.
+    - The handler returns: the event is done (SUCCESS). If the event is a request, which carries
+      `replytopic` and `correlationid`, the app publishes the returned data as the reply.
+    - The handler raises `Drop`: the event is dropped (DROP). If the subscription has a dead-letter
+      topic, the sidecar puts the event there.
+    - The handler raises anything else: the app requests another delivery (RETRY). The sidecar's
+      resiliency policy and the pub/sub component decide about that delivery.
 
-    The constructor does no I/O and needs no event loop. An app that was stopped can be started
-    again.
+    The constructor does no I/O and needs no event loop. An app can be started again after `stop()`.
 
     Args:
-        pubsub_name: Name of the pub/sub component of subscriptions that name none.
+        pubsub_name: Pub/sub component of the subscriptions that name no component.
         host: Address to listen on.
-        port: Port to listen on; 0 takes a free one. Not given: APP_PORT, else 3010, the default of
+        port: Port to listen on; 0 takes a free port. Default: APP_PORT, else 3010, the default of
             `dapr.ext.grpc`.
-        max_concurrency: Handlers that run at a time, over the whole app; others wait.
-        grace: Seconds that running handlers get when the app ends.
-        api_token: Token that the sidecar's deliveries must carry; None for none. Not given:
-            APP_API_TOKEN.
-        on_error: Called with what a handler raised (not with `Drop`), and with replies that could
-            not be published; plain or async. It is logged in any case.
-        sidecar_address: Where replies are published, see `DaprPublisher`. Not given: Dapr's
-            environment variables.
-        sidecar_token: Token that the sidecar demands. Not given: DAPR_API_TOKEN.
-        source: Source of replies. Not given: VIRTUFIN_API_SOURCE, else `urn:com.virtufin.client`.
+        max_concurrency: Largest number of handlers that run concurrently in this app; others wait.
+        grace: Seconds that running handlers get when the app stops.
+        api_token: Token that the sidecar's deliveries must carry; None accepts deliveries without a
+            token. Default: APP_API_TOKEN.
+        on_error: Function or coroutine function, called with each error of a handler (except
+            `Drop`) and of a reply that could not be published. Errors are logged in any case.
+        sidecar_address: Address of the sidecar that replies are published to, as in
+            `DaprPublisher`. Default: Dapr's environment variables.
+        sidecar_token: Token that the sidecar demands. Default: DAPR_API_TOKEN.
+        source: Source of replies. Default: VIRTUFIN_API_SOURCE, else `urn:com.virtufin.client`.
 
     Raises:
-        InvalidInputError: An argument, or the environment variable behind it, cannot be used.
+        InvalidInputError: An argument, or the environment variable behind it, is invalid.
 
     Example:
         >>> from virtufin.api.dapr import DaprApp
@@ -99,29 +98,30 @@ class DaprApp(Decorators):
         self._run: _Run | None = None
         self._attachment: Attachment | None = None
 
-    # Life
+    # Life cycle
 
     @property
     def port(self) -> int:
-        """The port that the app listens on; before it runs, the one that it would ask for."""
+        """The port that the app listens on; the configured port if the app is not running."""
         return self._settings.port if self._run is None else self._run.port
 
     @property
     def running(self) -> bool:
-        """Whether the app's own server runs; true until the end of draining."""
+        """Returns whether the app's own server is running; True until draining has ended."""
         return self._run is not None
 
     async def serve(self) -> None:
-        """Runs until SIGTERM, SIGINT, cancellation or `stop()`, then ends as `stop()` does.
+        """Runs the app until SIGTERM, SIGINT, cancellation or `stop()`, then stops the app.
 
-        Signals are taken in the main thread only, and given back afterwards. More of them while
-        the app ends change nothing.
+        The end is that of `stop()`. Signals are handled only in the main thread; the earlier signal
+        handlers are restored afterwards. Further signals while the app stops have no effect.
 
         Raises:
             FailedPreconditionError: The app is running already.
-            OSError: It cannot listen at its address.
+            OSError: The app cannot listen on its address.
         """
         over = asyncio.Event()
+        # Before the start, because a signal during the start must end the app too.
         with on_ending(over.set):
             await self._start(over)
             try:
@@ -130,29 +130,29 @@ class DaprApp(Decorators):
                 await self.stop()
 
     async def start(self) -> None:
-        """Begins to listen, and returns.
+        """Starts listening and returns.
 
         Raises:
             FailedPreconditionError: The app is running already.
-            OSError: It cannot listen at its address.
+            OSError: The app cannot listen on its address.
         """
         await self._start(asyncio.Event())
 
     async def stop(self, grace: float | None = None) -> None:
-        """Ends the app. Idempotent.
+        """Drains the app and stops its server. Idempotent.
 
-        From now on the health check says no, and events are answered RETRY, those that wait for
-        their turn too, so that another instance gets them. Running handlers have the grace time;
-        after it they are cancelled and their events answered RETRY. Then the server ends. All that
-        takes the grace time and two seconds at most.
+        While the app stops, the health check fails. New and waiting events are answered RETRY, so
+        that another instance gets them. Running handlers may finish within the grace time. After
+        that they are cancelled and their events are answered RETRY. Then the server stops. Stopping
+        takes the grace time plus two seconds at most.
 
         Args:
-            grace: Seconds; not given means the app's.
+            grace: Seconds that running handlers may take. Default: the app's `grace`.
 
         Raises:
             InvalidInputError: `grace` is not a number of at least 0.
-            FailedPreconditionError: A handler waits for it, which waits for that handler; start a
-                task instead.
+            FailedPreconditionError: A handler of this app called this method. Stopping waits for
+                that handler, so start a task for this call instead.
             WrongLoopError: The app runs in another event loop.
         """
         seconds = self._settings.grace_or(grace)
@@ -166,27 +166,36 @@ class DaprApp(Decorators):
                 "a handler cannot wait for the end of its own app; start a task for it"
             )
         if run.stopping is None:
+            # An empty context, because the deadline of the caller must not bound the draining.
             context = contextvars.Context()
             run.stopping = context.run(
                 run.loop.create_task, self._stop(run, seconds), name="virtufin-dapr-stop"
             )
+        # Shielded, because a caller that is cancelled must not leave the app half stopped.
         await asyncio.shield(run.stopping)
 
     def attach(self, ext_app: Any, *, loop: asyncio.AbstractEventLoop | None = None) -> Attachment:
-        """Registers the same handlers on a `dapr.ext.grpc.App`, whose server then calls them.
+        """Registers this app's handlers on a `dapr.ext.grpc.App`, whose server then calls them.
 
-        The handlers run in an event loop, in a thread of its own unless `loop` is given; the
-        attachment ends both. Attach before the App runs. Results are those of the app's own server
-        as far as that App can express them; see "An App of dapr.ext.grpc" in the documentation.
+        The handlers run in an event loop. Without `loop`, the attachment creates an event loop and
+        a thread, and closing the attachment ends both. Attach before the App runs. Results are
+        those of this app's own server, as far as the App can express them; see "An App of
+        dapr.ext.grpc" in the documentation.
 
         Args:
             ext_app: A `dapr.ext.grpc.App`.
-            loop: A loop that runs in another thread than the App.
+            loop: Event loop for the handlers, which runs in another thread than the App.
+
+        Returns:
+            The attachment. Close the attachment before the App stops.
 
         Raises:
-            ImportError: `dapr.ext.grpc` is not installed, or twice.
-            InvalidInputError: `ext_app` or `loop` is none, or a handler cannot be registered there.
+            ImportError: `dapr.ext.grpc` is not installed, is installed by two distributions, or
+                does not fit the installed `dapr`.
+            InvalidInputError: `ext_app` is not an App, `loop` is not an event loop, or the App has
+                a handler of its own for the same.
             FailedPreconditionError: The app is running, or attached already.
+            UnsupportedError: The installed version of `dapr` has an App of another form.
         """
         self._check_idle()
         attachment = attach(ext_app, self._registrations, self._core(), self._settings, loop)
@@ -227,10 +236,12 @@ class DaprApp(Decorators):
         core = self._core()
         handlers = Servicer(core.dispatch, settings.api_token).handlers()
         server = Server(settings.host, settings.port, handlers)
+        # Set before the await, because a second start must be refused while this one is under way.
         run = self._run = _Run(core, server, over, asyncio.get_running_loop(), settings.port)
         try:
             run.port = await server.start()
         except BaseException:
+            # Also after a cancellation, because the app must be free to start again.
             self._run = None
             raise
         logger.info("listening on %s port %d", settings.host, run.port)
@@ -240,7 +251,8 @@ class DaprApp(Decorators):
         try:
             await run.core.drain(grace)
         finally:
-            # Answers that were given still have to leave.
+            # With a grace time, because finished answers are still being sent. In a `finally`,
+            # because a failure to close the connections must not leave the server running.
             await run.server.stop(LATE)
             self._run = None
             run.over.set()
@@ -255,7 +267,7 @@ class DaprApp(Decorators):
 
 @dataclass
 class _Run:
-    """The app between start and stop."""
+    """The parts of an app between start and stop."""
 
     core: Core
     server: Server

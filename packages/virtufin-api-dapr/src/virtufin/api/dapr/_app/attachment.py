@@ -1,4 +1,4 @@
-"""The event loop beside a synchronous server."""
+"""The event loop in which handlers run beside a synchronous server."""
 
 from __future__ import annotations
 
@@ -17,17 +17,19 @@ from .settings import AppSettings
 
 logger = logging.getLogger("virtufin.api.dapr.app")
 
+# A repeated check, because a loop that stops never completes the futures that threads wait for.
 _LOOK = 1.0
-"""Seconds after which a waiting thread looks whether the loop is still there."""
+"""Seconds after which a waiting thread checks whether the event loop still runs."""
 
 Result = TypeVar("Result")
 
 
 class Attachment:
-    """The handlers of a DaprApp at a `dapr.ext.grpc.App`: their event loop, and its end.
+    """The handlers of a DaprApp on a `dapr.ext.grpc.App`, and the event loop they run in.
 
-    Made by `DaprApp.attach`. Close it before the App stops, or use it as a context manager around
-    `App.run()`: its end is that of `DaprApp.stop`.
+    `DaprApp.attach` returns instances of this class. Close an attachment before the App stops, or
+    use the attachment as a context manager around `App.run()`. Closing drains the handlers as
+    `DaprApp.stop` does.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Attachment:
         self._thread: threading.Thread | None = None
         if loop is None:
             loop = asyncio.new_event_loop()
+            # A daemon, because an attachment that is never closed must not keep the process alive.
             self._thread = threading.Thread(target=self._run, name="virtufin-dapr-app", daemon=True)
         self._loop = loop
         if self._thread is not None:
@@ -49,20 +52,22 @@ class Attachment:
 
     @property
     def closed(self) -> bool:
-        """Whether handlers are called no more."""
+        """Returns whether the attachment is closed and calls no more handlers."""
         return self._closed
 
     def close(self, grace: float | None = None) -> None:
-        """Ends the handlers as `DaprApp.stop` does, then their loop. Idempotent.
+        """Drains the handlers as `DaprApp.stop` does, then stops their event loop. Idempotent.
 
-        The App goes on to answer: events RETRY, the health check with an error. Stop it afterwards.
+        An event loop that was passed to `DaprApp.attach` is not stopped. The App still answers
+        afterwards: events with RETRY, the health check with an error. Stop the App after this.
 
         Args:
-            grace: Seconds; not given means the app's.
+            grace: Seconds that running handlers may take. Default: the app's `grace`.
 
         Raises:
             InvalidInputError: `grace` is not a number of at least 0.
-            FailedPreconditionError: Called in the loop in which the handlers run; use `aclose()`.
+            FailedPreconditionError: The method was called in the event loop of the handlers; use
+                `aclose()`.
         """
         seconds = self._settings.grace_or(grace)
         if _running_loop() is self._loop:
@@ -75,8 +80,19 @@ class Attachment:
         self._end()
 
     async def aclose(self, grace: float | None = None) -> None:
-        """Like `close()`, without blocking the event loop."""
+        """Closes the attachment as `close()` does, without blocking the event loop.
+
+        In the event loop of the handlers, this method drains the handlers only: the event loop
+        goes on.
+
+        Args:
+            grace: Seconds that running handlers may take. Default: the app's `grace`.
+
+        Raises:
+            InvalidInputError: `grace` is not a number of at least 0.
+        """
         seconds = self._settings.grace_or(grace)
+        # In a thread, because `close` blocks until the other event loop has drained.
         if _running_loop() is not self._loop:
             await asyncio.to_thread(self.close, seconds)
             return
@@ -86,11 +102,19 @@ class Attachment:
         self._closed = True
 
     def call(self, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
-        """Runs a coroutine in the loop and waits for it; called by the App's threads.
+        """Runs a coroutine in the event loop and waits for the result, from the App's threads.
+
+        Args:
+            work: Function that returns the coroutine to run.
+
+        Returns:
+            The result of the coroutine.
 
         Raises:
-            DrainedError: The attachment is closed, or its loop.
+            DrainedError: The attachment or its event loop is closed.
         """
+        # Under the lock, because `close` in another thread may close the event loop between the
+        # check and the call, and a closed loop raises.
         with self._lock:
             if self._closed or not self._loop.is_running():
                 raise DrainedError
@@ -100,7 +124,7 @@ class Attachment:
             self._wait(future)
             return future.result()
         except concurrent.futures.CancelledError:
-            # The loop ended before the answer was there.
+            # A drain error, because the event loop ended before the answer was there.
             raise DrainedError from None
         finally:
             with self._lock:
@@ -123,7 +147,7 @@ class Attachment:
         with self._lock:
             calls = set(self._calls)
         if calls:
-            # They have their answers; these still have to reach the threads.
+            # Waited for, because the answers still have to reach the threads before the loop stops.
             await asyncio.wait([asyncio.wrap_future(call) for call in calls], timeout=LATE)
 
     def _wait(self, future: concurrent.futures.Future[Any]) -> None:
@@ -148,7 +172,8 @@ class Attachment:
                 try:
                     loop.run_forever()
                 except (KeyboardInterrupt, SystemExit):
-                    # asyncio lets these two out of the loop. The process is not this thread's.
+                    # Logged and not raised, because asyncio raises these two from the loop, but
+                    # this thread must not end the App's process.
                     logger.exception("what a handler raised does not end an attached app")
             left = asyncio.all_tasks(loop)
             for task in left:

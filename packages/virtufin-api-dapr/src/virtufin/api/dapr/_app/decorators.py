@@ -1,4 +1,4 @@
-"""How handlers are registered."""
+"""The decorators that register handlers."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Any, TypeVar
 
 from .registry import BulkDelivery, Registrations
 
+# A type variable, because a decorated function must keep its type for type checkers.
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
 class Decorators:
-    """The registering half of `DaprApp`; each decorator returns the function as it was."""
+    """The decorators of `DaprApp`. Each decorator returns the function unchanged."""
 
     def __init__(self, pubsub_name: str) -> None:
         self._pubsub_name = pubsub_name
@@ -31,29 +32,30 @@ class Decorators:
     ) -> Callable[[Handler], Handler]:
         """Registers the handler of a topic's events: `handler(event: PubsubEvent)`.
 
-        A topic may have several handlers, each with a rule of its own, and one without, which gets
-        what no rule chose. The first rule that holds decides, in the order of registration.
-        Without a default the sidecar drops what no rule chose (or keeps it on the dead-letter
-        topic). The settings of a topic are those that its first handler gives.
+        A topic may have several handlers, each with its own rule, and a default handler without a
+        rule. The first rule that an event fulfils, in the order of registration, chooses the
+        handler. Events that fulfil no rule go to the default handler. Without a default handler,
+        the sidecar drops these events or puts them on the dead-letter topic. The first handler of a
+        topic sets the settings of that topic.
 
         Args:
             topic: The topic.
-            pubsub_name: The pub/sub component; not given means the app's.
+            pubsub_name: The pub/sub component. Default: the app's.
             match: Rule in CEL that an event must fulfil, such as
                 `event.type == "com.virtufin.x"`. See "How-To: Route messages" in the Dapr docs.
-            dead_letter_topic: Where the sidecar puts events that were dropped, and those whose
-                redelivery its resiliency policy gave up; without a policy that is at the first
-                RETRY.
-            bulk: True, or how: many events in one delivery.
-            metadata: For the component's own settings of a subscription.
-            path: What the sidecar says to name this handler; the path in the subscription file
-                where the subscription is declared, else free to choose.
-            declared: The sidecar has the subscription from a file (kind `Subscription`), so that it
-                is not told of it.
+            dead_letter_topic: Topic that the sidecar puts dropped events on, and events that its
+                resiliency policy no longer redelivers. Without a policy, an event goes there at the
+                first RETRY.
+            bulk: True or a `BulkDelivery` for several events in one delivery.
+            metadata: Settings of the subscription that the component itself defines.
+            path: Path by which the sidecar names this handler. For a declared subscription, the
+                path in the subscription file; otherwise any unused path.
+            declared: Whether the sidecar reads the subscription from a file (kind `Subscription`).
+                The app then does not report the subscription to the sidecar.
 
         Raises:
-            InvalidInputError: An argument cannot be used, the handler is no function, or another
-                one is registered for the same.
+            InvalidInputError: An argument is invalid, the handler is not a function, or another
+                handler is registered for the same rule or path.
             FailedPreconditionError: The app is running.
 
         Example:
@@ -67,6 +69,8 @@ class Decorators:
         self._check_idle()
 
         def register(handler: Handler) -> Handler:
+            # Checked again, because a decorator may be applied later than `subscribe` is called,
+            # and the app may have started or may be attached by then.
             self._check_idle()
             self._registrations.add_subscription(
                 handler,
@@ -86,12 +90,16 @@ class Decorators:
     def method(self, name: str) -> Callable[[Handler], Handler]:
         """Registers a method that other services invoke: `handler(request: InvocationRequest)`.
 
-        The handler returns None, text, bytes, or anything JSON can hold. What it raises becomes a
-        gRPC status by its meaning: `NotFoundError` is NOT_FOUND, `InvalidInputError` and
-        `InvalidRequestError` are INVALID_ARGUMENT, what is no `VirtufinError` is INTERNAL.
+        The handler returns None, text, bytes, or a value that JSON can hold. The class of an error
+        that the handler raises decides the gRPC status: `NotFoundError` becomes NOT_FOUND,
+        `InvalidInputError` and `InvalidRequestError` become INVALID_ARGUMENT. Errors that are not a
+        `VirtufinError` become INTERNAL.
+
+        Args:
+            name: Name of the method.
 
         Raises:
-            InvalidInputError: The name is empty or taken, or the handler is no function.
+            InvalidInputError: The name is empty or taken, or the handler is not a function.
             FailedPreconditionError: The app is running.
 
         Example:
@@ -112,11 +120,14 @@ class Decorators:
     def binding(self, name: str) -> Callable[[Handler], Handler]:
         """Registers the handler of an input binding: `handler(request: BindingRequest)`.
 
-        What it returns is the data of the answer. Raising tells the sidecar that it failed; whether
-        the same comes again is up to the binding.
+        The returned value is the data of the answer. If the handler raises, the sidecar gets a
+        failure; the binding component decides whether to deliver the same data again.
+
+        Args:
+            name: Name of the binding component.
 
         Raises:
-            InvalidInputError: The name is empty or taken, or the handler is no function.
+            InvalidInputError: The name is empty or taken, or the handler is not a function.
             FailedPreconditionError: The app is running.
 
         Example:
@@ -135,13 +146,16 @@ class Decorators:
         return register
 
     def health_check(self, handler: Handler) -> Handler:
-        """Registers the function that says whether the app is healthy: `handler()`.
+        """Registers the health check of the app: `handler()`.
 
-        It is not, while this returns False or raises; the sidecar then delivers nothing. Without
-        one the app is healthy until it begins to end.
+        While the function returns False or raises, the app is unhealthy and the sidecar delivers
+        nothing. Without a health check, the app is healthy until it begins to stop.
+
+        Args:
+            handler: Function or coroutine function without arguments.
 
         Raises:
-            InvalidInputError: There is one already, or it is no function.
+            InvalidInputError: A health check is registered already, or `handler` is not a function.
             FailedPreconditionError: The app is running.
 
         Example:
@@ -156,5 +170,8 @@ class Decorators:
         return handler
 
     def _check_idle(self) -> None:
-        """Refuses a registration of which the sidecar would not learn."""
+        """Verifies that handlers may still be registered."""
+        # Refused for a running app, because the sidecar has fetched the subscriptions already and
+        # would not learn of the handler. Left to the app, because only the app knows whether it is
+        # running or attached.
         raise NotImplementedError

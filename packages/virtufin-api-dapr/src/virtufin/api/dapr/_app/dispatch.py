@@ -1,6 +1,6 @@
-"""From what a sidecar delivers to a handler, and from what that does to an answer.
+"""Dispatch of events and calls to handlers, and the answers that follow from the outcome.
 
-Nothing here knows a server, so that each kind of server gives the same results.
+This module does not depend on a server, so that each kind of server gives the same results.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ from .status_errors import RefusedError, described, refused
 logger = logging.getLogger("virtufin.api.dapr.app")
 
 OnError = Callable[[Exception], Any]
+"""A function, plain or async, that is called with errors of handlers and replies."""
 
 
 class Dispatch:
-    """Hands events and calls to their handlers."""
+    """Calls the handlers of events, methods and bindings, and decides their outcome."""
 
     def __init__(
         self,
@@ -49,10 +50,17 @@ class Dispatch:
         self._redact = redact
 
     async def event(self, pubsub_name: str, path: str, event: PubsubEvent) -> Outcome:
-        """Handles one event."""
+        """Handles one event and returns the outcome to answer the sidecar.
+
+        Args:
+            pubsub_name: Pub/sub component that delivered the event.
+            path: Path that the sidecar sent for the route; may be empty.
+            event: The event.
+        """
         route = self.registrations.route(pubsub_name, event.topic, path)
         if route is None:
-            # Not dropped: the handler may come with the next version, a dropped event does not.
+            # RETRY and not DROP, because the next version of the app may have the handler, and a
+            # dropped event would be lost.
             logger.error(
                 "no handler for topic %r of %r (path %r); event %s is to be delivered again",
                 event.topic, pubsub_name, path, event.message_id,
@@ -66,10 +74,16 @@ class Dispatch:
             return await self._failed(f"handler of {_named(event)}", error)
 
     async def invoke(self, request: InvocationRequest) -> tuple[bytes, str]:
-        """Calls a method; returns data and media type.
+        """Calls the handler of a method.
+
+        Args:
+            request: The call.
+
+        Returns:
+            Data and media type of the answer.
 
         Raises:
-            RefusedError: There is no such method, it failed, or the app is ending.
+            RefusedError: The app has no such method, the handler failed, or the app is stopping.
         """
         methods = self.registrations.methods
         function = methods.get(request.method)
@@ -79,10 +93,16 @@ class Dispatch:
         return await self._answer(f"method {request.method!r}", function, request)
 
     async def bind(self, request: BindingRequest) -> bytes:
-        """Handles what an input binding brought; returns data for its answer.
+        """Handles the data of an input binding.
+
+        Args:
+            request: The data and its metadata.
+
+        Returns:
+            Data of the answer.
 
         Raises:
-            RefusedError: There is no such binding, it failed, or the app is ending.
+            RefusedError: The app has no such binding, the handler failed, or the app is stopping.
         """
         function = self.registrations.bindings.get(request.name)
         if function is None:
@@ -92,10 +112,10 @@ class Dispatch:
         return data
 
     async def check_health(self) -> None:
-        """Asks the health check.
+        """Runs the health check.
 
         Raises:
-            RefusedError: The app is not healthy, or ending.
+            RefusedError: The app is unhealthy or stopping.
         """
         unavailable = grpc.StatusCode.UNAVAILABLE
         if self._work.draining:
@@ -105,9 +125,10 @@ class Dispatch:
             return
         try:
             healthy = await call_user(check)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the app is not healthy
+        except Exception as error:  # noqa: BLE001 - because any error means an unhealthy app
             await self._failed("health check", error)
             raise RefusedError(unavailable, self._redact(described(error))) from None
+        # Only False, because a function that returns nothing and does not raise is healthy too.
         if healthy is False:
             raise RefusedError(unavailable, "the app says that it is not healthy")
 
@@ -118,7 +139,7 @@ class Dispatch:
             result = await call_user(route.handler, event)
         except Drop as drop:
             return await self._drop(route, event, drop)
-        except Exception as error:  # noqa: BLE001 - whatever a handler raises asks for another try
+        except Exception as error:  # noqa: BLE001 - because any error requests another delivery
             return await self._failed(f"handler of {_named(event)}", error)
         if result is None or not is_request(event):
             return Outcome.SUCCESS
@@ -127,7 +148,8 @@ class Dispatch:
         except InvalidInputError as error:
             await self._failed(f"reply to {_named(event)}", error)
             await self._tell(route, event, error)
-            return Outcome.DROP  # the same handler would answer the same
+            # DROP and not RETRY, because the handler would return the same data again.
+            return Outcome.DROP
         except VirtufinError as error:
             return await self._failed(f"reply to {_named(event)}", error)
         return Outcome.SUCCESS
@@ -158,26 +180,27 @@ class Dispatch:
             return await self._work.run(answer)
         except DrainedError as ending:
             raise RefusedError(grpc.StatusCode.UNAVAILABLE, str(ending)) from None
-        except Exception as error:  # noqa: BLE001 - whatever it is, the caller is told
+        except Exception as error:  # noqa: BLE001 - because every failure is reported to the caller
             await self._failed(what, error)
             raise refused(error, self._redact) from None
 
     async def _failed(self, what: str, error: Exception) -> Outcome:
-        """Reports a failure; returns what it means for an event."""
+        """Logs a failure, calls `on_error`, and returns the outcome for an event: RETRY."""
         logger.error("%s failed", what, exc_info=error)
         if self._on_error is not None:
             try:
                 await call_user(self._on_error, error)
+            # Logged only, because the sidecar must get an answer whatever `on_error` does.
             except Exception:
                 logger.exception("on_error failed on %s", short_repr(error))
         return Outcome.RETRY
 
 
 def payload(value: object) -> tuple[bytes, str]:
-    """Data and media type of what a handler returned; nothing of both for None.
+    """Returns data and media type of a value that a handler returned; both empty for None.
 
     Raises:
-        InvalidInputError: JSON cannot hold it.
+        InvalidInputError: JSON cannot hold the value.
     """
     if value is None:
         return b"", ""
@@ -193,7 +216,15 @@ def _named(event: PubsubEvent) -> str:
 
 
 class Core:
-    """What lives from the start of an app to its end, in one event loop."""
+    """The handler pool, the dispatch and the connections of one run of an app, in one event loop.
+
+    Args:
+        registrations: The registered handlers.
+        max_concurrency: Largest number of concurrent handlers.
+        on_error: Function that is called with errors; None if only the log gets them.
+        publisher: Function that creates the publisher of replies for a pub/sub component.
+        redact: Function that removes secrets from texts that leave the app.
+    """
 
     def __init__(
         self,
@@ -209,8 +240,13 @@ class Core:
         self.dispatch = Dispatch(registrations, self.work, self._replies, on_error, redact)
 
     async def drain(self, grace: float) -> None:
-        """Ends the work within `grace` seconds and a moment, then the connections."""
+        """Drains the handlers and then closes the connections.
+
+        Args:
+            grace: Seconds that running handlers may take.
+        """
         try:
             await self.work.drain(grace)
         finally:
+            # Last, because handlers that finish in the grace time still publish replies.
             await self._replies.close()

@@ -1,7 +1,8 @@
-"""The same handlers on a `dapr.ext.grpc.App`.
+"""Registration of an app's handlers on a `dapr.ext.grpc.App`.
 
-That App has threads and no way to give its handlers the call itself. So a failure of a method can
-only be raised, which the App answers with UNKNOWN, and a call that the sidecar gives up goes on.
+The App runs handlers in threads and does not give them the gRPC context of the call. A method can
+therefore report a failure only by raising, which the App answers with UNKNOWN. A handler goes on
+after the sidecar has cancelled its call.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from .servicer import WRONG_TOKEN, holds, texts, without_token
 from .settings import AppSettings
 
 _METADATA = "_metadata_"
-"""What the App puts before the keys of a call's metadata among an event's extensions."""
+"""Prefix that the App adds to the keys of a call's metadata among an event's extensions."""
 _ATTRIBUTE = re.compile(r"[a-z0-9]+")
 _CALLBACK = "dapr.proto.runtime.v1.AppCallback"
 _BULK = "OnBulkTopicEvent"
@@ -43,7 +44,15 @@ def attach(
     settings: AppSettings,
     loop: asyncio.AbstractEventLoop | None,
 ) -> Attachment:
-    """Registers all handlers; see `DaprApp.attach`."""
+    """Registers all handlers on an App and returns the attachment; see `DaprApp.attach`.
+
+    Args:
+        ext_app: A `dapr.ext.grpc.App`.
+        registrations: The registered handlers.
+        core: Handler pool, dispatch and connections for the attachment.
+        settings: Settings of the app.
+        loop: Event loop for the handlers; None creates an event loop and a thread.
+    """
     extension = imported()
     if not isinstance(ext_app, extension.App):
         raise InvalidInputError(f"ext_app must be a dapr.ext.grpc.App, not {short_repr(ext_app)}")
@@ -61,6 +70,7 @@ def attach(
             ext_app.binding(name)(registering.binding(name))
         ext_app.register_health_check(registering.health_check)
         registering.bulk(registrations)
+    # Closed after any failure, because the attachment may have started a thread.
     except ValueError as error:
         attachment.close()
         raise InvalidInputError(f"the App has a handler of its own: {error}") from None
@@ -71,6 +81,8 @@ def attach(
 
 
 class _Registering:
+    """Registers the handlers of one app on one App of dapr.ext.grpc."""
+
     def __init__(
         self, ext_app: Any, extension: Any, core: Core, attachment: Attachment, token: str | None
     ) -> None:
@@ -81,14 +93,20 @@ class _Registering:
         self._token = token
 
     def topic(self, topic: Topic, offered: Any) -> None:
-        """Registers the routes of a topic, then says in our own words how events are wanted."""
+        """Registers the routes of a topic and replaces the App's subscription by this app's.
+
+        Args:
+            topic: The subscription of this app.
+            offered: The App's list of subscriptions.
+        """
         before = len(offered)
         for priority, route in enumerate(topic.routes):
             path = topic.path(route)
             on_event = self._on_event(topic, path)
             rule = None
             if path:
-                # The App names a route after the function, and only one with a rule.
+                # Renamed and with a rule, because the App derives the path of a route from the name
+                # of its function, and only for a route with a rule.
                 on_event.__name__ = path
                 rule = self._extension.Rule(route.match or "", priority)
             self._app.subscribe(topic.pubsub_name, topic.name, rule=rule)(on_event)
@@ -96,12 +114,18 @@ class _Registering:
             raise InvalidInputError(
                 f"the App is subscribed to topic {topic.name!r} of {topic.pubsub_name!r} already"
             )
+        # Replaced, because the App's own subscription cannot have bulk delivery, and a declared
+        # topic must have no subscription of the App at all.
         offered.pop()
         if not topic.declared:
             offered.append(messages.subscription(topic))
 
     def method(self, name: str) -> Callable[[Any], Any]:
-        """A handler of calls in the App's terms."""
+        """Returns a handler of a method with the App's types.
+
+        Args:
+            name: Name of the method.
+        """
 
         def on_invoke(request: Any) -> Any:
             metadata = texts(request.get_metadata())
@@ -120,8 +144,13 @@ class _Registering:
         return on_invoke
 
     def binding(self, name: str) -> Callable[[Any], None]:
-        """A handler of a binding in the App's terms, which has no place for data in its answer."""
+        """Returns a handler of a binding with the App's types.
 
+        Args:
+            name: Name of the binding component.
+        """
+
+        # Without the data of the answer, because the App does not send any.
         def on_binding(request: Any) -> None:
             self._check(texts(request.get_metadata()))
             binding = BindingRequest(
@@ -132,11 +161,16 @@ class _Registering:
         return on_binding
 
     def health_check(self) -> None:
-        """A health check in the App's terms."""
+        """Runs the health check of this app; raises if the app is unhealthy."""
         self._attachment.call(self._dispatch.check_health)
 
     def bulk(self, registrations: Registrations) -> None:
-        """Serves bulk delivery under the name that the protos of dapr 1.16 do not have."""
+        """Serves `OnBulkTopicEvent` if the App does not.
+
+        Args:
+            registrations: The registered handlers.
+        """
+        # Needed for dapr 1.16, because its protos have only the older name with `Alpha1`.
         services = appcallback_v1.DESCRIPTOR.services_by_name
         if _BULK in services["AppCallback"].methods_by_name:
             return
@@ -173,7 +207,8 @@ class _Registering:
             outcome = self._outcome(lambda: messages.one(self._dispatch, request, bulk=bulk))
             return response(outcome.name.lower())
 
-        # What the App goes by from 1.19 on; it warns of handlers without.
+        # Set explicitly, because from 1.19 on the App chooses the type of the event by this
+        # annotation and warns about handlers without one.
         message = getattr(self._extension, "SubscriptionMessage", None)
         on_event.__annotations__ = {} if message is None else {"told": message}
         return on_event
@@ -190,12 +225,14 @@ class _Registering:
 
 
 def imported() -> Any:
-    """The module `dapr.ext.grpc`.
+    """Imports the module `dapr.ext.grpc` and returns it.
 
     Raises:
-        ImportError: It is not installed, by two distributions, or for another dapr; says what mends
-            that.
+        ImportError: The module is not installed, is installed by two distributions, or is made for
+            another version of `dapr`. The text has the command that repairs the installation.
     """
+    # Versions are checked first, because dapr contains the module from 1.19 on, and no constraint
+    # can keep a user from installing dapr-ext-grpc beside it, which has the same files.
     version = importlib.metadata.version("dapr")
     other = _version("dapr-ext-grpc")
     contained = _minor(version) >= (1, 19)
@@ -232,10 +269,12 @@ def _version(distribution: str) -> str | None:
 
 
 def _offered(ext_app: Any) -> Any:
-    """The list from which the App tells the sidecar its subscriptions.
+    """Returns the list of subscriptions that the App reports to the sidecar.
 
-    Private to it, but without it bulk delivery and subscription files could not be had.
+    Raises:
+        UnsupportedError: The installed version of `dapr` has an App without such a list.
     """
+    # A private attribute, because bulk delivery and subscription files are not possible without it.
     offered = getattr(getattr(ext_app, "_servicer", None), "_registered_topics", None)
     if not isinstance(offered, list):
         version = importlib.metadata.version("dapr")
@@ -247,10 +286,18 @@ def _offered(ext_app: Any) -> Any:
 
 
 def _topic_event(told: Any, topic: Topic, path: str) -> tuple[Any, dict[str, str]]:
-    """The message that the App made its event from, and the metadata of the call."""
+    """Returns the message that the App created its event from, and the metadata of the call.
+
+    Args:
+        told: The event of the App.
+        topic: The subscription that the event came through.
+        path: Path of the route.
+    """
     request = appcallback_v1.TopicEventRequest(
         topic=topic.name, pubsub_name=topic.pubsub_name, path=path
     )
+    # By attribute and not by version, because the App chooses the type: `SubscriptionMessage` with
+    # `raw_data` from dapr 1.19 on, or the event of the cloudevents package.
     if hasattr(told, "raw_data"):
         request.id = told.id()
         request.source = told.source()
@@ -273,6 +320,7 @@ def _topic_event(told: Any, topic: Topic, path: str) -> tuple[Any, dict[str, str
         if name.startswith(_METADATA):
             metadata[name[len(_METADATA) :]] = str(value)
         elif _ATTRIBUTE.fullmatch(name):
-            # Others come from the metadata of an entry, which the App mixes in.
+            # Only valid names, because the others come from the metadata of a bulk entry, which the
+            # App adds to the extensions.
             request.extensions.update({name: value})
     return request, metadata

@@ -1,4 +1,4 @@
-"""Running handlers: so many at a time, and to a bounded end."""
+"""A pool that runs at most N handlers concurrently and ends within a bounded time."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from virtufin.api.dapr._publishing import Capacity
 
 logger = logging.getLogger("virtufin.api.dapr.app")
 
+# Bounded, because a handler may swallow its cancellation and never end.
 LATE = 1.0
 """Seconds that a cancelled handler may take to end."""
 
@@ -19,18 +20,21 @@ Result = TypeVar("Result")
 
 
 class DrainedError(Exception):
-    """The work was not begun, or not finished, because the app is ending."""
+    """An error for work that was not started, or not finished, because the app is stopping."""
 
     def __init__(self) -> None:
         super().__init__("the app is ending")
 
 
 class CutError(Exception):
-    """The work ended by what is no `Exception`: a cancellation, unless `cause` is something else.
+    """An error for work that ended with a cancellation or another error that is no `Exception`.
 
-    Such a thing must not go on to the server, which would then never answer.
+    Args:
+        cause: The error that the work raised; None for a cancellation.
     """
 
+    # An Exception of its own, because a server never answers a call whose handler raises an error
+    # that is no `Exception`.
     def __init__(self, cause: BaseException | None = None) -> None:
         what = "a cancellation that nobody had asked for" if cause is None else short_repr(cause)
         super().__init__(f"the handler let out {what}")
@@ -38,7 +42,11 @@ class CutError(Exception):
 
 
 class Work:
-    """Runs coroutines in tasks of its own, `limit` at a time, first come, first served."""
+    """Runs handlers in tasks of their own, at most `limit` concurrently, in order of arrival.
+
+    Args:
+        limit: Largest number of handlers that run concurrently.
+    """
 
     def __init__(self, limit: int) -> None:
         self._capacity = Capacity(limit)
@@ -46,21 +54,25 @@ class Work:
         self.draining = False
 
     def includes(self, task: asyncio.Task[Any] | None) -> bool:
-        """Whether a task is one of a handler."""
+        """Returns whether a task runs a handler of this pool."""
         return task in self._running
 
     async def run(self, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
-        """Waits for a place, runs the work and returns what it returns.
+        """Waits for capacity, runs the work and returns the result.
 
-        Cancelling this cancels the work. The answer never waits for work that does not end: the
-        two are apart.
+        Cancelling this method cancels the work.
+
+        Args:
+            work: Function that returns the coroutine to run.
 
         Raises:
-            DrainedError: The app is ending.
-            CutError: The work let out what is no `Exception`, such as a cancellation.
+            DrainedError: The app is stopping.
+            CutError: The work raised an error that is no `Exception`, such as a cancellation.
+            Exception: Any other error that the work raised.
         """
         await self._capacity.acquire()
         loop = asyncio.get_running_loop()
+        # A future beside the task, because the answer must not wait for work that does not end.
         answer: asyncio.Future[Result] = loop.create_future()
         task = loop.create_task(work(), name="virtufin-dapr-handler")
         self._running[task] = answer
@@ -72,10 +84,13 @@ class Work:
             raise
 
     async def drain(self, grace: float) -> None:
-        """Refuses new work and what waits; gives the rest `grace` seconds, then cancels it.
+        """Refuses new and waiting work, waits for running work, and cancels the rest.
 
-        Whoever waits for an answer has one when the grace time is over, also where the work
-        swallows its cancellation; that is logged.
+        When the grace time is over, every caller of `run` has an answer, even if the work swallows
+        its cancellation. Such work is logged.
+
+        Args:
+            grace: Seconds that running work may take.
         """
         self.draining = True
         self._capacity.close(DrainedError)
@@ -95,6 +110,7 @@ class Work:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         answer = self._running.pop(task)
         self._capacity.release()
+        # Fetched even if the answer is set, because asyncio logs exceptions that are never fetched.
         error = None if task.cancelled() else task.exception()
         if answer.done():
             return

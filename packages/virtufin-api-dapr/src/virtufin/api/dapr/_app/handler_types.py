@@ -1,4 +1,4 @@
-"""What handlers get and return: requests of methods and bindings, and outcomes of events."""
+"""Arguments and results of handlers: requests of methods and bindings, and outcomes of events."""
 
 from __future__ import annotations
 
@@ -12,23 +12,25 @@ from virtufin.api.client.errors import InvalidReplyError, InvalidRequestError
 
 
 class Outcome(enum.IntEnum):
-    """What the sidecar is answered; the numbers are those of `TopicEventResponse`."""
+    """The answer to the sidecar for one event."""
 
+    # These numbers, because they are sent as the status of Dapr's `TopicEventResponse`.
     SUCCESS = 0
     RETRY = 1
     DROP = 2
 
 
 class Drop(Exception):  # noqa: N818 - the outcome's name in Dapr
-    """Raised by a handler to give an event up: handling it again would not help.
+    """An exception that a handler raises to drop an event, if another delivery would not help.
 
-    The sidecar puts the event on the dead-letter topic where the subscription has one, and
-    forgets it otherwise. Who asked (the event carries `replytopic` and `correlationid`) is told:
-    its call raises `RequestFailedError`, which is also an `InvalidRequestError`, or of the class
-    of the `VirtufinError` this was raised from.
+    If the subscription has a dead-letter topic, the sidecar puts the event there; otherwise the
+    event is lost. If the event is a request, which carries `replytopic` and `correlationid`, the
+    app reports the failure to the requester. The requester's call then raises `RequestFailedError`.
+    That error is also an instance of the class of the `VirtufinError` that this exception was
+    raised from, or else of `InvalidRequestError`.
 
     Args:
-        reason: Why; logged, and told to who asked. What is no text counts as its text.
+        reason: Reason for the log and the requester. Other values are converted to text.
 
     Example:
         >>> from virtufin.api.dapr import DaprApp, Drop
@@ -39,6 +41,7 @@ class Drop(Exception):  # noqa: N818 - the outcome's name in Dapr
         ...         raise Drop("an order needs a quantity above zero")
     """
 
+    # A class attribute too, because a subclass may not call `__init__`.
     reason: str = ""
 
     def __init__(self, reason: str = "") -> None:
@@ -51,24 +54,26 @@ class _Request:
     data: bytes
     """The payload."""
     metadata: Mapping[str, str] = field(default_factory=dict)
-    """Text that came beside the payload; keys in lower case for a method."""
+    """Text that the sidecar sent beside the payload. The keys of a method call are lower-case."""
 
     def data_as_text(self) -> str:
-        """The payload decoded as UTF-8.
+        """Returns the payload decoded as UTF-8.
 
         Raises:
-            InvalidRequestError: It is not UTF-8.
+            InvalidRequestError: The payload is not UTF-8.
         """
+        # InvalidRequestError, because the caller sent the data: if the handler does not catch this
+        # error, the app answers INVALID_ARGUMENT.
         try:
             return self.data.decode()
         except UnicodeDecodeError as error:
             raise InvalidRequestError(f"the data is not UTF-8: {error}") from None
 
     def data_as_json(self) -> Any:
-        """The payload decoded as JSON.
+        """Returns the payload decoded as JSON.
 
         Raises:
-            InvalidRequestError: It is not JSON.
+            InvalidRequestError: The payload is not JSON.
         """
         try:
             return from_json(self.data_as_text(), "the data")
@@ -87,18 +92,18 @@ class InvocationRequest(_Request):
     """
 
     method: str = ""
-    """The name that was called."""
+    """Name of the called method."""
     content_type: str = ""
-    """Media type of the payload; empty where the caller gave none."""
+    """Media type of the payload; empty if the caller gave none."""
     verb: str = ""
-    """HTTP verb of the caller, such as `POST`; empty where none came along."""
+    """HTTP verb of the caller, such as `POST`; empty if the call carries none."""
     query: str = ""
-    """Query string of the caller without the question mark; empty where none came along."""
+    """Query string of the caller without the question mark; empty if the call carries none."""
 
 
 @dataclass(frozen=True)
 class BindingRequest(_Request):
-    """What an input binding brought.
+    """A delivery of an input binding.
 
     Example:
         >>> from virtufin.api.dapr import BindingRequest
@@ -107,4 +112,4 @@ class BindingRequest(_Request):
     """
 
     name: str = ""
-    """The binding component."""
+    """Name of the binding component."""

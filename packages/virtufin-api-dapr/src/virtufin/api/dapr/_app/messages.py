@@ -1,4 +1,4 @@
-"""Between Dapr's messages about events and the handlers' own terms."""
+"""Conversion between Dapr's messages about events and the events and settings of handlers."""
 
 from __future__ import annotations
 
@@ -17,13 +17,23 @@ from .registry import Registrations, Topic
 
 logger = logging.getLogger("virtufin.api.dapr.app")
 
-# What daprd gives a payload that was published without being an event (FromRawPayload).
+# The same attributes as in single deliveries, because daprd adds these to a payload that was
+# published without being an event (FromRawPayload in Dapr's code).
 _RAW: dict[str, Any] = {"source": "Dapr", "type": "com.dapr.event.sent", "spec_version": "1.0"}
 _BINARY = "application/octet-stream"
 
 
 async def one(dispatch: Dispatch, request: Any, *, bulk: bool = False) -> Outcome:
-    """Handles a `TopicEventRequest`; `bulk` where it may have been an entry of several."""
+    """Handles the event of a `TopicEventRequest`.
+
+    Args:
+        dispatch: Dispatch of the app.
+        request: The `TopicEventRequest`.
+        bulk: Whether the event may have come in a bulk delivery.
+
+    Returns:
+        The outcome to answer the sidecar.
+    """
     try:
         if bulk:
             _check_left_out(request)
@@ -34,7 +44,16 @@ async def one(dispatch: Dispatch, request: Any, *, bulk: bool = False) -> Outcom
 
 
 async def entry(dispatch: Dispatch, request: Any, item: Any) -> Outcome:
-    """Handles one entry of a `TopicEventBulkRequest`."""
+    """Handles one entry of a `TopicEventBulkRequest`.
+
+    Args:
+        dispatch: Dispatch of the app.
+        request: The `TopicEventBulkRequest`.
+        item: The entry of the request.
+
+    Returns:
+        The outcome to answer the sidecar for this entry.
+    """
     try:
         event = _event_of(request, item)
     except (ValueError, TypeError) as error:
@@ -43,13 +62,15 @@ async def entry(dispatch: Dispatch, request: Any, item: Any) -> Outcome:
 
 
 def subscriptions(registrations: Registrations) -> Any:
-    """What the app wants to be subscribed to, as a `ListTopicSubscriptionsResponse`."""
+    """Returns the app's subscriptions as a `ListTopicSubscriptionsResponse`."""
+    # Without declared ones, because the sidecar would drop its declared subscription.
     wanted = [subscription(topic) for topic in registrations.topics if not topic.declared]
     return appcallback_v1.ListTopicSubscriptionsResponse(subscriptions=wanted)
 
 
 def _event_of(request: Any, item: Any) -> PubsubEvent:
     if item.WhichOneof("event") != "cloud_event":
+        # Parsed here, because an entry of a raw subscription holds the whole CloudEvent as bytes.
         if item.content_type.startswith(cloudevents_json.CONTENT_TYPE):
             return PubsubEvent(request.topic, cloudevents_json.from_json(item.bytes))
         raw = appcallback_v1.TopicEventRequest(
@@ -76,6 +97,7 @@ def _event_of(request: Any, item: Any) -> PubsubEvent:
 
 
 def _check_left_out(told: Any) -> None:
+    # Refused, because the handler would take an event whose data daprd left out for an empty event.
     if not told.data and cloudevents_json.is_left_out_of_bulk(told.data_content_type):
         raise ValueError(
             f"daprd leaves data of type {told.data_content_type!r} out of bulk deliveries; "
@@ -84,14 +106,25 @@ def _check_left_out(told: Any) -> None:
 
 
 def unreadable(identifier: str, topic: str, error: Exception) -> Outcome:
-    """Dropped, as it would come again the same; the dead-letter topic keeps it."""
+    """Logs an event that cannot be read.
+
+    Args:
+        identifier: Id of the event or of its entry.
+        topic: Topic of the event.
+        error: Reason why the event cannot be read.
+
+    Returns:
+        The outcome DROP.
+    """
+    # DROP and not RETRY, because each delivery would be the same. The dead-letter topic, if there
+    # is one, keeps the event.
     what = error.message if isinstance(error, InvalidReplyError) else str(error)
     logger.error("event %r of topic %r cannot be read, it is dropped: %s", identifier, topic, what)
     return Outcome.DROP
 
 
 def subscription(topic: Topic) -> Any:
-    """How events of one topic are wanted, as a `TopicSubscription`."""
+    """Returns the subscription to one topic as a `TopicSubscription`."""
     wanted = appcallback_v1.TopicSubscription(
         pubsub_name=topic.pubsub_name,
         topic=topic.name,
@@ -106,5 +139,6 @@ def subscription(topic: Topic) -> Any:
     if topic.bulk is not None:
         wanted.bulk_subscribe.enabled = True
         wanted.bulk_subscribe.max_messages_count = topic.bulk.max_events
+        # At least 1 ms, because 0 in this message is the same as a field that is not set.
         wanted.bulk_subscribe.max_await_duration_ms = max(1, round(topic.bulk.max_await * 1000))
     return wanted

@@ -1,4 +1,4 @@
-"""What an app handles: topics with their routes, methods, bindings."""
+"""The registered handlers of an app: topics with their routes, methods and bindings."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from virtufin.api.client.errors import InvalidInputError
 
 Function = Callable[..., Any]
 
-_LONGEST_AWAIT = (2**31 - 1) / 1000  # Milliseconds in 32 bits.
+_LONGEST_AWAIT = (2**31 - 1) / 1000  # because Dapr's message has milliseconds in 32 bits
 
 
 @dataclass(frozen=True)
 class BulkDelivery:
-    """Events delivered many in one call; the handler still gets one at a time.
+    """Settings for the delivery of several events in one call.
 
-    The events of one delivery are handled side by side, as far as the app's `max_concurrency`
-    allows, and each has an outcome of its own.
+    The handler is still called with single events. The events of one delivery are handled
+    concurrently, within the app's `max_concurrency`, and each event has its own outcome.
     """
 
     max_events: int = 100
-    """Events in one delivery at most."""
+    """Largest number of events in one delivery."""
     max_await: float = 0.1
     """Seconds that the sidecar waits for a delivery to fill."""
 
@@ -41,25 +41,25 @@ class BulkDelivery:
 
 @dataclass(frozen=True)
 class Route:
-    """The way of events to one handler."""
+    """The route of events to one handler."""
 
     pubsub_name: str
     topic: str
     handler: Function
     path: str
-    """What the sidecar says to name this route; empty for a default without one."""
+    """Path by which the sidecar names this route; empty for a default route without a path."""
     match: str | None
-    """Dapr's rule (CEL) that chooses this route; None for the default."""
+    """Dapr's rule (CEL) that chooses this route; None for the default route."""
 
 
 @dataclass
 class Topic:
-    """A subscription: how events of one topic are wanted, and where they go."""
+    """A subscription to one topic: its settings and its routes."""
 
     pubsub_name: str
     name: str
     declared: bool
-    """Whether the sidecar knows it from a file and is not to be told."""
+    """True if the sidecar reads the subscription from a file and the app must not report it."""
     dead_letter_topic: str | None = None
     bulk: BulkDelivery | None = None
     metadata: dict[str, str] = field(default_factory=dict)
@@ -67,17 +67,23 @@ class Topic:
 
     @property
     def default(self) -> Route | None:
-        """The route of events that no rule chose."""
+        """The route of events that fulfil no rule; None if every handler has a rule."""
         return next((route for route in self.routes if route.match is None), None)
 
     def path(self, route: Route) -> str:
-        """What the sidecar is to say for a route; beside rules it takes no path for no default."""
+        """Returns the path that the sidecar must send for a route.
+
+        Args:
+            route: A route of this topic.
+        """
+        # A default route beside rules gets a path, because a sidecar takes an empty path there for
+        # a missing default route.
         alone = self.declared or len(self.routes) == 1
         return route.path or ("" if alone else f"{self.name}/default")
 
 
 class Registrations:
-    """Everything that was registered; refuses what could not work."""
+    """The registered handlers of one app. Handlers that could not work are refused."""
 
     def __init__(self) -> None:
         self.methods: dict[str, Function] = {}
@@ -87,7 +93,7 @@ class Registrations:
 
     @property
     def topics(self) -> Iterator[Topic]:
-        """All subscriptions in the order of their registration."""
+        """The subscriptions in the order of their registration."""
         return iter(self._topics.values())
 
     def add_subscription(
@@ -103,7 +109,11 @@ class Registrations:
         bulk: bool | BulkDelivery,
         metadata: Mapping[str, str] | None,
     ) -> None:
-        """Registers a handler of events."""
+        """Registers a handler of events; see `Decorators.subscribe` for the arguments.
+
+        Raises:
+            InvalidInputError: An argument is invalid, or the rule or path is taken.
+        """
         function = checked_function(handler)
         wanted = Topic(
             require_name(pubsub_name, "pubsub_name"),
@@ -127,29 +137,48 @@ class Registrations:
             raise InvalidInputError(
                 "a declared route is known by its path: give path=, as the subscription file does"
             )
+        # Numbered, because rules of one topic need paths that differ.
         chosen = path or ("" if match is None else f"{topic}/{len(into.routes)}")
         self._check_route(into, match, chosen)
         into.routes.append(Route(into.pubsub_name, topic, function, chosen, match))
+        # Stored last, because a refused handler must leave no subscription behind.
         self._topics.setdefault((wanted.pubsub_name, topic), into)
 
     def add_method(self, handler: object, method: str) -> None:
-        """Registers a handler of calls."""
+        """Registers the handler of a method that other services invoke.
+
+        Raises:
+            InvalidInputError: The name is empty or taken, or the handler is not a function.
+        """
         _add(self.methods, require_name(method, "method"), handler, "method")
 
     def add_binding(self, handler: object, binding: str) -> None:
-        """Registers a handler of what an input binding brings."""
+        """Registers the handler of an input binding.
+
+        Raises:
+            InvalidInputError: The name is empty or taken, or the handler is not a function.
+        """
         _add(self.bindings, require_name(binding, "binding"), handler, "binding")
 
     def add_health_check(self, handler: object) -> None:
-        """Registers the function that knows whether the app is healthy."""
+        """Registers the health check of the app.
+
+        Raises:
+            InvalidInputError: A health check is registered already, or this is not a function.
+        """
         if self.health_check is not None:
             raise InvalidInputError("there is a health check already")
         self.health_check = checked_function(handler)
 
     def route(self, pubsub_name: str, topic: str, path: str) -> Route | None:
-        """The way of an event: by path and topic, by path, or the topic's default.
+        """Returns the route of an event; None if no handler is registered for the event.
 
-        By path alone, because a subscription file may name a pattern of topics.
+        The route is found by path and topic, else by path, else as the topic's default route.
+
+        Args:
+            pubsub_name: Pub/sub component that delivered the event.
+            topic: Topic of the event.
+            path: Path that the sidecar sent with the event; may be empty.
         """
         routes = [
             route
@@ -162,6 +191,7 @@ class Registrations:
             for route in by_path:
                 if route.topic == topic:
                     return route
+            # By path alone, because a subscription may name a pattern of topics.
             if by_path:
                 return by_path[0]
         entry = self._topics.get((pubsub_name, topic))
@@ -180,15 +210,21 @@ class Registrations:
 
 
 def checked_function(handler: object, what: str = "handler") -> Function:
-    """Returns a function or coroutine function; `what` names it in the error.
+    """Returns the handler if it is a function or coroutine function.
+
+    Args:
+        handler: The value to check.
+        what: Name of the value in the error text.
 
     Raises:
-        InvalidInputError: It is none, or a generator, which would never run.
+        InvalidInputError: The handler is not callable, is a class, or is a generator function,
+            which would never run.
     """
     if inspect.isclass(handler):
         raise InvalidInputError(f"{what} is the class {handler.__name__}; give a function")
     if not callable(handler):
         raise InvalidInputError(f"{what} must be a function, not {short_repr(handler)}")
+    # `__call__` too, because a callable object may be a generator function by that method.
     for called in (handler, type(handler).__call__):
         if inspect.isasyncgenfunction(called) or inspect.isgeneratorfunction(called):
             raise InvalidInputError(f"{what} is a generator: it must not yield, or it never runs")
@@ -213,6 +249,8 @@ def _bulk(bulk: object) -> BulkDelivery | None:
 def _texts(metadata: Mapping[str, str] | None) -> dict[str, str]:
     if metadata is not None and not isinstance(metadata, Mapping):
         raise InvalidInputError(f"metadata must be a mapping, not {short_repr(metadata)}")
+    # Checked here, because a value that is not text would fail only when the sidecar fetches the
+    # subscriptions.
     return {
         require_name(key, "a key of metadata"): require_text(value, f"metadata {key!r}")
         for key, value in (metadata or {}).items()
@@ -220,7 +258,8 @@ def _texts(metadata: Mapping[str, str] | None) -> dict[str, str]:
 
 
 def _check_same(known: Topic, wanted: Topic) -> None:
-    """Handlers of one topic share one subscription, whose settings the first one gave."""
+    """Verifies that another handler of a topic does not change the topic's settings."""
+    # Refused, because all handlers of a topic share one subscription at the sidecar.
     if known.declared is not wanted.declared:
         raise InvalidInputError(
             f"topic {known.name!r} is declared for one handler and not for another; "

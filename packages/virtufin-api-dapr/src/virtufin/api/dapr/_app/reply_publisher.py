@@ -1,4 +1,4 @@
-"""Answers to events that are requests, published through the sidecar."""
+"""Replies to events that are requests, published through the sidecar."""
 
 from __future__ import annotations
 
@@ -11,29 +11,46 @@ from virtufin.api.dapr._publishing import DaprPublisher
 
 
 class Replies:
-    """Publishes replies to the pub/sub component through which the request came."""
+    """Publishes replies to the pub/sub component that delivered the request.
+
+    Args:
+        publisher: Function that creates the publisher for a pub/sub component.
+        redact: Function that removes secrets from error texts.
+    """
 
     def __init__(
         self, publisher: Callable[[str], DaprPublisher], redact: Callable[[str], str]
     ) -> None:
         self._publisher = publisher
         self._redact = redact
+        # A publisher for each component, because a publisher is bound to one component. Kept,
+        # because each publisher opens a connection.
         self._publishers: dict[str, DaprPublisher] = {}
 
     async def reply(self, pubsub_name: str, request: PubsubEvent, data: object) -> None:
-        """Answers a request.
+        """Publishes the reply to a request.
+
+        Args:
+            pubsub_name: Pub/sub component that delivered the request.
+            request: The event that is the request.
+            data: Data of the reply.
 
         Raises:
             InvalidInputError: The data cannot be sent.
-            VirtufinError: The sidecar did not take it.
+            VirtufinError: The sidecar did not accept the reply.
         """
         await self._publish(pubsub_name, request, data)
 
     async def tell(self, pubsub_name: str, request: PubsubEvent, error: BaseException) -> None:
-        """Tells who asked that the request failed.
+        """Publishes a reply that reports the failure of a request to the requester.
+
+        Args:
+            pubsub_name: Pub/sub component that delivered the request.
+            request: The event that is the request.
+            error: The failure, without secrets in the reply.
 
         Raises:
-            VirtufinError: The sidecar did not take it.
+            VirtufinError: The sidecar did not accept the reply.
         """
 
         async def publish(request: PubsubEvent, data: object, **attributes: Any) -> None:
@@ -43,6 +60,7 @@ class Replies:
 
     async def close(self) -> None:
         """Closes the connections to the sidecar."""
+        # Removed one by one, because a reply during the closing may add another publisher.
         while self._publishers:
             _, publisher = self._publishers.popitem()
             await publisher.close()

@@ -1,4 +1,4 @@
-"""The app's own gRPC server."""
+"""The gRPC server of an app."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from grpc import aio
 from virtufin.api.client._environment import address
 
 _OPTIONS = (
-    # The sidecar has the limit (`--max-body-size`).
+    # No limit, because the sidecar has the limit (`--max-body-size`).
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
-    # Without it a second server takes the same port, and half of the calls, without a word.
+    # Off, because a second server would otherwise take the same port, and half of the calls,
+    # without an error.
     ("grpc.so_reuseport", 0),
-    # A sidecar may ping an idle connection as often as it likes.
+    # Any number of pings, because the sidecar decides how often to ping an idle connection.
     ("grpc.http2.max_ping_strikes", 0),
     ("grpc.keepalive_permit_without_calls", 1),
 )
 
 
 class Server:
-    """Listens at one address, in the event loop in which it was made."""
+    """A gRPC server that listens on one address, in the event loop that created the server."""
 
     def __init__(self, host: str, port: int, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
         self._server = aio.server(options=_OPTIONS)
@@ -33,11 +34,12 @@ class Server:
         self._port = port
 
     async def start(self) -> int:
-        """Begins to listen; returns the port.
+        """Starts listening and returns the port.
 
         Raises:
-            OSError: The address is taken, or none of this machine.
+            OSError: The address is taken, or is not an address of this machine.
         """
+        # Both results are checked, because some grpcio versions raise and others return 0.
         try:
             port = self._server.add_insecure_port(address(self._host, self._port))
         except RuntimeError:
@@ -51,7 +53,8 @@ class Server:
             )
         starting = asyncio.ensure_future(self._server.start())
         try:
-            # Beside it, as grpc breaks where its start is cancelled, and goes on listening.
+            # `wait` and not the task itself, because grpc's start breaks if it is cancelled, and
+            # the server then goes on listening.
             await asyncio.wait((starting,))
         except asyncio.CancelledError:
             await asyncio.wait((starting,))
@@ -61,5 +64,9 @@ class Server:
         return port
 
     async def stop(self, grace: float) -> None:
-        """Takes no more calls; those that are running get `grace` seconds."""
+        """Stops the server. New calls are refused; running calls may finish in the grace time.
+
+        Args:
+            grace: Seconds that running calls may take.
+        """
         await self._server.stop(grace)

@@ -1,8 +1,4 @@
-"""The services that a sidecar calls at its app, on grpc.aio.
-
-By generic handlers, because the protos of dapr 1.16 have `OnBulkTopicEvent` under its older name
-only. daprd asks for the newer one first.
-"""
+"""The gRPC services that a sidecar calls on its app, for grpc.aio."""
 
 from __future__ import annotations
 
@@ -29,13 +25,18 @@ _HEALTH = "dapr.proto.runtime.v1.AppCallbackHealthCheck"
 _ALPHA = "dapr.proto.runtime.v1.AppCallbackAlpha"
 
 Behaviour = Callable[[Any, Any], Awaitable[Any]]
+"""A gRPC method: a coroutine function of request and context that returns the reply."""
 
 
 class Servicer:
-    """Answers a sidecar's calls.
+    """Answers the calls of a sidecar.
 
-    Calls that bring data need the token. What the sidecar asks of its app itself (subscriptions,
-    bindings, health) does not: daprd sends none there.
+    Calls that carry data need the token. The sidecar's own calls for subscriptions, bindings and
+    health need no token.
+
+    Args:
+        dispatch: Dispatch of the app.
+        token: Token that calls with data must carry; None accepts calls without a token.
     """
 
     def __init__(self, dispatch: Dispatch, token: str | None) -> None:
@@ -43,7 +44,9 @@ class Servicer:
         self._token = token
 
     def handlers(self) -> tuple[grpc.GenericRpcHandler, ...]:
-        """What a server is to be given."""
+        """Returns the generic handlers to register with a server."""
+        # Generic, because the protos of dapr 1.16 have `OnBulkTopicEvent` only under its older name
+        # with `Alpha1`. daprd calls the newer name first, so both are served.
         bulk = _handler(
             self._guarded(self.on_bulk_topic_event), appcallback_v1.TopicEventBulkRequest
         )
@@ -58,6 +61,7 @@ class Servicer:
             "OnBindingEvent": _handler(
                 self._guarded(self.on_binding_event), appcallback_v1.BindingEventRequest
             ),
+            # Without the token, because daprd sends none in its own calls.
             "ListTopicSubscriptions": _handler(self.list_topic_subscriptions, Empty),
             "ListInputBindings": _handler(self.list_input_bindings, Empty),
         }
@@ -70,7 +74,7 @@ class Servicer:
         )
 
     async def on_invoke(self, request: Any, context: Any) -> Any:
-        """Service invocation."""
+        """Calls a method of the app."""
         data, content_type = await _or_abort(
             context,
             self._dispatch.invoke(
@@ -89,7 +93,7 @@ class Servicer:
         return answer
 
     async def on_topic_event(self, request: Any, context: Any) -> Any:
-        """One event."""
+        """Handles one event."""
         if isinstance(request, bytes):
             outcome = messages.unreadable(
                 "", "", DecodeError("protobuf cannot, it may be nested too deeply")
@@ -101,7 +105,7 @@ class Servicer:
         return answer
 
     async def on_bulk_topic_event(self, request: Any, context: Any) -> Any:
-        """Several events, each with an answer of its own."""
+        """Handles several events and answers each of them."""
         entries = (messages.entry(self._dispatch, request, entry) for entry in request.entries)
         outcomes = await asyncio.gather(*entries)
         answer = appcallback_v1.TopicEventBulkResponse()
@@ -110,22 +114,22 @@ class Servicer:
         return answer
 
     async def on_binding_event(self, request: Any, context: Any) -> Any:
-        """What an input binding brought."""
+        """Handles the data of an input binding."""
         binding = BindingRequest(request.data, metadata=dict(request.metadata), name=request.name)
         data = await _or_abort(context, self._dispatch.bind(binding))
         return appcallback_v1.BindingEventResponse(data=data)
 
     async def list_topic_subscriptions(self, request: Any, context: Any) -> Any:
-        """What the app wants to be subscribed to."""
+        """Returns the app's subscriptions."""
         return messages.subscriptions(self._dispatch.registrations)
 
     async def list_input_bindings(self, request: Any, context: Any) -> Any:
-        """Which bindings the app listens to."""
+        """Returns the names of the bindings that the app handles."""
         bindings = list(self._dispatch.registrations.bindings)
         return appcallback_v1.ListInputBindingsResponse(bindings=bindings)
 
     async def health_check(self, request: Any, context: Any) -> Any:
-        """Whether the app can work."""
+        """Answers OK if the app is healthy, and aborts the call otherwise."""
         await _or_abort(context, self._dispatch.check_health())
         return appcallback_v1.HealthCheckResponse()
 
@@ -143,22 +147,29 @@ class Servicer:
 
 
 def holds(token: str, metadata: Mapping[str, str]) -> bool:
-    """Whether metadata holds the token; takes the same time for every wrong one."""
+    """Returns whether the metadata of a call holds the token.
+
+    Args:
+        token: The token that the app demands.
+        metadata: Metadata of the call.
+    """
+    # compare_digest, because a comparison must take the same time for every wrong token.
     return hmac.compare_digest(metadata.get(TOKEN_KEY, "").encode(), token.encode())
 
 
 def texts(metadata: Any) -> dict[str, str]:
-    """The metadata of a call that is text."""
+    """Returns the entries of a call's metadata that are text."""
     return {key: value for key, value in metadata or () if isinstance(value, str)}
 
 
 def without_token(metadata: Mapping[str, str]) -> dict[str, str]:
-    """What handlers may see, and log, of a call's metadata."""
+    """Returns the metadata of a call without the token."""
+    # Removed, because handlers may log their request.
     return {key: value for key, value in metadata.items() if key != TOKEN_KEY}
 
 
 def verb_of(request: Any) -> str:
-    """The HTTP verb that came along with a call."""
+    """Returns the HTTP verb of a call; empty if the call carries none."""
     extension = request.http_extension
     return str(type(extension).Verb.Name(extension.verb)) if extension.verb else ""
 
@@ -171,13 +182,12 @@ async def _or_abort(context: Any, answer: Awaitable[Any]) -> Any:
 
 
 def _event_or_bytes(data: bytes) -> Any:
-    """The event, or what it was where protobuf cannot read it; else it would come for ever.
-
-    A sidecar passes extensions on that are nested more deeply than protobuf takes.
-    """
+    """Returns the request of an event, or the same bytes if protobuf cannot parse them."""
     try:
         return appcallback_v1.TopicEventRequest.FromString(data)
     except DecodeError:
+        # Bytes and no error, because gRPC would fail the call and the sidecar would deliver the
+        # event without an end. A sidecar passes extensions that are nested too deeply for protobuf.
         return data
 
 

@@ -1,4 +1,4 @@
-"""How an app runs, from arguments, and from Dapr's environment variables where none is given."""
+"""The settings of an app, from arguments or else from Dapr's environment variables."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from virtufin.api.dapr._sidecar import resolved_token
 from .dispatch import OnError
 from .registry import checked_function
 
+# 3010, because that is the default of `dapr.ext.grpc`.
 PORT = 3010
-"""The default of `dapr.ext.grpc`."""
+"""Default port of an app."""
 
 
 @dataclass(frozen=True)
 class AppSettings:
-    """Checked settings of one app."""
+    """The checked settings of one app."""
 
     pubsub_name: str
     host: str
@@ -31,13 +32,21 @@ class AppSettings:
     grace: float
     on_error: OnError | None
     publisher: Callable[[str], DaprPublisher]
-    """Makes the publisher of replies for one pub/sub component."""
+    """Function that creates the publisher of replies for one pub/sub component."""
+    # Not in the repr, because tokens must not appear in logs.
     api_token: str | None = field(repr=False)
     redact: Callable[[str], str] = field(repr=False)
-    """Takes tokens out of texts that leave the app."""
+    """Function that removes tokens from texts that leave the app."""
 
     def grace_or(self, grace: float | None) -> float:
-        """The grace time, where none is given the app's."""
+        """Returns the checked grace time, or the app's if no grace time is given.
+
+        Args:
+            grace: Grace time in seconds; None means the app's.
+
+        Raises:
+            InvalidInputError: The grace time is not a finite number of at least 0.
+        """
         return self.grace if grace is None else _grace(grace)
 
 
@@ -54,10 +63,10 @@ def resolve(
     sidecar_token: str | NotGiven | None,
     source: str | None,
 ) -> AppSettings:
-    """Checks everything at once.
+    """Checks the arguments of `DaprApp` and returns the settings.
 
     Raises:
-        InvalidInputError: Something cannot be used.
+        InvalidInputError: An argument, or the environment variable behind it, is invalid.
     """
     app_token = resolved_token(api_token, "APP_API_TOKEN", "api_token")
     own_token = resolved_token(sidecar_token, "DAPR_API_TOKEN", "sidecar_token")
@@ -68,7 +77,8 @@ def resolve(
             component, address=sidecar_address, api_token=own_token, source=own_source
         )
 
-    publisher(pubsub_name)  # Refuses now what it would refuse at the first reply.
+    # Created once here, because invalid arguments must raise now and not at the first reply.
+    publisher(pubsub_name)
     secrets = [("token", token) for token in (app_token, own_token) if token is not None]
     return AppSettings(
         pubsub_name=pubsub_name,
@@ -94,6 +104,7 @@ def _grace(grace: float) -> float:
         seconds = require_timeout(grace)
     except InvalidInputError:
         seconds = None
+    # None is refused, because an app must end in a bounded time.
     if seconds is None:
         raise InvalidInputError(
             f"grace must be a finite number of seconds, not {short_repr(grace)}"

@@ -1,4 +1,4 @@
-"""The signals by which a process is asked to end."""
+"""The signals that end a process, shared by several apps."""
 
 from __future__ import annotations
 
@@ -14,18 +14,23 @@ ENDING = (signal.SIGTERM, signal.SIGINT)
 
 @contextmanager
 def on_ending(call: Callable[[], Any]) -> Iterator[None]:
-    """Calls a function in the running loop at each SIGTERM and SIGINT inside the block.
+    """Calls a function in the running event loop at each SIGTERM and SIGINT inside the block.
 
-    Several blocks in one process are all told, and may end in any order. In other threads than the
-    main one, where Python takes no signals, it does nothing. What handled the signals before the
-    first block does so again after the last.
+    Several blocks in one process all get the signals, and may end in any order. After the last
+    block, the signal handlers from before the first block are restored. In threads other than the
+    main thread, the block has no effect.
+
+    Args:
+        call: Function without arguments.
     """
+    # Only in the main thread, because Python sets and runs signal handlers nowhere else.
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     loop = asyncio.get_running_loop()
 
     def told() -> None:
+        # Thread-safe, because a signal handler interrupts the loop and must wake it up.
         loop.call_soon_threadsafe(call)
 
     handlers = [_shared(number) for number in ENDING]
@@ -40,12 +45,13 @@ def on_ending(call: Callable[[], Any]) -> Iterator[None]:
 
 
 class _Shared:
-    """The handler of one signal for all who want to be told of it."""
+    """The handler of one signal, which calls the functions of all blocks."""
 
     def __init__(self, number: signal.Signals) -> None:
         self.calls: list[Callable[[], None]] = []
         self._number = number
-        # signal.signal, not loop.add_signal_handler: that one could not be undone.
+        # signal.signal and not loop.add_signal_handler, because removing the latter does not
+        # restore the handler from before.
         self._before = signal.signal(number, self)
 
     def __call__(self, number: int, frame: object) -> None:
@@ -53,10 +59,12 @@ class _Shared:
             call()
 
     def give_back(self) -> None:
-        """Restores the handler before where nobody is left, unless there is another by now."""
+        """Restores the earlier handler if no block is left."""
         number, before = self._number, self._before
+        # Not if another handler is set, because that handler was set later and must stay.
         if not self.calls and signal.getsignal(number) is self:
-            # None: it was not set from Python.
+            # SIG_DFL for None, because None means that the handler was not set from Python and
+            # cannot be set again.
             signal.signal(number, signal.SIG_DFL if before is None else before)
 
 

@@ -1,7 +1,4 @@
-"""The gRPC status that says what the failure of a handler means.
-
-Apart from dispatch, as both servers raise and read it.
-"""
+"""gRPC statuses for the failures of handlers."""
 
 from __future__ import annotations
 
@@ -13,32 +10,46 @@ from virtufin.api.client import errors
 from virtufin.api.client._error_mapping import BY_CODE
 from virtufin.api.client.errors import VirtufinError
 
+# 1200, because the text is sent in a header. A byte takes up to three bytes there, and only 8 KiB
+# of headers are safe: a caller that gets more may see RESOURCE_EXHAUSTED instead of this status.
 _MOST = 1200
-"""Bytes of text. It travels in a header, each byte as up to three, and 8 KiB of headers are safe:
-a caller that gets more may be told RESOURCE_EXHAUSTED instead of what was meant."""
+"""Largest length of a status text in bytes."""
 
 
 class RefusedError(Exception):
-    """A call that is answered by a status; what is too long of its text is cut off."""
+    """A failed call that is answered with a gRPC status.
+
+    Args:
+        code: Code of the status.
+        details: Text of the status, truncated if the text is too long.
+    """
 
     def __init__(self, code: grpc.StatusCode, details: str) -> None:
+        # `replace`, because a text that UTF-8 cannot encode would leave the call without an answer.
         raw = details.encode(errors="replace")
         if len(raw) > _MOST:
             raw = raw[:_MOST] + b"..."
         self.code = code
+        # `ignore`, because the cut may have left a part of a character.
         self.details = raw.decode(errors="ignore")
         super().__init__(self.details)
 
 
 _CODES: dict[type[VirtufinError], grpc.StatusCode] = {
-    # What the handler itself refuses; the first code of a class is the one that has its name.
+    # Added, because a handler raises this class for input that it refuses.
     errors.InvalidInputError: grpc.StatusCode.INVALID_ARGUMENT,
+    # Reversed, because some classes have two codes, and the first one has the name of the class.
     **{kind: code for code, kind in reversed(BY_CODE.items())},
 }
 
 
 def refused(error: BaseException, redact: Callable[[str], str]) -> RefusedError:
-    """What the caller is answered; `redact` takes secrets out of the error's text."""
+    """Returns the error that answers a call whose handler failed.
+
+    Args:
+        error: The error that the handler raised.
+        redact: Function that removes secrets from the error's text.
+    """
     if not isinstance(error, VirtufinError):
         return RefusedError(grpc.StatusCode.INTERNAL, redact(described(error)))
     for kind, code in _CODES.items():
@@ -50,7 +61,7 @@ def refused(error: BaseException, redact: Callable[[str], str]) -> RefusedError:
 
 
 def described(error: BaseException) -> str:
-    """Class and text of an error, also of one whose text cannot be had."""
+    """Returns the class name and text of an error, or only the class name if `str` fails."""
     try:
         return f"{type(error).__name__}: {error}"
     except Exception:  # noqa: BLE001 - whatever it is, the error is only to be named

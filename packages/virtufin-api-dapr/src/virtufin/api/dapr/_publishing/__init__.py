@@ -1,4 +1,6 @@
-"""Publishing through a sidecar: one event, many, or in batches."""
+"""Publishing through a sidecar: single events, many events, and batches."""
+
+# Listed here, because other wings and distributions import only from the `__init__` of a wing.
 
 from .batch_publisher import BatchPublisher, BatchStats
 from .capacity import Capacity

@@ -1,4 +1,4 @@
-"""The settings of a batch, and its events under way: sent, sent again, and settled one by one."""
+"""The settings of a batch publisher, and the delivery of its events with repeated attempts."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from .sender import Outgoing, Sender
 from .topic_queue import TopicQueue
 
 _MOST_EVENTS = 1000
+# Because gRPC has limits of messages as 32-bit numbers.
 _MOST_BYTES = 2**31 - 1
 _MOST_PENDING = 2**63 - 1
 _MOST_IN_FLIGHT = 256
@@ -36,7 +37,7 @@ _LONGEST_LINGER = 3600.0
 
 @dataclass(frozen=True)
 class BatchSettings:
-    """The settings of a batch; see `DaprPublisher.batching`."""
+    """The checked settings of a batch publisher; see `DaprPublisher.batching`."""
 
     max_events: int
     max_bytes: int
@@ -54,6 +55,7 @@ class BatchSettings:
         require_whole("max_pending_events", self.max_pending_events, 1, _MOST_PENDING)
         require_whole("max_pending_bytes", self.max_pending_bytes, 1, _MOST_PENDING)
         require_whole("max_in_flight", self.max_in_flight, 1, _MOST_IN_FLIGHT)
+        # Apart from 0, because `require_positive` refuses 0, which here means one turn of the loop.
         if self.linger != 0:
             require_positive("linger", self.linger, _LONGEST_LINGER)
         if not isinstance(self.keep_order, bool):
@@ -64,15 +66,16 @@ class BatchSettings:
             )
 
 
-# A sidecar that restarts is back within seconds.
+# Short delays, because a sidecar that restarts is back within seconds.
 _FIRST_DELAY = 0.1
 _LONGEST_DELAY = 2.0
 
 
 @dataclass(eq=False)
 class Pending(Outgoing):
-    """One event from its being queued to its being settled."""
+    """An event between queuing and its outcome."""
 
+    # Slots, because thousands of events may be pending.
     __slots__ = ("budget", "event", "failure", "index", "receipt", "sending")
 
     index: int
@@ -82,14 +85,15 @@ class Pending(Outgoing):
 
     def __post_init__(self) -> None:
         self.failure: VirtufinError | None = None
-        """Why it was not accepted so far."""
+        """Reason why the last attempts failed; None before the first failure."""
         self.sending = False
 
 
 class Delivery:
-    """Sends what is put in; everything that was put in is settled once, and then forgotten.
+    """Sends queued events and settles each event once.
 
-    Settled means: its receipt knows the outcome, a failure is reported, and its room is given back.
+    Settling an event records the outcome in its receipt, reports a failure, releases the capacity
+    of the event, and removes the event from this object.
     """
 
     def __init__(
@@ -122,24 +126,25 @@ class Delivery:
 
     @property
     def queued(self) -> int:
-        """Events that wait to be sent."""
+        """Number of events that wait to be sent."""
         return len(self._open) - self.in_flight
 
     def put(self, event: Pending) -> None:
-        """Queues an event, for which there must be room."""
+        """Queues an event that has acquired capacity, and sends the batches that are due."""
         self._open[event.index] = event
         self._queue.put(event)
         self.dispatch()
 
     def make_room(self) -> None:
-        """Does what can be done for those who wait for room."""
+        """Sends queued events at once if no batch is due, so that capacity becomes free."""
         if not self._queue.has_due:
-            # Waiting for more events would be waiting for those.
+            # Without lingering, because the events that would fill the batch wait for capacity.
             self._queue.hurry()
         self.dispatch()
 
     def dispatch(self) -> None:
-        """Sends what is due, as far as enough calls are free."""
+        """Sends the batches that are due, up to the limit of concurrent calls."""
+        # Without lingering, because the events that would fill the batch wait for capacity.
         if self._capacity.has_waiters and not self._queue.has_due:
             self._queue.hurry()
         while len(self._tasks) < self._max_in_flight:
@@ -155,11 +160,18 @@ class Delivery:
             task.add_done_callback(partial(self._ended, batch))
 
     def runs_here(self) -> bool:
-        """Whether the running task is one that delivers, or tells of a failure."""
+        """Returns whether the running task delivers events or calls `on_failed`."""
         return asyncio.current_task() in self._tasks or self._reports.runs_here()
 
     async def drained(self, timeout: float | None) -> bool:
-        """Sends what is there now at once; whether all of it was settled within the time."""
+        """Sends the queued events at once and waits for the outcome of all open events.
+
+        Args:
+            timeout: Longest wait in seconds; None means no limit.
+
+        Returns:
+            Whether the outcome of every event was known within the time.
+        """
         self._queue.hurry()
         self.dispatch()
         if not self._open:
@@ -167,13 +179,21 @@ class Delivery:
         done = asyncio.get_running_loop().create_future()
         self._flushes[done] = set(self._open)
         try:
+            # `wait`, because a timeout here must report False and not raise.
             await asyncio.wait((done,), timeout=timeout)
         finally:
             del self._flushes[done]
         return done.done()
 
     def abandon(self, error: VirtufinError) -> set[asyncio.Task[None]]:
-        """Fails all that is left, kept for whom it concerns; returns tasks that are ending."""
+        """Cancels sending, fails the open events, and retains their failures.
+
+        Args:
+            error: Reason for events that have not failed by themselves before.
+
+        Returns:
+            The cancelled tasks, which may still be ending.
+        """
         self._queue.clear()
         self._reports.ending = True
         for task in self._tasks:
@@ -190,7 +210,7 @@ class Delivery:
             left = await self._attempt(left)
 
     async def _attempt(self, batch: Sequence[Pending]) -> list[Pending]:
-        """Sends events once; returns those that are to be sent again."""
+        """Sends events once and returns the events to send again."""
         in_time = []
         for event in batch:
             if event.failure is not None and event.budget.left() == 0.0:
@@ -199,7 +219,7 @@ class Delivery:
                 in_time.append(event)
         if not in_time:
             return []
-        # The first deadline of all counts, so that none is overrun.
+        # The earliest deadline, because all events share the call and none may overrun its own.
         budget = min((event.budget for event in in_time), key=_left)
         again = []
         for event, error in zip(in_time, await self._sender.several(in_time, budget), strict=True):
@@ -207,8 +227,11 @@ class Delivery:
                 self._accepted(event)
                 continue
             if event.failure is None or not isinstance(error, DeadlineExceededError):
-                # That time was up in the end says less than what took it.
+                # An earlier cause is kept, because it says more than that the deadline passed.
                 event.failure = error
+            # Only these two are sent again, because the other errors are answers of the sidecar.
+            # Other events may have time left after a DeadlineExceededError, because the call had
+            # the earliest deadline of its events.
             if isinstance(error, (UnavailableError, DeadlineExceededError)) and _left(event.budget):
                 again.append(event)
             else:
@@ -218,7 +241,8 @@ class Delivery:
     def _ended(self, batch: Sequence[Pending], task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if task.cancelled():
-            # Whoever cancels tasks is about to end the loop.
+            # The whole delivery ends, because tasks are cancelled from outside only when the
+            # transport closes or the event loop ends.
             self.abandon(ClientClosedError("sending was cancelled"))
             return
         if task.exception() is not None:
@@ -238,6 +262,7 @@ class Delivery:
             return
         self._settle_failed(event, error)
         await self._reports.tell(_failed(event, error), event.size)
+        # After the report, because a flush must not end before `on_failed` has.
         self._forget(event)
 
     def _give_up(self, event: Pending, error: VirtufinError) -> None:
@@ -251,7 +276,11 @@ class Delivery:
             event.receipt.settle(error)
 
     def _forget(self, event: Pending) -> bool:
-        """Ends an event; False where it was ended before."""
+        """Releases an event's capacity and ends the flushes that waited only for this event.
+
+        Returns:
+            False if the event was removed before.
+        """
         if self._open.pop(event.index, None) is None:
             return False
         if event.sending:

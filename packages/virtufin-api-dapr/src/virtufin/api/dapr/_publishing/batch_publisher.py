@@ -1,4 +1,4 @@
-"""Publishing much: events are gathered and go out many at a time."""
+"""A publisher that gathers events and sends many of them with each call."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ logger = logging.getLogger("virtufin.api.dapr.publisher")
 
 @dataclass(frozen=True)
 class BatchStats:
-    """What a batch has done so far; `queued + in_flight + published + failed` is all it was given.
+    """Counters of a batch publisher.
+
+    `queued + in_flight + published + failed` is the number of events that were accepted into the
+    queue.
 
     Example:
         >>> from virtufin.api.dapr import DaprPublisher
@@ -45,22 +48,23 @@ class BatchStats:
     queued: int
     """Events that wait to be sent."""
     in_flight: int
-    """Events that were sent, or are about to be sent again, and are not settled yet."""
+    """Events that were sent, or wait to be sent again, and whose outcome is not known yet."""
     published: int
     """Events that the sidecar has accepted."""
     failed: int
-    """Events that it has not."""
+    """Events that the sidecar has not accepted."""
     batches: int
-    """Batches that were made of them."""
+    """Batches that the events were sent in."""
 
 
 class BatchPublisher:
-    """Gathers events and publishes many with each call, for services that publish much.
+    """Gathers events and publishes many with each call, for services with a high rate of events.
 
-    Made by `DaprPublisher.batching()`. Every event that `publish_async` has taken is either
-    accepted by the sidecar or reported as failed: to its receipt, and to `on_failed`, else by the
-    next `flush()` or `close()`. Leaving the `async with` block closes the batch, which sends what
-    is left.
+    `DaprPublisher.batching()` returns instances of this class. Every event that `publish_async` has
+    queued is either accepted by the sidecar or reported as failed. A failure is reported to the
+    receipt of the event, and to `on_failed`; without `on_failed`, the next `flush()` or `close()`
+    raises the failure. Leaving the `async with` block closes the batch, which sends the remaining
+    events.
     """
 
     def __init__(
@@ -83,7 +87,7 @@ class BatchPublisher:
 
     @property
     def stats(self) -> BatchStats:
-        """What has become of the events so far."""
+        """Current counters of this batch publisher."""
         delivery = self._delivery
         return BatchStats(
             queued=delivery.queued,
@@ -108,43 +112,48 @@ class BatchPublisher:
         reply_topic: str | None = None,
         timeout: Timeout = NOT_GIVEN,
     ) -> Receipt:
-        """Takes one event; returns as soon as it is queued, after a wait where the batch is full.
+        """Queues one event and returns; waits first if the batch has reached a limit.
 
-        Those who wait have their turn in the order in which they came. Cancelling the wait leaves
-        nothing behind; an event that was taken is published whatever becomes of the caller.
+        Waiting calls are served in the order in which they came. Cancelling a waiting call queues
+        nothing. A queued event is published even if the caller is cancelled afterwards.
 
         Args:
-            topic: Where to publish.
-            data: Text, bytes, anything JSON can hold, or a ready CloudEvent message.
+            topic: The topic to publish to.
+            data: The payload: text, bytes, a value that JSON can hold, or a ready CloudEvent
+                message.
             metadata: Attributes as text: `ce-*` keys, and extensions by their name.
-            type: What happened.
-            source: Where it happened.
-            subject: What it is about.
-            content_type: Media type of the data where the default is not right.
+            type: Event type: the kind of thing that happened.
+            source: Event source: the system that the event comes from.
+            subject: Subject of the event within its source.
+            content_type: Media type of the data, if the default does not fit.
             extensions: Typed extension attributes.
-            correlation_id: Extension `correlationid`.
-            reply_topic: Extension `replytopic`.
-            timeout: Seconds from now until the sidecar must have accepted the event, the wait for
-                room included; not given means the batch's, None none.
+            correlation_id: Value of the extension `correlationid`.
+            reply_topic: Value of the extension `replytopic`.
+            timeout: Seconds from now until the sidecar must have accepted the event, including the
+                wait for capacity. Default: the batch's. None means no deadline.
 
         Returns:
-            What can be awaited for the outcome of this event, and need not be.
+            The receipt of this event. Awaiting the receipt gives the outcome; this is optional.
 
         Raises:
-            InvalidInputError: Refused here; nothing was queued.
-            DeadlineExceededError: There was no room in time; nothing was queued.
-            ClientClosedError: The batch or its publisher is closed; nothing was queued.
-            PublishFailedError: As many earlier events as the batch may hold have failed and nobody
-                was told yet; names them. This event was not queued.
+            InvalidInputError: An argument is invalid. Nothing was queued.
+            DeadlineExceededError: No capacity was free in time. Nothing was queued.
+            ClientClosedError: The batch or its publisher is closed. Nothing was queued.
+            PublishFailedError: The failures that have not been reported have reached
+                `max_pending_events` or `max_pending_bytes`. The error lists them. This event was
+                not queued.
         """
         settings = self._settings
         self._check()
+        # The same limits hold for failures, because they are kept in memory until they are raised.
         if self._reports.exceed(settings.max_pending_events, settings.max_pending_bytes):
             self._raise_kept()
         budget = self._transport.budget(
             settings.timeout if isinstance(timeout, NotGiven) else timeout
         )
         require_name(topic, "topic")
+        # Yields, because queuing small events suspends nowhere else, so that a caller's `for` loop
+        # would block the event loop.
         if self._given % YIELD_EVERY == 0:
             await asyncio.sleep(0)
         event, body = await encoded(
@@ -164,19 +173,21 @@ class BatchPublisher:
             self._delivery.make_room()
             if not await self._capacity.acquire(pending.size, budget.left()):
                 raise self._no_room(topic, budget)
-        # Nothing is awaited from here on, so that what was admitted is queued.
+        # No await from here on, because a cancellation would lose an event that has capacity. The
+        # index is set again, because other events may have been queued during the wait.
         pending.index = self._given
         self._given += 1
         self._delivery.put(pending)
         return pending.receipt
 
     async def flush(self) -> None:
-        """Sends what is queued now without further waiting, and waits until it is settled.
+        """Sends the queued events at once and waits until the outcome of each is known.
 
-        That is within the deadlines of the events. Cancelling ends the wait only.
+        The wait ends within the deadlines of the events. Cancelling this method ends only the wait.
 
         Raises:
-            PublishFailedError: Events have failed of which nobody was told yet; names them.
+            PublishFailedError: Events have failed and have not been reported yet. The error lists
+                them.
             ClientClosedError: The batch or its publisher is closed.
         """
         self._check()
@@ -184,24 +195,27 @@ class BatchPublisher:
         self._raise_kept()
 
     async def close(self) -> None:
-        """Sends what is queued, waits until it is settled, and takes no more. Idempotent.
+        """Sends the queued events, waits for their outcome, and closes the batch.
 
-        Those who wait for room are sent away. What is not settled within the batch's `timeout` has
-        failed. Cancelled, it gives up at once, and logs how many events were not published.
+        Closing is idempotent. Calls of `publish_async` that wait for capacity raise
+        `ClientClosedError`. Events without an outcome after the batch's `timeout` have failed. If
+        this method is cancelled, closing ends at once and logs how many events were not published.
 
         Raises:
-            PublishFailedError: Events have failed of which nobody was told yet; names them.
+            PublishFailedError: Events have failed and have not been reported yet. The error lists
+                them.
         """
         await self.finish()
         self._raise_kept()
 
-    # For the publisher, which ends its batches
+    # For the publisher, because it closes its batches without raising their failures one by one.
 
     async def finish(self, most: float | None = None) -> None:
-        """Sends what is left and ends, within the batch's timeout or `most` seconds."""
+        """Sends the remaining events and closes, within the batch's timeout or `most` seconds."""
         self.refuse_from_on_failed()
         self._transport.check_loop()
         if self._ending is not None:
+            # Not the future itself, because cancelling this wait would cancel the future for all.
             await asyncio.wait((self._ending,))
             return
         self._ending = asyncio.get_running_loop().create_future()
@@ -212,6 +226,7 @@ class BatchPublisher:
             if not await self._delivery.drained(bound):
                 await self._abandon(f"{bound:.3g} s were not enough to close the batch")
         except asyncio.CancelledError:
+            # Logged, because a cancelled `close` cannot raise the failures any more.
             self._delivery.abandon(ClientClosedError("closing the batch was cancelled"))
             self.log_kept("closing a batch was cancelled")
             raise
@@ -220,7 +235,7 @@ class BatchPublisher:
             self._ending.set_result(None)
 
     def take_kept(self) -> list[FailedEvent]:
-        """Returns the failures that have not been reported, and forgets them."""
+        """Returns the failures that have not been reported, and removes them from this batch."""
         return self._reports.take()
 
     def log_kept(self, why: str) -> None:
@@ -240,18 +255,19 @@ class BatchPublisher:
     # Parts
 
     def _check(self) -> None:
-        """Verifies that it may be used here and now, and has its publisher end it."""
+        """Verifies that the batch is open and may be used by the running task."""
         self.refuse_from_on_failed()
         self._transport.check()
         if self._ending is not None:
             raise _closed()
+        # Registered at each use, because the publisher must close every batch that may hold events.
         self._siblings.add(self)
 
     def refuse_from_on_failed(self) -> None:
-        """Verifies that `on_failed` does not wait for what waits for it.
+        """Verifies that the running task is not `on_failed`, which the batch waits for.
 
         Raises:
-            FailedPreconditionError: It is about to.
+            FailedPreconditionError: The running task delivers events or runs `on_failed`.
         """
         if self._delivery.runs_here():
             raise FailedPreconditionError(
@@ -271,6 +287,7 @@ class BatchPublisher:
             peer=self._transport.peer,
         )
         await self._transport.see_end(self._delivery.abandon(error))
+        # In a task with a bounded wait, because `on_failed` of the user may never return.
         reporting = self._transport.spawn(self._reports.tell_kept(), "virtufin-publish-failed")
         try:
             await asyncio.wait((reporting,), timeout=CLOSE_WAIT)
@@ -295,11 +312,13 @@ class BatchPublisher:
         if error is None:
             await self.close()
             return
-        # Whoever cancels expects an end soon.
+        # Bounded after a cancellation, because the code that cancels a task expects the task to end
+        # soon. Failures are logged, because raising them would replace the exception of the block.
         await self.finish(CLOSE_WAIT if isinstance(error, asyncio.CancelledError) else None)
         self.log_kept(f"the batch was left by {type(error).__name__}")
 
     def __del__(self) -> None:
+        # Logged, because no code can await the events of a batch that was dropped without `close`.
         lost = self._delivery.queued + self._delivery.in_flight
         if lost:
             logger.error("a batch was never closed; events not published: %d", lost)

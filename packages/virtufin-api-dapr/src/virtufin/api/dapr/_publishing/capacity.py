@@ -1,4 +1,4 @@
-"""A limiter that many tasks share: first come, first served."""
+"""A limiter that many tasks share. Capacity is granted in the order of the requests."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections import deque
 from collections.abc import Callable
 
 Waiter = tuple["asyncio.Future[bool]", int]
-"""Someone who waits: whether capacity was granted, and for how many bytes."""
+"""A waiting task: a future with the result of the wait, and the requested bytes."""
 
 
 class Capacity:
-    """A number of items, and of their bytes, that may be pending at once.
+    """A limit on the number of pending items and on their total size in bytes.
 
     An item larger than the byte limit is admitted only while nothing else is pending.
     """
 
     def __init__(self, items: int, size: float = float("inf")) -> None:
-        """Begins empty.
+        """Creates a limiter with no pending items.
 
         Args:
-            items: The most items.
-            size: The most bytes of all items; unlimited by default.
+            items: Largest number of pending items.
+            size: Largest total size of pending items in bytes; unlimited by default.
         """
         self._max_items = items
         self._max_bytes = size
@@ -32,27 +32,42 @@ class Capacity:
 
     @property
     def has_waiters(self) -> bool:
-        """Whether anyone waits for capacity."""
+        """Returns whether any task waits for capacity."""
         return bool(self._waiting)
 
     def try_acquire(self, size: int = 0) -> bool:
-        """Takes capacity for one item if it is free and nobody waits; returns whether it did.
+        """Acquires capacity for an item if capacity is free and no task waits.
+
+        Args:
+            size: Size of the item in bytes.
+
+        Returns:
+            Whether capacity was acquired.
 
         Raises:
-            Exception: As given to `close`.
+            Exception: The limiter is closed; the error passed to `close`.
         """
         if self._closed is not None:
             raise self._closed()
+        # Refused while tasks wait, because a newcomer must not overtake them.
         if self._waiting or not self._fits(size):
             return False
         self._add(size)
         return True
 
     async def acquire(self, size: int = 0, timeout: float | None = None) -> bool:
-        """Waits for capacity for one item, `timeout` seconds at most; returns whether it got it.
+        """Waits until capacity for an item is acquired or the timeout has passed.
+
+        Args:
+            size: Size of the item in bytes.
+            timeout: Longest wait in seconds; None means no limit.
+
+        Returns:
+            Whether capacity was acquired.
 
         Raises:
-            Exception: As given to `close`, also if it was closed during the wait.
+            Exception: The limiter is closed, or was closed during the wait; the error passed to
+                `close`.
         """
         if self.try_acquire(size):
             return True
@@ -61,34 +76,44 @@ class Capacity:
         try:
             await asyncio.wait(waiter[:1], timeout=timeout)
         except asyncio.CancelledError:
-            # It may have been granted in the moment of the cancellation.
+            # Released, because capacity may have been granted just before the cancellation.
             if self._was_granted(waiter):
                 self.release(size)
             raise
         granted = self._was_granted(waiter)
         if self._closed is not None:
+            # Released, because capacity may have been granted just before the limiter was closed.
             if granted:
                 self.release(size)
             raise self._closed()
         return granted
 
     def release(self, size: int = 0) -> None:
-        """Gives the capacity of one item back, to those who wait."""
+        """Releases the capacity of an item and admits waiting tasks.
+
+        Args:
+            size: Size of the item in bytes, as acquired.
+        """
         self._items -= 1
         self._bytes -= size
         self._admit()
 
     def close(self, error: Callable[[], Exception]) -> None:
-        """Admits nobody any more: raises a new `error` to those who wait and those who come."""
+        """Closes the limiter. Waiting and later requests raise.
+
+        Args:
+            error: Function that returns the error to raise, called once for each request.
+        """
         self._closed = error
         while self._waiting:
             self._waiting.popleft()[0].set_result(False)
 
     def _was_granted(self, waiter: Waiter) -> bool:
-        """Ends a wait; returns whether capacity was granted."""
+        """Ends a wait and returns whether capacity was granted."""
         if waiter[0].done():
             return waiter[0].result()
         self._waiting.remove(waiter)
+        # Because the tasks behind a large item may fit now that the item has left the queue.
         self._admit()
         return False
 

@@ -1,4 +1,4 @@
-"""From what people publish to the CloudEvent and the bytes that go out."""
+"""Encoding of published values to CloudEvents and to the bytes for the sidecar."""
 
 from __future__ import annotations
 
@@ -13,33 +13,37 @@ from virtufin.api.client.errors import InvalidInputError
 from virtufin.api.client.events import to_cloudevent
 from virtufin.api.dapr._sidecar import cloudevents_json
 
+# Larger data is encoded in a thread, because its encoding would block the loop for milliseconds.
 _LARGE = 64 * 1024
-"""Bytes above which encoding takes milliseconds, so that a thread does it."""
+"""Largest size in bytes of data that is encoded in the event loop."""
+# 16, because encoding that many events takes a few milliseconds: larger ones go to a thread.
 YIELD_EVERY = 16
-"""Events encoded between two turns of the event loop: a few milliseconds, as larger ones go to a
-thread."""
+"""Number of events encoded between two turns of the event loop."""
 _NODE = 16
 """Bytes that a number, a key or a container inside the data counts as."""
 
 
 class Encoded(NamedTuple):
-    """One event, ready to go out.
+    """An event that is encoded for sending."""
 
-    As bytes, since thousands of these may wait, and the garbage collector would look at each
-    message again and again.
-    """
-
+    # Bytes and not messages, because thousands of these may wait, and the garbage collector would
+    # visit each message again and again.
     event: bytes
-    """The CloudEvent in protobuf, for whoever is told that it failed."""
+    """The CloudEvent in protobuf, for the report of a failure."""
     body: bytes
     """The CloudEvent in JSON, for the sidecar."""
 
 
 async def encoded(data: Any, metadata: Mapping[str, str] | None, **fields: Any) -> Encoded:
-    """Encodes an event without holding up the loop.
+    """Encodes an event without blocking the event loop.
+
+    Args:
+        data: The payload, or a ready CloudEvent message.
+        metadata: Attributes as text.
+        **fields: Further arguments of `to_cloudevent`.
 
     Raises:
-        InvalidInputError: It cannot be sent, see `to_cloudevent`.
+        InvalidInputError: The event cannot be sent; see `to_cloudevent`.
     """
     if is_large(data):
         return await asyncio.to_thread(_encoded, data, metadata, **fields)
@@ -47,16 +51,24 @@ async def encoded(data: Any, metadata: Mapping[str, str] | None, **fields: Any) 
 
 
 async def encoded_each(data: Iterable[Any], **fields: Any) -> AsyncIterator[Encoded]:
-    """Encodes events, a few milliseconds at a time.
+    """Encodes events and yields to the event loop every few milliseconds.
+
+    Args:
+        data: The payloads, or ready CloudEvent messages.
+        **fields: Further arguments of `to_cloudevent`, for all events.
 
     Raises:
-        InvalidInputError: One of them cannot be sent; the text begins with its index.
+        InvalidInputError: An event cannot be sent; the text begins with its index. Or `data` is a
+            single payload.
     """
+    # Text, bytes and mappings are refused, because iterating over one payload would publish its
+    # letters or keys.
     if isinstance(data, (str, bytes, bytearray, memoryview, Mapping)) or not isinstance(
         data, Iterable
     ):
         raise InvalidInputError(f"data must be several payloads, not {short_repr(data)}")
     for index, one in enumerate(data):
+        # Yields, because encoding small events suspends nowhere else.
         if index % YIELD_EVERY == 0:
             await asyncio.sleep(0)
         try:
@@ -69,13 +81,15 @@ async def encoded_each(data: Iterable[Any], **fields: Any) -> AsyncIterator[Enco
 def _encoded(data: Any, metadata: Mapping[str, str] | None, **fields: Any) -> Encoded:
     try:
         event = to_cloudevent(data, metadata, **fields)
+    # RuntimeError, because iterating over a dict raises it if the caller changes the dict while the
+    # thread encodes.
     except RuntimeError as error:
         raise InvalidInputError(f"the data changed while it was being encoded: {error}") from None
     return Encoded(event.SerializeToString(), cloudevents_json.to_json(event))
 
 
 def is_large(data: object) -> bool:
-    """Whether encoding takes long; looks no further than it must to tell."""
+    """Returns whether the data is large enough to be encoded in a thread."""
     if isinstance(data, Message):
         return data.ByteSize() > _LARGE
     left = _LARGE
@@ -88,6 +102,7 @@ def is_large(data: object) -> bool:
             left -= _NODE * len(item)
             if left >= 0:
                 unseen.extend(item.values() if isinstance(item, dict) else item)
+        # At once, because visiting all of a large value would itself block the event loop.
         if left < 0:
             return True
     return False

@@ -1,4 +1,4 @@
-"""How failures of a batch reach the one who published."""
+"""Reports of failed events: to `on_failed`, or retained until they are raised."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ logger = logging.getLogger("virtufin.api.dapr.publisher")
 
 
 class Reports:
-    """Tells `on_failed` of each failure; without it, keeps them until they are taken."""
+    """Calls `on_failed` with each failure, or retains failures if there is no `on_failed`."""
 
     def __init__(self, on_failed: OnFailed | None) -> None:
         self._on_failed = on_failed
@@ -22,19 +22,27 @@ class Reports:
         self._kept_bytes = 0
         self._telling: set[asyncio.Task[Any] | None] = set()
         self.ending = False
-        """Whether those who tell are being cancelled."""
+        """True after the batch has cancelled the tasks that call `on_failed`."""
 
     async def tell(self, failed: FailedEvent, size: int) -> None:
-        """Reports one failure, of an event of `size` bytes."""
+        """Reports a failure to `on_failed`, or retains the failure without `on_failed`.
+
+        Args:
+            failed: The failed event.
+            size: Size of the event in bytes.
+        """
         if self._on_failed is None:
             self.keep(failed, size)
             return
         task = asyncio.current_task()
         self._telling.add(task)
         try:
+            # `is_ending` for Python 3.10, because that version cannot distinguish a cancellation of
+            # this task from a cancellation of something that `on_failed` awaited.
             await call_user(self._on_failed, failed, is_ending=lambda: self.ending)
         except Exception:
-            # The failure itself goes along, as nobody may have taken note of it.
+            # Logged with the failure itself, because `on_failed` may not have recorded it. Not
+            # raised, because the other events of the batch must still be delivered.
             logger.exception(
                 "on_failed failed for event %s of topic %s, which was not published: %s",
                 failed.event.id,
@@ -45,25 +53,37 @@ class Reports:
             self._telling.discard(task)
 
     def runs_here(self) -> bool:
-        """Whether the running task is one of `on_failed`."""
+        """Returns whether the running task is calling `on_failed`."""
         return asyncio.current_task() in self._telling
 
     def keep(self, failed: FailedEvent, size: int) -> None:
-        """Keeps one failure for `take`."""
+        """Retains a failure for `take`.
+
+        Args:
+            failed: The failed event.
+            size: Size of the event in bytes.
+        """
         self._kept.append(failed)
         self._kept_bytes += size
 
     async def tell_kept(self) -> None:
-        """Tells `on_failed` of what is kept, as far as there is time."""
+        """Reports the retained failures to `on_failed`, one after the other."""
         while self._kept and self._on_failed is not None:
             await self.tell(self._kept[0], 0)
+            # Removed afterwards, because a failure whose report is cancelled must still be raised
+            # or logged.
             del self._kept[:1]
 
     def exceed(self, events: int, size: int) -> bool:
-        """Whether so much is kept that it must be taken before more may come."""
+        """Returns whether the retained failures have reached a limit.
+
+        Args:
+            events: Largest number of retained failures.
+            size: Largest total size of their events in bytes.
+        """
         return len(self._kept) >= events or self._kept_bytes >= size
 
     def take(self) -> list[FailedEvent]:
-        """What was kept, for one who reports it."""
+        """Returns the retained failures and removes them from this object."""
         kept, self._kept, self._kept_bytes = self._kept, [], 0
         return kept

@@ -1,4 +1,4 @@
-"""Publishing through the sidecar, past the gateway."""
+"""Publishing through a Dapr sidecar, without the gateway."""
 
 from __future__ import annotations
 
@@ -23,26 +23,28 @@ from .sender import IN_FLIGHT, MAX_BYTES, MAX_EVENTS, Chunks, Outgoing, Sender, 
 
 
 class DaprPublisher:
-    """Publishes events straight to the Dapr sidecar's pub/sub component.
+    """Publishes events directly to the Dapr sidecar's pub/sub component.
 
-    Complete CloudEvents go out (`application/cloudevents+json`), so a subscriber sees the same
-    event as if it had come through the gateway, extensions such as `correlationid` included.
+    The publisher sends complete CloudEvents (`application/cloudevents+json`). A subscriber
+    therefore sees the same event as through the gateway, including extensions such as
+    `correlationid`.
 
-    The constructor does no I/O and needs no event loop; the first publish opens the connection.
-    A publisher belongs to one event loop. Close it, or use it as an async context manager.
+    The constructor does no I/O and needs no event loop. The first publish opens the connection.
+    A publisher belongs to one event loop. Close the publisher, or use it as an async context
+    manager.
 
     Args:
         pubsub_name: Name of the sidecar's pub/sub component.
-        address: Where the sidecar is, such as `127.0.0.1:50001`, `host:443?tls=true` or
-            `unix:/path`. Not given: DAPR_GRPC_ENDPOINT, else DAPR_RUNTIME_HOST (127.0.0.1) and
+        address: Address of the sidecar, such as `127.0.0.1:50001`, `host:443?tls=true` or
+            `unix:/path`. Default: DAPR_GRPC_ENDPOINT, else DAPR_RUNTIME_HOST (127.0.0.1) and
             DAPR_GRPC_PORT (50001).
-        api_token: Token that the sidecar demands. Not given: DAPR_API_TOKEN.
-        timeout: Default deadline of a publish in seconds; None for none.
-        source: Source of events that name none. Not given: VIRTUFIN_API_SOURCE, else
+        api_token: Token that the sidecar demands; None sends no token. Default: DAPR_API_TOKEN.
+        timeout: Default deadline of a publish in seconds; None means no deadline.
+        source: Source of events that name no source. Default: VIRTUFIN_API_SOURCE, else
             `urn:com.virtufin.client`.
 
     Raises:
-        InvalidInputError: An argument, or the environment variable behind it, cannot be used.
+        InvalidInputError: An argument, or the environment variable behind it, is invalid.
 
     Example:
         >>> from virtufin.api.client import DaprPublisher
@@ -65,6 +67,7 @@ class DaprPublisher:
         self._timeout = require_timeout(timeout)
         self._transport = endpoint.transport(address, api_token, timeout, self._source)
         self._sender = Sender(self._transport, self._pubsub_name)
+        # Strong references, because `close` must send the events that these batches hold.
         self._batches: set[BatchPublisher] = set()
 
     @property
@@ -87,32 +90,35 @@ class DaprPublisher:
         reply_topic: str | None = None,
         timeout: Timeout = NOT_GIVEN,
     ) -> StatusResult:
-        """Publishes one event; returns when the sidecar has accepted it.
+        """Publishes one event and returns when the sidecar has accepted the event.
 
         Arguments and defaults are those of `PubsubClient.publish_async`.
 
         Args:
-            topic: Where to publish.
-            data: Text, bytes, anything JSON can hold, or a ready CloudEvent message.
+            topic: The topic to publish to.
+            data: The payload: text, bytes, a value that JSON can hold, or a ready CloudEvent
+                message.
             metadata: Attributes as text: `ce-*` keys, and extensions by their name.
-            type: What happened.
-            source: Where it happened.
-            subject: What it is about.
-            content_type: Media type of the data where the default is not right.
+            type: Event type: the kind of thing that happened.
+            source: Event source: the system that the event comes from.
+            subject: Subject of the event within its source.
+            content_type: Media type of the data, if the default does not fit.
             extensions: Typed extension attributes.
-            correlation_id: Extension `correlationid`.
-            reply_topic: Extension `replytopic`.
-            timeout: Deadline in seconds; not given means the publisher's, None none.
+            correlation_id: Value of the extension `correlationid`.
+            reply_topic: Value of the extension `replytopic`.
+            timeout: Deadline in seconds. Default: the publisher's. None means no deadline.
 
         Returns:
-            `{"success": True, "status": "OK", "message": ""}`; every failure raises.
+            `{"success": True, "status": "OK", "message": ""}`. Every failure raises.
 
         Raises:
-            InvalidInputError: Refused here, before anything was sent.
-            VirtufinError: The sidecar did not answer, or refused; by meaning, see `errors`.
+            InvalidInputError: An argument is invalid. Nothing was sent.
+            VirtufinError: The sidecar did not answer, or rejected the event. The class says why;
+                see `errors`.
         """
         self._transport.check()
         require_name(topic, "topic")
+        # Before the encoding, because the timeout covers the time that a large event takes there.
         budget = self._transport.budget(timeout)
         event = await encoded(
             data,
@@ -141,34 +147,37 @@ class DaprPublisher:
         extensions: Mapping[str, ExtensionValue] | None = None,
         timeout: Timeout = NOT_GIVEN,
     ) -> PublishManyResult:
-        """Publishes many events; returns when the sidecar has accepted all of them.
+        """Publishes many events and returns when the sidecar has accepted all of them.
 
-        They go out 100 to a call (or 1 MiB), a few calls at a time. No order is promised: a sidecar
-        hands the events of one call to the broker in parallel. All are in memory until the end; for
-        a source without one, use `batching`. Cancelling cancels the calls.
+        Each call carries up to 100 events or 1 MiB. At most 4 calls run concurrently. The order of
+        events is not kept, because a sidecar sends the events of one call to the broker in
+        parallel. All events are encoded in memory before the first call; for an endless source, use
+        `batching`. Cancelling this method cancels the calls.
 
-        A sidecar that fails a call of which some events have reached the broker does not say which
-        (seen with Dapr 1.18): each is then sent once more, alone. So an event can arrive twice,
-        with the same source and id, by which receivers tell that it is the same.
+        A sidecar that fails a call after some events have reached the broker does not report which
+        events these are (seen with Dapr 1.18). Each event of the call is then sent once more,
+        alone. An event can therefore arrive twice. Receivers recognise the copy by its equal source
+        and id.
 
         Args:
-            topic: Where to publish.
-            data: What each event holds, as in `publish_async`: text, bytes, anything JSON can hold,
-                or a ready CloudEvent message.
-            type: What happened, for all of them, as the following.
-            source: Where it happened.
-            subject: What it is about.
-            content_type: Media type of the data where the default is not right.
-            extensions: Typed extension attributes.
-            timeout: Deadline in seconds for all together; not given means the publisher's, None
-                none.
+            topic: The topic to publish to.
+            data: The payload of each event, as in `publish_async`: text, bytes, a value that JSON
+                can hold, or a ready CloudEvent message.
+            type: Event type of all events: the kind of thing that happened.
+            source: Source of all events: the system that they come from.
+            subject: Subject of all events within their source.
+            content_type: Media type of the data of all events, if the default does not fit.
+            extensions: Typed extension attributes of all events.
+            timeout: Deadline in seconds for all events together. Default: the publisher's. None
+                means no deadline.
 
         Returns:
             `{"success": True, "status": "OK", "message": "", "published": n}`.
 
         Raises:
-            InvalidInputError: One of them was refused here, the text says which; none was sent.
-            PublishFailedError: Some were not accepted; `failed` names them.
+            InvalidInputError: An argument or an event is invalid. For an event, the text begins
+                with its index. Nothing was sent.
+            PublishFailedError: The sidecar did not accept some events; `failed` lists them.
 
         Example:
             >>> from virtufin.api.dapr import DaprPublisher
@@ -180,6 +189,8 @@ class DaprPublisher:
         self._transport.check()
         require_name(topic, "topic")
         budget = self._transport.budget(timeout)
+        # All events are encoded before the first call, because after an InvalidInputError nothing
+        # may have been sent.
         chunks = Chunks()
         async for event in encoded_each(
             data,
@@ -207,40 +218,44 @@ class DaprPublisher:
         on_failed: OnFailed | None = None,
         timeout: Timeout = NOT_GIVEN,
     ) -> BatchPublisher:
-        """Gathers events and sends many with each call: for services that publish much.
+        """Returns a batch publisher, which sends many events with each call.
 
-        A batch holds events of one topic; it goes out when it is full, or when its first event has
-        waited for `linger`. Memory is bounded: where as much is pending as may be, `publish_async`
-        of the batch waits. Every event is accepted by the sidecar or reported.
+        A batch publisher is meant for services that publish at a high rate. Each call carries a
+        batch of events of one topic. A batch is sent when it is full, or when its first event has
+        waited for `linger` seconds. Memory is bounded: when the pending events reach a limit,
+        `BatchPublisher.publish_async` waits. Every event is either accepted by the sidecar or
+        reported as failed.
 
-        A batch that fails because no sidecar answers is sent again until the deadlines of its
-        events; so is, event by event, one that a sidecar refuses as a whole. So an event can arrive
-        twice, with the same source and id, by which receivers tell that it is the same.
+        If no sidecar answers, the batch is sent again until the deadlines of its events. If the
+        sidecar rejects a batch as a whole, each event is sent again, alone. An event can therefore
+        arrive twice. Receivers recognise the copy by its equal source and id.
 
-        No order is promised unless `keep_order` asks for it: a sidecar hands the events of a batch
-        to the broker in parallel.
+        The order of events is not kept unless `keep_order` is set, because a sidecar sends the
+        events of a batch to the broker in parallel.
 
         Args:
-            max_events: Events of a batch, 1 to 1000.
-            max_bytes: Bytes of a batch; a larger event goes alone. A sidecar takes 4 MiB by
-                default.
-            linger: Seconds to wait for a batch to fill, from its first event; 0 sends what comes in
-                one turn of the event loop.
-            max_pending_events: Events that may be taken and not settled at once.
-            max_pending_bytes: Bytes of these, as they go out; memory is about twice that.
-            max_in_flight: Calls at once, 1 to 256.
-            keep_order: Whether the events of one topic go out one at a time, each after the sidecar
-                has accepted the one before; those of different topics go side by side. Slower; a
-                failed event is reported and does not hold up the next.
-            on_failed: Told of each event that has failed, a function or a coroutine function, which
-                is awaited. What it raises is logged. It may use the publisher, not the batch. Not
-                given: `flush` and `close` raise.
-            timeout: Seconds from an event's being handed over until the sidecar must have accepted
-                it; also the longest that closing may take. Not given means the publisher's, None
-                none.
+            max_events: Largest number of events in a batch, 1 to 1000.
+            max_bytes: Largest size of a batch in bytes; a larger event is sent alone. A sidecar
+                accepts 4 MiB by default.
+            linger: Longest wait for a batch to fill, in seconds from its first event. With 0, a
+                batch holds the events of one turn of the event loop.
+            max_pending_events: Largest number of pending events: those that were queued and are
+                neither accepted nor reported as failed.
+            max_pending_bytes: Largest size of the pending events in bytes, as they are sent. They
+                take about twice that much memory.
+            max_in_flight: Largest number of concurrent calls, 1 to 256.
+            keep_order: Whether to send the events of one topic one by one, each after the outcome
+                of its predecessor is known. Different topics do not wait for each other. Sending is
+                slower. A failed event is reported and does not delay the next event.
+            on_failed: Function or coroutine function that is called with each failed event. What
+                the function raises is logged. The function may use the publisher, but must not wait
+                for the batch. Default: `flush` and `close` raise the failures.
+            timeout: Deadline of each event in seconds, from the call of `publish_async` until the
+                sidecar must have accepted the event. Also the longest time that closing may take.
+                Default: the publisher's. None means no deadline.
 
         Raises:
-            InvalidInputError: An argument cannot be used.
+            InvalidInputError: An argument is invalid.
 
         Example:
             >>> from virtufin.api.dapr import DaprPublisher
@@ -258,17 +273,19 @@ class DaprPublisher:
             max_in_flight=max_in_flight,
             keep_order=keep_order,
             on_failed=on_failed,
+            # NOT_GIVEN is a value of its own, because None means that there is no deadline.
             timeout=self._timeout if isinstance(timeout, NotGiven) else require_timeout(timeout),
         )
         return BatchPublisher(self._transport, self._sender, self._source, settings, self._batches)
 
     async def close(self) -> None:
-        """Closes open batches, which sends what they hold, then the connection.
+        """Closes the open batches, which sends their events, and then the connection.
 
-        Calls in flight end. Idempotent; later calls say that the publisher is closed.
+        Calls in flight are cancelled. Closing is idempotent. Later calls of other methods raise
+        `ClientClosedError`.
 
         Raises:
-            PublishFailedError: Events of a batch have failed of which nobody was told yet.
+            PublishFailedError: Events of a batch have failed and have not been reported yet.
         """
         batches = await self._close()
         failed = [one for batch in batches for one in batch.take_kept()]
@@ -277,12 +294,16 @@ class DaprPublisher:
 
     async def _close(self, most: float | None = None) -> tuple[BatchPublisher, ...]:
         batches = tuple(self._batches)
+        # Checked before anything ends, because an `on_failed` that closes the publisher would wait
+        # for its own batch, and the other batches would be closed already.
         for batch in batches:
             batch.refuse_from_on_failed()
         try:
             if batches:
+                # All batches concurrently, because each may take its whole timeout.
                 await in_parallel(lambda batch: batch.finish(most), batches, len(batches))
         finally:
+            # Also after a cancellation, because a closed publisher must leave no connection open.
             await self._transport.close()
         return batches
 
@@ -294,7 +315,10 @@ class DaprPublisher:
         if error is None:
             await self.close()
             return
+        # A bounded end after a cancellation, because the code that cancels a task expects the task
+        # to end soon.
         cancelled = isinstance(error, asyncio.CancelledError)
+        # Failures are logged, because raising them would replace the exception of the block.
         for batch in await self._close(CLOSE_WAIT if cancelled else None):
             batch.log_kept(f"the publisher was left by {type(error).__name__}")
 

@@ -1,4 +1,4 @@
-"""What becomes of one event that was handed to a batch."""
+"""The receipt of one event in a batch."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from virtufin.api.client.results import StatusResult
 
 
 class Receipt:
-    """Tells, when awaited, that the sidecar has accepted an event; raises where it has not.
+    """The outcome of one event, as an awaitable.
 
-    May be awaited by nobody, or by many, now or later, in the event loop of the batch.
+    Awaiting a receipt returns after the sidecar has accepted the event, and raises the error if the
+    event failed. Awaiting is optional. Many tasks may await one receipt, at any time, in the event
+    loop of the batch.
 
     Example:
         >>> from virtufin.api.dapr import DaprPublisher
@@ -24,6 +26,8 @@ class Receipt:
         ...         await receipt
     """
 
+    # Slots, and a future only for a receipt that is awaited, because every pending event has a
+    # receipt.
     __slots__ = ("_done", "_error", "_loop", "_told")
 
     def __init__(self) -> None:
@@ -34,16 +38,20 @@ class Receipt:
 
     @property
     def done(self) -> bool:
-        """Whether it is known what became of the event."""
+        """Returns whether the outcome of the event is known."""
         return self._done
 
     @property
     def error(self) -> VirtufinError | None:
-        """Why the event was not accepted; None where it was, or is still under way."""
+        """Reason of the failure; None if the event was accepted, or its outcome is not known."""
         return self._error
 
     def settle(self, error: VirtufinError | None) -> None:
-        """Notes what became of the event."""
+        """Records the outcome and wakes the tasks that await this receipt.
+
+        Args:
+            error: Reason of the failure; None if the sidecar has accepted the event.
+        """
         self._done, self._error = True, error
         if self._told is not None:
             self._told.set_result(None)
@@ -53,13 +61,16 @@ class Receipt:
 
     async def _outcome(self) -> StatusResult:
         if not self._done:
+            # Refused, because a future of another loop would never wake the task, or would break
+            # the delivery of the other events of the batch.
             if self._loop is not asyncio.get_running_loop():
                 raise WrongLoopError("await a receipt in the event loop of its batch")
             if self._told is None:
                 self._told = self._loop.create_future()
-            # Not the future itself: cancelling one who waits would cancel it for all.
+            # Not the future itself, because cancelling one task would cancel the future for all.
             await asyncio.wait((self._told,))
         if self._error is not None:
+            # A copy, because raising an error adds to its traceback.
             raise fresh(self._error)
         return success()
 

@@ -1,4 +1,4 @@
-"""What became of several events."""
+"""Results of publishing several events: the reply, failed events, and the error."""
 
 from __future__ import annotations
 
@@ -14,39 +14,42 @@ from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
 
 class PublishManyResult(StatusResult):
-    """Outcome of `publish_many_async`, where every event was accepted."""
+    """Result of `publish_many_async` after the sidecar has accepted every event."""
 
     published: int
+    """Number of accepted events."""
 
 
 @dataclass(frozen=True, slots=True)
 class FailedEvent:
-    """One event whose acceptance the sidecar did not confirm."""
+    """An event whose acceptance the sidecar did not confirm."""
 
     index: int
-    """Its place among the events that were given, from 0."""
+    """Position among the events that were passed for publishing, from 0."""
     topic: str
-    """Where it was to go."""
+    """Topic that the event was published to."""
     error: VirtufinError
-    """Why it failed."""
+    """Reason of the failure."""
+    # Bytes, because thousands of failures may be kept and the garbage collector would visit each
+    # message again and again.
     serialized: bytes = field(repr=False)
     """The event as a serialized CloudEvent message."""
 
     @property
     def event(self) -> CloudEvent:
-        """The event, a new message each time; published again as it is, it keeps its id."""
+        """The event as a new message each time; publishing this message again keeps the id."""
         return CloudEvent.FromString(self.serialized)
 
 
 class PublishFailedError(VirtufinError):
-    """Some of several events were not accepted by the sidecar.
+    """An error that lists the events that the sidecar did not accept.
 
-    Where all of them failed for one cause, the error is also of the class of that cause, such as
-    `UnavailableError`, and a `grpc.RpcError` where the cause is one.
+    If all of them failed for one cause, the error is also an instance of the class of that cause,
+    such as `UnavailableError`. If the cause is a `grpc.RpcError`, so is the error.
 
     Attributes:
-        failed: The events, each with its error, in the order in which they were given.
-        published: Number of events that were accepted.
+        failed: The failed events, each with its error, in the order in which they were passed.
+        published: Number of accepted events.
 
     Example:
         >>> from virtufin.api.dapr import DaprPublisher, PublishFailedError
@@ -67,9 +70,11 @@ OnFailed = Callable[[FailedEvent], "Awaitable[object] | object"]
 
 
 def publish_failed(failed: Sequence[FailedEvent], published: int) -> PublishFailedError:
-    """The error that names these events."""
+    """Returns the error that lists these failed events."""
+    # Sorted, because calls run concurrently and fail in any order.
     ordered = tuple(sorted(failed, key=attrgetter("index")))
     first = ordered[0].error
+    # Compared by class, because each error is an object of its own, even for one cause.
     one_cause = len({type(one.error) for one in ordered}) == 1
     topics = {one.topic for one in ordered}
     error = caused_by(

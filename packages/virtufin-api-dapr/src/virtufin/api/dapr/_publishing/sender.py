@@ -1,4 +1,4 @@
-"""Calls of the sidecar: one event alone, several of one topic in one call, some calls at once."""
+"""Calls to the sidecar: single events, several events in one call, and concurrent calls."""
 
 from __future__ import annotations
 
@@ -26,7 +26,19 @@ Item = TypeVar("Item")
 async def in_parallel(
     work: Callable[[Item], Awaitable[None]], items: Iterable[Item], limit: int
 ) -> None:
-    """Works on each item, on `limit` of them at a time; cancelling cancels what is being done."""
+    """Runs `work` for each item, at most `limit` concurrently.
+
+    Cancelling this function cancels the running work.
+
+    Args:
+        work: Coroutine function that is called with each item.
+        items: The items, which are consumed as workers become free.
+        limit: Largest number of items in work.
+
+    Raises:
+        Exception: The first error of a worker.
+    """
+    # One iterator for all workers, because items must be produced only as they are needed.
     left = iter(items)
 
     async def worker() -> None:
@@ -37,6 +49,7 @@ async def in_parallel(
     try:
         await asyncio.wait(workers)
     finally:
+        # Gathered, because no call may still run after this function has ended.
         for one in workers:
             one.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
@@ -44,18 +57,22 @@ async def in_parallel(
         one.result()
 
 
+# 100, because such a call is four to five times as fast as single events, and more gain nothing.
 MAX_EVENTS = 100
-"""Events of one call: four to five times as fast as single ones, and more gain nothing."""
+"""Largest number of events in one call."""
+# A quarter of 4 MiB, because that is the limit of a sidecar by default.
 MAX_BYTES = 1024 * 1024
-"""Bytes of one call, a quarter of what a sidecar takes by default."""
+"""Largest size of one call in bytes."""
 ENTRY_BYTES = 64
-"""Bytes that an event costs beside its own."""
+"""Bytes that an event takes in a call beside its body: entry id, media type and lengths."""
 IN_FLIGHT = 4
-"""Calls with several events at once."""
+"""Largest number of concurrent calls with several events each."""
 
+# More than calls with several events, because each of these carries only one event.
 _SINGLES_IN_FLIGHT = 16
-# The sidecar answers these for the whole call although the cause may lie in one of its events (over
-# gRPC it never names one; seen with Dapr 1.18), or when it lacks the call.
+# These codes lead to single calls, because the sidecar answers them for the whole call although one
+# event may be the cause (over gRPC it never names the event; seen with Dapr 1.18), or because the
+# sidecar does not have the bulk call.
 _ANSWERED_FOR_ALL = frozenset(
     {
         grpc.StatusCode.INTERNAL,
@@ -68,8 +85,9 @@ _ANSWERED_FOR_ALL = frozenset(
 
 @dataclass(eq=False)
 class Outgoing:
-    """An event that is to be sent."""
+    """An event to send."""
 
+    # Slots, because thousands of events may be pending.
     __slots__ = ("body", "topic")
 
     topic: str
@@ -77,12 +95,12 @@ class Outgoing:
 
     @property
     def size(self) -> int:
-        """Bytes it takes in a call."""
+        """Bytes that the event takes in a call."""
         return len(self.body) + ENTRY_BYTES
 
 
 class Chunk:
-    """Events of one topic that one call can take."""
+    """Events of one topic for one call."""
 
     def __init__(self, first: int) -> None:
         self.first = first
@@ -91,7 +109,10 @@ class Chunk:
 
 
 class Chunks:
-    """Events of one topic in runs that one call can take; one above the limit is alone."""
+    """Events of one topic, split into chunks for one call each.
+
+    An event above the byte limit has a chunk of its own.
+    """
 
     def __init__(self) -> None:
         self.count = 0
@@ -99,7 +120,7 @@ class Chunks:
         self._bytes = 0
 
     def add(self, event: Encoded) -> None:
-        """Appends an event."""
+        """Appends an event to the last chunk, or to a new chunk if the last is full."""
         size = len(event.body) + ENTRY_BYTES
         self._bytes += size
         full = not self._chunks or len(self._chunks[-1].events) == MAX_EVENTS
@@ -111,13 +132,14 @@ class Chunks:
         self.count += 1
 
     def taken(self) -> Iterator[Chunk]:
-        """Yields each run and lets go of it."""
+        """Yields each chunk and removes it from this object."""
+        # Removed, because memory of accepted events must be free while others are being sent.
         while self._chunks:
             yield self._chunks.popleft()
 
 
 class Sender:
-    """Calls of one pub/sub component."""
+    """Publishes to one pub/sub component by calls to the sidecar."""
 
     def __init__(self, transport: Transport, pubsub_name: str) -> None:
         self._transport = transport
@@ -126,8 +148,12 @@ class Sender:
     async def one(self, event: Outgoing, budget: Budget) -> None:
         """Sends one event.
 
+        Args:
+            event: The event to send.
+            budget: Time that the call may take.
+
         Raises:
-            VirtufinError: The sidecar did not accept it.
+            VirtufinError: The sidecar did not accept the event.
         """
         if budget.left() == 0.0:
             raise self._expired(event.topic, budget)
@@ -145,10 +171,17 @@ class Sender:
     async def several(
         self, events: Sequence[Outgoing], budget: Budget
     ) -> list[VirtufinError | None]:
-        """Sends events of one topic in one call; returns for each why it was not accepted.
+        """Sends events of one topic in one call.
 
-        Where the sidecar refuses the call as a whole for what may be the fault of one event, each
-        is sent once more, alone.
+        If the sidecar rejects the call as a whole and one event may be the cause, each event is
+        sent once more, alone.
+
+        Args:
+            events: The events to send, all of one topic.
+            budget: Time that all calls may take.
+
+        Returns:
+            For each event the reason of its failure; None if the sidecar accepted the event.
         """
         if len(events) == 1:
             return await self._each(events, budget)
@@ -173,15 +206,21 @@ class Sender:
             for number in map(str, range(len(events)))
         ]
         if refused:
-            # Nobody can tell which ones are meant.
+            # No event counts as accepted, because the sidecar named entries that the call does not
+            # have, so the failed events are unknown.
             return [self._refused(topic, next(iter(refused.values())))] * len(events)
         return outcome
 
     async def all(self, topic: str, chunks: Chunks, budget: Budget) -> None:
-        """Sends any number of events of one topic, and lets go of them as they are accepted.
+        """Sends all events of the chunks, with several concurrent calls.
+
+        Args:
+            topic: The topic to publish to.
+            chunks: The events to send. Chunks are removed as their calls start.
+            budget: Time that all calls may take.
 
         Raises:
-            PublishFailedError: Some were not accepted.
+            PublishFailedError: The sidecar did not accept some events.
         """
         failed: list[FailedEvent] = []
 
@@ -217,7 +256,14 @@ class Sender:
         )
 
     def _refused(self, topic: str, text: str) -> VirtufinError:
-        """The error of one entry, of which the sidecar says no more than a text."""
+        """Returns the error of one entry.
+
+        Args:
+            topic: Topic of the event.
+            text: Text that the sidecar reported for the entry.
+        """
+        # INTERNAL, because the sidecar reports only a text for an entry. Redacted, because that
+        # text may contain the token.
         details = self._transport.secrets.redact(text)
         error = from_status(
             grpc.StatusCode.INTERNAL,
@@ -232,5 +278,6 @@ class Sender:
 
 
 def _kept(error: VirtufinError) -> VirtufinError:
-    """The error without the frames it went through, which hold whole requests."""
+    """Returns the error without its traceback."""
+    # Because a kept error would keep the frames of its traceback, and these hold whole requests.
     return error.with_traceback(None)

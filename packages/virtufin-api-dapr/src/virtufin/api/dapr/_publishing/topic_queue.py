@@ -1,4 +1,4 @@
-"""Events that wait to be sent, by topic, and when a batch of them is due."""
+"""A queue of events by topic, which decides when a batch of a topic is due."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ Event = TypeVar("Event", bound=Outgoing)
 
 
 class _Lane(Generic[Event]):
-    """What waits for one topic."""
+    """The waiting events of one topic and the state of its next batch."""
 
+    # Slots, because a service may publish to thousands of topics.
     __slots__ = ("events", "listed", "sending", "size", "timer", "urgent")
 
     def __init__(self) -> None:
@@ -32,17 +33,17 @@ class _Lane(Generic[Event]):
 
 
 class TopicQueue(Generic[Event]):
-    """Hands out events of one topic at a time, in the order in which they came.
+    """Gathers events into batches of one topic, in the order in which the events came.
 
     A batch of a topic is due when it is full, when its first event has waited for `linger` seconds,
-    or when somebody is in a hurry. Topics with a batch that is due take turns.
+    or after `hurry`. Topics with a due batch take turns.
 
     Args:
-        max_events: Events of a full batch.
-        max_bytes: Bytes of a full batch; a larger event makes one alone.
-        linger: Longest wait for a batch to fill, seconds.
-        one_at_a_time: Whether a topic's next batch waits until `sent` is called for the last one.
-        due: Called when a batch has become due by waiting.
+        max_events: Number of events in a full batch.
+        max_bytes: Size of a full batch in bytes; a larger event has a batch of its own.
+        linger: Longest wait for a batch to fill, in seconds.
+        one_at_a_time: Whether a topic's next batch waits until `sent` is called for the last batch.
+        due: Function that is called when a batch has become due by waiting.
     """
 
     def __init__(
@@ -64,11 +65,11 @@ class TopicQueue(Generic[Event]):
 
     @property
     def has_due(self) -> bool:
-        """Whether `take` has a batch to give."""
+        """Returns whether a batch is due."""
         return bool(self._due)
 
     def put(self, event: Event) -> None:
-        """Appends an event to its topic."""
+        """Appends an event to the events of its topic."""
         lane = self._lanes.get(event.topic)
         if lane is None:
             lane = self._lanes[event.topic] = _Lane()
@@ -77,12 +78,13 @@ class TopicQueue(Generic[Event]):
         self._look(event.topic, lane)
 
     def take(self) -> list[Event] | None:
-        """The next batch; None where none is due."""
+        """Removes the next due batch and returns it; None if no batch is due."""
         if not self._due:
             return None
         topic, lane = self._due.popleft()
         lane.listed = False
         lane.sending = self._one_at_a_time
+        # The first event without a check, because an event above the byte limit is sent alone.
         batch = [self._pop(lane)]
         size = batch[0].size
         while (
@@ -97,27 +99,33 @@ class TopicQueue(Generic[Event]):
         return batch
 
     def sent(self, topic: str) -> None:
-        """A batch of this topic is done with; the next one may follow."""
+        """Records that the outcome of a topic's batch is known, so that the next may be due.
+
+        Args:
+            topic: Topic of the batch.
+        """
         lane = self._lanes.get(topic)
         if lane is not None:
             lane.sending = False
             self._look(topic, lane)
 
     def hurry(self) -> None:
-        """Makes everything due that is here now."""
+        """Makes all events that are queued now due at once."""
+        # Nothing to do for batches of one event, because these are full and so due from the start.
         if self._one_at_a_time and self._max_events == 1:
             return
         for topic, lane in tuple(self._lanes.items()):
             self._hurry(topic, lane)
 
     def clear(self) -> None:
-        """Forgets everything."""
+        """Removes all events and stops all timers."""
         for lane in self._lanes.values():
             lane.stop_timer()
         self._lanes.clear()
         self._due.clear()
 
     def _hurry(self, topic: str, lane: _Lane[Event]) -> None:
+        # A number and not a flag, because events that come later must linger as usual.
         lane.urgent = len(lane.events)
         self._look(topic, lane)
 
@@ -133,10 +141,11 @@ class TopicQueue(Generic[Event]):
         return event
 
     def _look(self, topic: str, lane: _Lane[Event]) -> None:
-        """Lists a topic, sets its timer, or forgets it, as its state asks for."""
+        """Updates a topic: lists a due batch, starts the timer, or removes an empty topic."""
         if lane.listed or lane.sending:
             return
         if not lane.events:
+            # Removed, because topics may be many and short-lived.
             lane.stop_timer()
             del self._lanes[topic]
         elif lane.urgent or len(lane.events) >= self._max_events or lane.size >= self._max_bytes:

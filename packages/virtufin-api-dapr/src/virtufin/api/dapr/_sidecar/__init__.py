@@ -1,4 +1,6 @@
-"""The sidecar: where it is, how it takes events, and what its errors mean."""
+"""The sidecar: its address and token, the JSON format of events, and hints for its errors."""
+
+# Listed here, because other wings and distributions import only from the `__init__` of a wing.
 
 from . import cloudevents_json, endpoint
 from .endpoint import resolved_token

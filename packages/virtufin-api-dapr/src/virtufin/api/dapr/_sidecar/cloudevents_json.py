@@ -1,8 +1,8 @@
-"""Events on their way to a sidecar and back.
+"""Encoding of events for a sidecar and decoding of the sidecar's deliveries.
 
-A sidecar takes complete events in the CloudEvents JSON format and hands them on as messages of its
-own, with the attributes it does not know in a `google.protobuf.Struct`. What that loses is said at
-`from_topic_event`.
+A sidecar accepts complete events in the CloudEvents JSON format and delivers them as messages of
+its own. These messages hold unknown attributes in a `google.protobuf.Struct`. `from_topic_event`
+lists the losses of this path.
 """
 
 from __future__ import annotations
@@ -26,28 +26,35 @@ from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 CONTENT_TYPE = "application/cloudevents+json"
 _PROTOBUF = "application/protobuf"
 _INT32 = range(-(2**31), 2**31)
-# Added by the sidecar on the way, see "Publishing & subscribing messages with Cloudevents" in the
-# Dapr docs; the topic is told beside the event.
+# Removed from events, because the sidecar adds these attributes, see "Publishing & subscribing
+# messages with Cloudevents" in the Dapr docs. The topic is also in the message beside the event.
 _SIDECAR_S_OWN = frozenset({"topic", "pubsubname", "traceid"})
 _HANDED_ON_AS_JSON = frozenset({"application/json", CONTENT_TYPE})
-# Members that are no attributes, or are no attributes of the message.
+# Refused as attributes, because these members of the JSON format come from other fields of the
+# message.
 _RESERVED = frozenset({"id", "source", "type", "specversion", "data", "data_base64"})
+# Removed if empty, because a sidecar may add these without a value.
 _OFTEN_EMPTY = frozenset({"traceparent", "tracestate"})
 
 
 def to_json(event: CloudEvent) -> bytes:
-    """The event in the structured mode of the CloudEvents JSON format.
+    """Returns the event in the structured mode of the CloudEvents JSON format.
 
-    As a sidecar hands it on whole (seen with Dapr 1.18): it loses text and JSON as `data` of an
-    event without a media type, or with another one than these: `text/*`, `application/xml`,
-    `application/json`, `application/cloudevents+json`; and in bulk deliveries all that is base64.
-    So text and JSON of these go in as they are, JSON number for number; all else is base64, JSON
-    in bytes too, which stays as it is to the byte. Data without a media type gets one.
+    Text and JSON of the media types `text/*`, `application/xml`, `application/json` and
+    `application/cloudevents+json` are written as `data`, and the digits of JSON numbers are kept.
+    All other data is written as base64. JSON in bytes is written as base64 too, and keeps every
+    byte. Data without a media type gets a media type.
+
+    Args:
+        event: The event.
 
     Raises:
-        InvalidInputError: The event says that its data is JSON, and it is not; or it has an
-            attribute that this format cannot hold.
+        InvalidInputError: The data has a JSON media type but is not JSON, or this format cannot
+            hold an attribute of the event.
     """
+    # Only these media types as `data`, because a sidecar loses the `data` of all others, and of an
+    # event without a media type (seen with Dapr 1.18). Not everything as base64, because a sidecar
+    # loses base64 in bulk deliveries.
     members: dict[str, Any] = {
         "specversion": event.spec_version or "1.0",
         "id": event.id,
@@ -64,16 +71,19 @@ def to_json(event: CloudEvent) -> bytes:
     json_text = _add_data(members, event)
     text = json.dumps(members, ensure_ascii=False, separators=(",", ":"))
     if json_text is not None:
-        # Spliced, not parsed and written again: that would change long numbers.
+        # Inserted as text, because parsing and writing it again would change long numbers.
         text = f'{text[:-1]},"data":{json_text}}}'
     return text.encode()
 
 
 def from_json(text: bytes) -> CloudEvent:
-    """The event that a text in the CloudEvents JSON format holds.
+    """Returns the event of a text in the CloudEvents JSON format.
+
+    Args:
+        text: The text as UTF-8.
 
     Raises:
-        InvalidReplyError: It is no such text.
+        InvalidReplyError: The text is not an event in this format.
     """
     try:
         members = json.loads(text)
@@ -102,11 +112,17 @@ def from_json(text: bytes) -> CloudEvent:
 
 
 def from_topic_event(request: Any) -> PubsubEvent:
-    """The event of a `dapr.proto.runtime.v1.TopicEventRequest`.
+    """Returns the event of a `dapr.proto.runtime.v1.TopicEventRequest`.
 
-    Everything is as it was published, except what Dapr's message cannot hold: extensions of bytes
-    come back as base64 text, points in time other than `time` as text, and data of an unknown
-    media type as bytes. JSON data is handed on as the sidecar wrote it anew.
+    The event is as it was published, except for values that Dapr's message cannot hold:
+
+    - Extensions of bytes become base64 text.
+    - Timestamps other than `time` become text.
+    - Data of an unknown media type becomes bytes.
+    - JSON data is the text that the sidecar wrote after parsing.
+
+    Args:
+        request: The `TopicEventRequest`.
     """
     event = CloudEvent(
         id=request.id,
@@ -123,13 +139,17 @@ def from_topic_event(request: Any) -> PubsubEvent:
 
 
 def is_left_out_of_bulk(content_type: str) -> bool:
-    """Whether a sidecar leaves all data of a media type out of bulk deliveries."""
+    """Returns whether a sidecar omits the data of a media type from bulk deliveries."""
     as_json = media_type(content_type) in _HANDED_ON_AS_JSON
     return bool(content_type) and not (as_json or _is_handed_on_as_text(content_type))
 
 
 def _add_data(members: dict[str, Any], event: CloudEvent) -> str | None:
-    """Adds the data and its media type, except data that is JSON, which is returned as its text."""
+    """Adds the data and its media type to the members of the JSON format.
+
+    Returns:
+        The text of JSON data, which is not added; None for other data.
+    """
     kind = event.WhichOneof("data")
     if kind is None:
         return None
@@ -160,9 +180,11 @@ def _set_attributes(event: CloudEvent, members: Iterable[tuple[str, object]]) ->
             continue
         attribute = event.attributes[name]
         if name == "time" and isinstance(value, str):
+            # Kept as text, because a time that cannot be parsed must not lose the event.
             with suppress(InvalidInputError):
                 set_time(attribute, value)
                 continue
+        # Converted back, because a Struct holds every number as a float.
         if isinstance(value, float) and value.is_integer():
             value = int(value)
         if isinstance(value, bool):
@@ -184,7 +206,8 @@ def _set_data(event: CloudEvent, data: bytes, *, binary: bool) -> None:
             event.binary_data = data
     else:
         try:
-            # A sidecar hands JSON null on as nothing, and nothing is no JSON text.
+            # "null" for no data, because a sidecar delivers JSON null as empty data, and an empty
+            # text is not JSON.
             event.text_data = data.decode() or ("null" if _is_json(content_type) else "")
         except UnicodeDecodeError:
             event.binary_data = data

@@ -1,4 +1,4 @@
-"""Where the Dapr sidecar is and how calls reach it."""
+"""The address and token of the Dapr sidecar, and the transport for calls to it."""
 
 from __future__ import annotations
 
@@ -35,23 +35,24 @@ PUBLISH_EVENT = Method(
 
 BULK_PUBLISH = Method(
     service="dapr.proto.runtime.v1.Dapr",
-    name="BulkPublishEventAlpha1",  # the name that every sidecar from Dapr 1.16 to 1.18 has
+    name="BulkPublishEventAlpha1",  # because every sidecar from Dapr 1.16 to 1.18 has this name
     request=api_v1.BulkPublishRequest,
     response=api_v1.BulkPublishResponse,
 )
 
-# A sidecar shares the machine, so nothing is gained by pings, and servers written in Go close a
-# connection whose idle pings come more often than every two hours.
+# Three hours, because servers written in Go close a connection whose idle pings come more often
+# than every two hours, and a sidecar on the same machine does not need pings.
 _KEEPALIVE = KeepaliveSettings(time=3 * 60 * 60.0)
-# The sidecar knows its own limit and says so.
+# The largest value, because the sidecar has its own limit and reports it.
 _MAX_MESSAGE_BYTES = 2**31 - 1
 
 
 def address_from_environment() -> str:
-    """The sidecar's address as Dapr's own environment variables give it."""
+    """Returns the sidecar's address from Dapr's environment variables, or Dapr's default."""
     if endpoint := os.environ.get("DAPR_GRPC_ENDPOINT"):
         return endpoint
     host = os.environ.get("DAPR_RUNTIME_HOST") or HOST
+    # Brackets for an IPv6 address, because its last group would otherwise be read as the port.
     if ":" in host and not host.startswith("["):
         host = f"[{host}]"
     return f"{host}:{os.environ.get('DAPR_GRPC_PORT') or GRPC_PORT}"
@@ -59,21 +60,27 @@ def address_from_environment() -> str:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a sidecar is and what it demands."""
+    """The address of a sidecar and the token for calls to it."""
 
     target: str
     """gRPC target."""
     tls: bool
-    """Whether the connection is encrypted."""
+    """True if the connection is encrypted."""
+    # Not in the repr, because tokens must not appear in logs.
     token: str | None = field(repr=False)
-    """What calls carry as `dapr-api-token`."""
+    """Token that calls carry as `dapr-api-token`; None for calls without a token."""
 
 
 def endpoint(address: str | None, api_token: str | NotGiven | None) -> Endpoint:
-    """The endpoint for these arguments, with Dapr's environment variables behind them.
+    """Returns the endpoint for these arguments, or else from Dapr's environment variables.
+
+    Args:
+        address: Address of the sidecar; None means the environment variables.
+        api_token: Token of the sidecar; None for calls without a token. Not given:
+            DAPR_API_TOKEN.
 
     Raises:
-        InvalidInputError: The address cannot be one, or the token cannot travel in a header.
+        InvalidInputError: The address is invalid, or a header cannot hold the token.
     """
     found = _parsed(address_from_environment() if address is None else address)
     token = resolved_token(api_token, "DAPR_API_TOKEN", "api_token")
@@ -81,11 +88,18 @@ def endpoint(address: str | None, api_token: str | NotGiven | None) -> Endpoint:
 
 
 def resolved_token(given: str | NotGiven | None, variable: str, what: str) -> str | None:
-    """The token that was given, else that of an environment variable; `what` names it in errors.
+    """Returns the checked token from the argument or else from an environment variable.
+
+    Args:
+        given: The argument; None for calls without a token.
+        variable: Name of the environment variable.
+        what: Name of the token in error texts.
 
     Raises:
-        InvalidInputError: It cannot travel in a header.
+        InvalidInputError: A header cannot hold the token.
     """
+    # NOT_GIVEN is a value of its own, because None turns the token off. An empty variable counts
+    # as a variable that is not set.
     if isinstance(given, NotGiven):
         given = os.environ.get(variable) or None
     return None if given is None else require_api_key(given, what)
@@ -94,10 +108,17 @@ def resolved_token(given: str | NotGiven | None, variable: str, what: str) -> st
 def transport(
     address: str | None, api_token: str | NotGiven | None, timeout: float | None, source: str
 ) -> Transport:
-    """The connection to a sidecar; opened by the first call.
+    """Returns the transport to a sidecar. The first call opens the connection.
+
+    Args:
+        address: Address of the sidecar; None means Dapr's environment variables.
+        api_token: Token of the sidecar; None for calls without a token. Not given:
+            DAPR_API_TOKEN.
+        timeout: Default deadline of a call in seconds; None means no deadline.
+        source: Source of events that name no source.
 
     Raises:
-        InvalidInputError: The address cannot be one, or the token cannot travel in a header.
+        InvalidInputError: The address is invalid, or a header cannot hold the token.
     """
     where = endpoint(address, api_token)
     settings = ClientSettings(
@@ -107,6 +128,7 @@ def transport(
         tls=TlsSettings() if where.tls else None,
         timeout=require_timeout(timeout),
         keepalive=_KEEPALIVE,
+        # One attempt, because only calls that read are retried, and these calls publish.
         retry=RetrySettings(max_attempts=1),
         reconnect=ReconnectSettings(),
         subscription=SubscriptionSettings(),
@@ -120,7 +142,8 @@ def transport(
 
 def _target(found: Any) -> str:
     if ":" in found.hostname and not found.hostname.startswith("[") and found.scheme == "dns":
-        # Dapr's parser gives only IPv6 addresses with eight groups their brackets back.
+        # Added here, because Dapr's parser removes the brackets and restores them only for IPv6
+        # addresses with eight groups.
         return f"dns:[{found.hostname}]:{found.port}"
     return str(found.endpoint)
 

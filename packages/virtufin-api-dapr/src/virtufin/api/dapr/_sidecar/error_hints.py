@@ -1,8 +1,11 @@
-"""What a sidecar's refusals mean, and what to do about them.
+"""Hints for the errors of a sidecar: the probable cause and what to do.
 
-The answers are those of Dapr 1.18: a component it does not have is INVALID_ARGUMENT, a forbidden
-topic PERMISSION_DENIED, an event or batch above its limit RESOURCE_EXHAUSTED, a broker that refuses
-or is away INTERNAL.
+The hints match the statuses of Dapr 1.18:
+
+- INVALID_ARGUMENT: the sidecar does not have the component.
+- PERMISSION_DENIED: the app may not publish to the topic.
+- RESOURCE_EXHAUSTED: the event or batch is above the sidecar's limit.
+- INTERNAL: the broker rejects the event or is not available.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ _BY_CODE = {
         "deadline()"
     ),
 }
+# With a part of the text, because the sidecar uses these codes for other failures too.
 _BY_TEXT = (
     (
         grpc.StatusCode.INVALID_ARGUMENT,
@@ -44,10 +48,16 @@ _BY_TEXT = (
 
 
 def explained(error: VirtufinError) -> VirtufinError:
-    """The error of a call, in words that are right for a sidecar."""
+    """Sets the message of an error to the sidecar's text and a hint, and returns the error.
+
+    Args:
+        error: The error of a call; changed only if it came as a gRPC status.
+    """
     if isinstance(error, grpc.RpcError):
+        # From `details` and not from the message, because the message has a hint for a gateway.
         details = str(error.details() or error.status)
         hint = _hint(error.code(), details)
+        # Changed in place, because the error must keep its class and its gRPC accessors.
         error.message = f"{details} ({hint})" if hint else details
     return error
 

@@ -1,4 +1,4 @@
-"""Where state and events are kept: in memory, or by a Dapr sidecar."""
+"""Backends for state and events: in memory, or on a Dapr sidecar."""
 
 from .backend import Backend, Entry
 from .broker import Event, Subscription

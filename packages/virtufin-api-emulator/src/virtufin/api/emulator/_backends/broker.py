@@ -1,4 +1,4 @@
-"""Broadcast within the process: every subscription gets every event of its topics, in order."""
+"""Broadcast of events within the process, in order, to every subscription of a topic."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ from virtufin.api.emulator._status_errors import RefusedError
 
 @dataclass(frozen=True)
 class Event:
-    """A serialized CloudEvent on its way."""
+    """A serialized CloudEvent and its topic."""
 
     topic: str
     cloudevent: bytes
 
 
 class Subscription:
-    """Events waiting for one stream. Buffers without bound, as the documented gateway does."""
+    """The events that are waiting for one stream.
+
+    The buffer has no limit, as in the documented gateway.
+    """
 
     def __init__(self, broker: Broker, topics: Iterable[str]) -> None:
         self._broker = broker
@@ -31,10 +34,10 @@ class Subscription:
         self._end: RefusedError | None = None
 
     async def next(self) -> Event:
-        """The next event.
+        """Waits for the next event and returns it.
 
         Raises:
-            RefusedError: The subscription was ended; events not yet taken are gone then.
+            RefusedError: The subscription was ended. Events that were not taken are lost.
         """
         while self._end is None and not self._events:
             self._arrived = asyncio.get_running_loop().create_future()
@@ -44,11 +47,16 @@ class Subscription:
         return self._events.popleft()
 
     async def hold(self, until: asyncio.Future[None], timeout: float | None) -> None:
-        """Waits for a future, `timeout` seconds at most, and takes no event meanwhile.
+        """Waits for a future without taking an event.
+
+        Args:
+            until: Future to wait for.
+            timeout: Seconds to wait at most. None means no limit.
 
         Raises:
             RefusedError: The subscription was ended.
         """
+        # A loop, because each new event wakes the wait as well.
         loop = asyncio.get_running_loop()
         end = None if timeout is None else loop.time() + timeout
         while self._end is None and not until.done():
@@ -68,13 +76,17 @@ class Subscription:
         self._wake()
 
     def end(self, reason: RefusedError) -> None:
-        """Makes `next` raise, now and ever after; the first reason stays."""
+        """Ends the subscription: `next` raises from now on.
+
+        Args:
+            reason: Error to raise. Only the reason of the first call counts.
+        """
         if self._end is None:
             self._end = reason
             self._wake()
 
     def close(self) -> None:
-        """Takes no more events. Idempotent."""
+        """Removes the subscription from its broker. Idempotent."""
         self._broker.remove(self)
 
     def _wake(self) -> None:
@@ -92,22 +104,29 @@ class Broker:
     """The subscriptions of one gateway process."""
 
     def __init__(self) -> None:
+        # Dicts, not sets, so that subscriptions get an event in the order in which they were made.
         self._by_topic: dict[str, dict[Subscription, None]] = {}
         self._of_all_topics: dict[Subscription, None] = {}
         self._closed: RefusedError | None = None
 
     def open(self) -> None:
-        """Admits subscriptions, again after `close`."""
+        """Accepts subscriptions, also after `close`."""
         self._closed = None
 
     def close(self) -> None:
-        """Ends all subscriptions and, until `open`, every new one."""
+        """Ends all subscriptions, and every new one until `open` is called."""
         self._closed = RefusedError(grpc.StatusCode.UNAVAILABLE, "the gateway is shutting down")
         for subscription in self.subscriptions():
             subscription.end(self._closed)
 
     def subscribe(self, topics: Iterable[str]) -> Subscription:
-        """A subscription that gets every event published from now on; no topics means all."""
+        """Returns a subscription to every event that is published from now on.
+
+        Args:
+            topics: Topics to subscribe to. Empty means all topics.
+        """
+        # After `close` the subscription is created and ended, so that the caller gets the reason
+        # from `next` like any other subscriber.
         subscription = Subscription(self, topics)
         for topic in subscription.topics:
             self._by_topic.setdefault(topic, {})[subscription] = None
@@ -118,21 +137,22 @@ class Broker:
         return subscription
 
     def remove(self, subscription: Subscription) -> None:
-        """Forgets a subscription."""
+        """Removes a subscription."""
         self._of_all_topics.pop(subscription, None)
         for topic in subscription.topics:
             of_topic = self._by_topic.get(topic, {})
             of_topic.pop(subscription, None)
+            # Dropped, so that the broker does not grow with every topic that was ever used.
             if not of_topic:
                 self._by_topic.pop(topic, None)
 
     def publish(self, event: Event) -> None:
-        """Hands the event to every subscription of its topic."""
+        """Delivers an event to every subscription of its topic."""
         for subscription in self._by_topic.get(event.topic, ()):
             subscription.push(event)
         for subscription in self._of_all_topics:
             subscription.push(event)
 
     def subscriptions(self) -> set[Subscription]:
-        """All that are open."""
+        """Returns all open subscriptions."""
         return {*self._of_all_topics, *(one for many in self._by_topic.values() for one in many)}

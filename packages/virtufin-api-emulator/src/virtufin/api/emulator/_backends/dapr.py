@@ -1,4 +1,4 @@
-"""State and events through a Dapr sidecar: nothing is kept here, so that replicas can share it."""
+"""State and events on a Dapr sidecar. Nothing is kept here, so that replicas can share it."""
 
 from __future__ import annotations
 
@@ -21,14 +21,16 @@ from .dapr_state import DaprState
 from .dapr_topic import Topic
 from .event_filter import News
 
+# A bound, because a caller of subscribe would otherwise wait for a sidecar that never confirms.
 _CONFIRMATION = 5.0
 """Seconds that a sidecar may take to confirm all topics of a subscription."""
 
 
 class DaprBackend(Backend):
-    """A backend on a sidecar: its state store, and its pub/sub component behind a broker of ours.
+    """A backend on a Dapr sidecar, with the sidecar's state store and its pub/sub component.
 
-    The broker hands each event of a topic to every subscription of this gateway.
+    The backend has one stream from the sidecar for each topic. The backend's own broker delivers
+    the events of that stream to every subscription of this gateway.
     """
 
     def __init__(self, settings: DaprSettings) -> None:
@@ -47,6 +49,7 @@ class DaprBackend(Backend):
         self._broker.open()
 
     def end_subscriptions(self) -> None:
+        # Recorded, because a topic that was opened from now on would outlive the gateway.
         self._ending = True
         self._broker.close()
 
@@ -57,6 +60,7 @@ class DaprBackend(Backend):
         await self.link.close()
 
     async def reset(self) -> None:
+        # A stopped gateway can be reset, so the link is opened for the time of the reset.
         if self.link.is_open:
             await self._state.reset()
             return
@@ -95,7 +99,7 @@ class DaprBackend(Backend):
         wanted = list(dict.fromkeys(topics))
         if not wanted:
             raise invalid("topics must not be empty: Dapr has no subscription to all topics")
-        # Before its topics are live, so that it gets what they bring from their first event on.
+        # Before its topics are live, so that the subscription receives their first event.
         subscription = self._broker.subscribe(wanted)
         try:
             await self._live(subscription, wanted)

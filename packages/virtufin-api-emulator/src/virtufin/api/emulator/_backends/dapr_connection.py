@@ -1,4 +1,4 @@
-"""The connection of a gateway to its sidecar."""
+"""The connection of a gateway to its Dapr sidecar."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from virtufin.api.emulator._ports import CHANNEL_OPTIONS
 from virtufin.api.emulator._settings import DaprSettings
 from virtufin.api.emulator._status_errors import RefusedError
 
-# UNIMPLEMENTED would say that the gateway lacks the call, UNAUTHENTICATED that its key is wrong.
+# A sidecar's status is replaced, because callers take UNIMPLEMENTED for a call that the gateway
+# lacks, and UNAUTHENTICATED for a wrong key to the gateway.
 _OWN_STATUS = {
     grpc.StatusCode.UNIMPLEMENTED: grpc.StatusCode.FAILED_PRECONDITION,
     grpc.StatusCode.UNAUTHENTICATED: grpc.StatusCode.FAILED_PRECONDITION,
     grpc.StatusCode.CANCELLED: grpc.StatusCode.UNAVAILABLE,
 }
-# The sidecar knows its own limit and says so.
+# No limit here, because the sidecar has its own limit and reports it.
 _OPTIONS = (*CHANNEL_OPTIONS, ("grpc.max_receive_message_length", -1))
 
 
@@ -37,44 +38,50 @@ class Link:
 
     @property
     def address(self) -> str:
-        """Where the sidecar is."""
+        """The gRPC target of the sidecar."""
         return self._endpoint.target
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """What every call carries."""
+        """The metadata of every call to the sidecar."""
         token = self._endpoint.token
         return ((endpoint.TOKEN_HEADER, token),) if token else ()
 
     @property
     def is_open(self) -> bool:
-        """Whether there is a channel."""
+        """True if the link has a channel."""
         return self._channel is not None
 
     def open(self) -> None:
-        """Makes the channel; does not wait for the sidecar."""
+        """Creates the channel. Does not wait for the sidecar."""
         self._channel = self.new_channel()
         self.stub = api_service_v1.DaprStub(self._channel)  # type: ignore[no-untyped-call]
 
     def new_channel(self) -> grpc.aio.Channel:
-        """Another channel to the sidecar, of the caller's own."""
+        """Returns a new channel to the sidecar. The caller must close it."""
         if self._endpoint.tls:
             credentials = grpc.ssl_channel_credentials()
             return grpc.aio.secure_channel(self.address, credentials, options=_OPTIONS)
         return grpc.aio.insecure_channel(self.address, options=_OPTIONS)
 
     async def close(self) -> None:
-        """Ends what runs on the channel."""
+        """Closes the channel and ends the calls on it. Idempotent."""
         channel, self._channel = self._channel, None
         if channel is not None:
             await channel.close()
+            # Before grpcio 1.78 gRPC can hang when its last channel goes, because it waits for a
+            # thread that waits for the event loop. This gives the loop the turns it needs.
             await settle()
 
     async def call(self, name: str, request: Any) -> Any:
         """Calls a unary method of the sidecar.
 
+        Args:
+            name: Short name of the method.
+            request: Request message.
+
         Raises:
-            RefusedError: It failed.
+            RefusedError: The call failed.
         """
         try:
             return await getattr(self.stub, name)(
@@ -86,7 +93,15 @@ class Link:
     async def invoke(
         self, app_id: str, method: str, data: bytes, *, json: bool, timeout: float, metadata: Any
     ) -> bytes:
-        """Calls a method of an app by Dapr's service invocation, and returns the data it answers.
+        """Calls a method of an app with Dapr's service invocation and returns the reply's data.
+
+        Args:
+            app_id: App-id of the app.
+            method: Name of the method.
+            data: Request data.
+            json: Whether the request data is JSON.
+            timeout: Seconds that the call may take.
+            metadata: Additional metadata of the call.
 
         Raises:
             RefusedError: The call failed.
@@ -106,7 +121,7 @@ class Link:
         return value
 
     def refusal(self, error: grpc.aio.AioRpcError) -> RefusedError:
-        """What a failed call to the sidecar means for the call to the gateway."""
+        """Returns the error of a gateway's call for a failed call to the sidecar."""
         code = error.code()
         details = error.details() or code.name
         return RefusedError(

@@ -1,6 +1,6 @@
-"""State in a store of the sidecar.
+"""State in a state store of the sidecar.
 
-The key of a service is `service:key`, whatever prefix the component adds.
+A key of a service is stored as `service:key`, after any prefix that the component adds.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ from .backend import Entry
 from .dapr_connection import Link
 
 _PARALLELISM = 10
+# Several calls, because one call for thousands of keys may take longer than its timeout.
 _AT_ONCE = 500
-"""Keys that one call of a reset deletes."""
+"""Number of keys that one call of a reset deletes."""
+# Dapr reports an etag that is malformed for the store as INVALID_ARGUMENT, not as ABORTED.
 _ETAG_REFUSED = (grpc.StatusCode.ABORTED, grpc.StatusCode.INVALID_ARGUMENT)
 _FIRST_WRITE = common_v1.StateOptions(concurrency=common_v1.StateOptions.CONCURRENCY_FIRST_WRITE)
 
 
 class DaprState:
-    """The state half of a backend on Dapr."""
+    """The state operations of a backend on Dapr."""
 
     def __init__(self, link: Link, store_name: str) -> None:
         self._link = link
@@ -32,7 +34,8 @@ class DaprState:
         self._written: dict[tuple[str, str], None] = {}
 
     async def reset(self) -> None:
-        """Deletes what was written through this gateway: a store cannot be listed."""
+        """Deletes the keys that were written through this gateway."""
+        # Only those, because the keys of a store cannot be listed.
         by_service: dict[str, list[str]] = {}
         for service, key in self._written:
             by_service.setdefault(service, []).append(key)
@@ -41,11 +44,12 @@ class DaprState:
                 await self.delete(service, keys[first : first + _AT_ONCE])
 
     async def save(self, service: str, key: str, value: str, etag: str) -> None:
-        """See `Backend.save`."""
+        """Writes a value, as `Backend.save` describes."""
         item = common_v1.StateItem(key=_key(service, key), value=value.encode())
         if etag:
             item.etag.value = etag
             item.options.CopyFrom(_FIRST_WRITE)
+        # Recorded before the call, because a call that fails may still have written the value.
         self._written[service, key] = None
         request = api_v1.SaveStateRequest(store_name=self._store, states=[item])
         try:
@@ -56,7 +60,7 @@ class DaprState:
             raise
 
     async def get(self, service: str, keys: Iterable[str]) -> list[Entry]:
-        """See `Backend.get`."""
+        """Returns entries, as `Backend.get` describes."""
         wanted = list(keys)
         if not wanted:
             return []
@@ -76,7 +80,7 @@ class DaprState:
         return [found.get(key) or Entry(key, "", "") for key in wanted]
 
     async def delete(self, service: str, keys: Iterable[str]) -> list[str]:
-        """See `Backend.delete`."""
+        """Deletes keys, as `Backend.delete` describes."""
         wanted = list(dict.fromkeys(keys))
         if len(wanted) == 1:
             await self._delete(service, wanted[0])
@@ -89,7 +93,12 @@ class DaprState:
         return []
 
     async def query(self, service: str, query: str, limit: int) -> list[Entry]:
-        """See `Backend.query`; RefusedError where the store has no query API."""
+        """Returns entries that match a query, as `Backend.query` describes.
+
+        Raises:
+            RefusedError: The store has no query API.
+        """
+        # Filtered here, because a query of Dapr covers the keys of all services.
         prefix = _key(service, "")
         found: list[Entry] = []
         request = api_v1.QueryStateRequest(store_name=self._store, query=query)
@@ -110,7 +119,7 @@ class DaprState:
         await self._link.call("DeleteState", request)
 
     async def _explain(self, service: str, key: str, etag: str, error: RefusedError) -> None:
-        """Raises in words what a refused etag means; returns where it is not about the etag."""
+        """Raises an error that explains a rejected etag. Returns if the cause is something else."""
         current = await self._get(service, key)
         if error.code is grpc.StatusCode.INVALID_ARGUMENT and current.etag == etag:
             return

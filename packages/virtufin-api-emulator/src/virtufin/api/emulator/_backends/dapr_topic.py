@@ -1,7 +1,7 @@
-"""One topic's stream from the sidecar, as long as the gateway runs.
+"""The stream of a topic from the sidecar, for as long as the gateway runs.
 
-It is kept when the last subscriber has gone: what comes then is acknowledged and dropped, so that
-nobody who subscribes later gets it as news.
+The stream stays open after the last subscriber has gone. Events are then acknowledged and dropped,
+so that a later subscriber does not receive them as new events.
 """
 
 from __future__ import annotations
@@ -27,13 +27,15 @@ from .event_filter import News
 
 _log = logging.getLogger("virtufin.api.emulator.dapr")
 _BACKOFF = (0.1, 5.0, 2.0, 0.3)
+# Without this, the delays would grow over the whole life of a gateway, and after a few restarts of
+# the sidecar each further one would be followed by the longest delay.
 _STABLE = 5.0
-"""Seconds after which a stream has been live long enough to be opened again soon."""
+"""Seconds that a stream must have been live for the delays to start again at the shortest."""
 _SUCCESS = appcallback_v1.TopicEventResponse(status=appcallback_v1.TopicEventResponse.SUCCESS)
 
 
 class Topic:
-    """Events of a topic, handed over one by one; survives restarts of the sidecar."""
+    """The stream of one topic. The stream is reopened when the sidecar restarts."""
 
     def __init__(
         self,
@@ -52,25 +54,27 @@ class Topic:
         loop = self._loop = asyncio.get_running_loop()
         self._first: asyncio.Future[None] = loop.create_future()
         self._live_since: float | None = None
-        # A context of its own: it outlives the call that made it.
+        # In an empty context, because the task outlives the call that created it, and must not
+        # inherit that call's deadline.
         self._task = contextvars.Context().run(
             loop.create_task, self._run(), name=f"virtufin-topic {name}"
         )
 
     @property
     def failed(self) -> bool:
-        """Whether it has ended without ever having been live."""
+        """True if the stream has ended without ever having been live."""
         return self._task.done()
 
     async def live(self, subscription: Subscription, timeout: float) -> None:
         """Waits until the sidecar has confirmed the topic for the first time.
 
         Args:
-            subscription: Who waits for it.
+            subscription: Subscription that waits for the topic.
             timeout: Seconds to wait at most.
 
         Raises:
-            RefusedError: It has not, and why; or the subscription was ended meanwhile.
+            RefusedError: The sidecar rejected the topic or did not confirm it in time, or the
+                subscription was ended.
         """
         await subscription.hold(self._first, timeout)
         if not self._first.done():
@@ -99,7 +103,7 @@ class Topic:
                 error = self._refusal(failure)
             if not self._first.done():
                 self._first.set_exception(error)
-                # Whether or not anybody still waits for it.
+                # Reads the exception, because asyncio logs one that no waiter has read.
                 self._first.exception()
                 return
             if self._was_stable():
@@ -136,7 +140,7 @@ class Topic:
         try:
             event = cloudevents_json.from_topic_event(request).cloudevent
         except (ValueError, TypeError) as error:
-            # It would come again the same.
+            # Dropped and acknowledged, because the sidecar would deliver the same event again.
             text = "topic %s: event %r cannot be read, it is dropped: %s"
             _log.error(text, self._name, request.id, error)
             return
@@ -146,7 +150,7 @@ class Topic:
     def _refusal(self, error: grpc.aio.AioRpcError) -> RefusedError:
         refusal = self._link.refusal(error)
         if error.code() is grpc.StatusCode.UNKNOWN:
-            # Dapr gives its reasons in words only.
+            # Recognised by its text, because with UNKNOWN Dapr gives the reason nowhere else.
             missing = "not found" in refusal.details
             code = grpc.StatusCode.INVALID_ARGUMENT if missing else grpc.StatusCode.UNAVAILABLE
             return RefusedError(code, refusal.details)
@@ -154,7 +158,8 @@ class Topic:
 
 
 async def _write(call: Any, message: Any) -> None:
-    # A stream that has ended says why when it is read; what was not acknowledged comes again.
+    # Suppressed, because reading a stream that has ended raises the reason. Events that were not
+    # acknowledged are delivered again.
     with suppress(asyncio.InvalidStateError, grpc.aio.AioRpcError):
         await call.write(message)
 

@@ -1,7 +1,7 @@
-"""What of a broker's deliveries is news to the subscribers of a gateway.
+"""A filter for repeated and historical events of a broker.
 
-A broker delivers at least once, and hands the retained history of a topic to a consumer group that
-it has not seen before. A gateway has neither history nor repeats.
+A broker delivers events at least once, and delivers the retained history of a topic to a new
+consumer group. Subscribers of a gateway receive neither repeats nor history.
 """
 
 from __future__ import annotations
@@ -10,21 +10,24 @@ from datetime import datetime, timezone
 
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
+# A bound, because the memory of a gateway that runs for months must not grow without limit.
 REMEMBERED = 10_000
-"""Events of a topic among which repeats are found, by source and id (CloudEvents 1.0)."""
+"""Number of recent events of a topic among which repeats are found, by source and id
+(CloudEvents 1.0)."""
+# Short, because later old times are legitimate: they are those of replayed events.
 CATCHING_UP = 10.0
-"""Seconds from the first subscription to a topic, once live, in which old events are history."""
+"""Seconds after a topic is first live in which events older than the gateway are history."""
 
 
 class News:
-    """Judges the events of one topic."""
+    """A filter for the events of one topic."""
 
     def __init__(self, *, started: datetime, keep_history: bool) -> None:
-        """Takes nothing for history yet.
+        """Creates a filter that accepts historical events until `begin` is called.
 
         Args:
-            started: When the gateway was started; what is older is history.
-            keep_history: Whether history counts as news.
+            started: Time of the gateway's start. Older events are history.
+            keep_history: Whether historical events are accepted.
         """
         self._started = started
         self._keep_history = keep_history
@@ -32,21 +35,26 @@ class News:
         self._seen: dict[tuple[str, str], None] = {}
 
     def begin(self, now: float) -> None:
-        """Begins to catch up, as events can come from now on.
+        """Starts to reject historical events, unless history is kept. Call when the topic is live.
 
         Args:
-            now: Seconds on the clock that `admits` is given.
+            now: Current time in seconds, on the same clock as for `admits`.
         """
         if not self._keep_history:
             self._catching_up_until = now + CATCHING_UP
 
     def admits(self, event: CloudEvent, now: float) -> bool:
-        """Whether subscribers are to get it; said once of each event."""
+        """Returns True if subscribers must receive an event. Call once per delivery.
+
+        Args:
+            event: Delivered event.
+            now: Current time in seconds, on the same clock as for `begin`.
+        """
         return not self._is_repeat(event) and not self._is_history(event, now)
 
     def _is_repeat(self, event: CloudEvent) -> bool:
         if not event.id:
-            # Not one id that two events share, but none.
+            # An empty id is no id, so two events without one are not the same event.
             return False
         identity = (event.source, event.id)
         if identity in self._seen:
@@ -62,10 +70,10 @@ class News:
         moment = _time(event)
         if moment is None:
             return False
-        # Dapr itself gives an event the time in whole seconds, cut off.
+        # Compared in whole seconds, because Dapr truncates the times that it adds to whole seconds.
         started = self._started if moment.microsecond else self._started.replace(microsecond=0)
         if now > self._catching_up_until or moment >= started:
-            # From here on old times are those of events that others replay.
+            # The history has ended, because from now on an old time is that of a replayed event.
             self._catching_up_until = None
             return False
         return True

@@ -15,12 +15,12 @@ from .query import Query, QueryError
 
 
 class MemoryBackend(Backend):
-    """Keeps everything itself. State outlives a stop and start, as a state store does."""
+    """A backend in memory. State survives a stop and start, as in a state store."""
 
     def __init__(self) -> None:
         self._broker = Broker()
         self._entries: dict[str, dict[str, Entry]] = {}
-        # One counter for all keys, so that a key deleted and written again has a new etag.
+        # One counter for all keys, so that a key that is deleted and written again gets a new etag.
         self._versions = itertools.count(1)
 
     async def start(self) -> None:
@@ -33,6 +33,7 @@ class MemoryBackend(Backend):
         self._broker.close()
 
     async def reset(self) -> None:
+        # Versions are not reset, so that an etag from before a reset never matches again.
         self._entries.clear()
 
     async def save(self, service: str, key: str, value: str, etag: str) -> None:
@@ -53,6 +54,7 @@ class MemoryBackend(Backend):
     async def delete(self, service: str, keys: Iterable[str]) -> list[str]:
         entries = self._entries.get(service, {})
         for key in keys:
+            # A missing key is no error, as with Dapr.
             entries.pop(key, None)
         return []
 

@@ -1,8 +1,8 @@
-"""Dapr's state query language, over values that are JSON documents.
+"""Dapr's state query language, for values that are JSON documents.
 
 A query is `{"filter": ..., "sort": [{"key": ..., "order": "ASC"|"DESC"}], "page": {"limit": n,
-"token": "..."}}`, every part optional. Paths are dotted names inside the value. A value that is
-not JSON, or lacks the path, matches no comparison.
+"token": "..."}}`. Every part is optional. A path is a sequence of dotted names inside the value. A
+value that is not JSON, or does not have the path, matches no comparison.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from typing import Any
 
 from .backend import Entry
 
+# A marker of its own, because None is a legal JSON value.
 _MISSING = object()
 _ORDERED = {"GT": operator.gt, "GTE": operator.ge, "LT": operator.lt, "LTE": operator.le}
 
 
 class QueryError(ValueError):
-    """The query is not one; the text says why."""
+    """Raised for an invalid query. The text gives the reason."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,10 @@ class Query:
 
     @classmethod
     def parse(cls, text: str) -> Query:
-        """Reads a query.
+        """Parses a query.
 
         Raises:
-            QueryError: It is not one.
+            QueryError: The text is not a valid query.
         """
         try:
             document = json.loads(text)
@@ -61,11 +62,13 @@ class Query:
         )
 
     def run(self, entries: Iterable[Entry]) -> list[Entry]:
-        """The entries that match, sorted and cut to the page."""
+        """Returns the matching entries of the requested page, sorted."""
         found = [(entry, _document(entry.value)) for entry in entries]
         found = [pair for pair in found if self.matches(pair[1])]
+        # From the last key to the first, because each sort is stable and keeps the order within
+        # equal values.
         for path, descending in reversed(self.sort):
-            # Values without the path come last in both orders.
+            # Sorted separately, because values without the path come last in both orders.
             with_path = [pair for pair in found if _look_up(pair[1], path) is not _MISSING]
             without = [pair for pair in found if _look_up(pair[1], path) is _MISSING]
 
@@ -93,7 +96,7 @@ def _look_up(document: Any, path: tuple[str, ...]) -> Any:
 
 
 def _rank(value: Any) -> tuple[int, Any]:
-    """Orders values of different types: numbers, texts, then the rest by its JSON text."""
+    """Returns a sort key for values of any type: numbers, then texts, then the rest as JSON."""
     if _is_number(value):
         return 0, value
     if isinstance(value, str):
@@ -102,11 +105,12 @@ def _rank(value: Any) -> tuple[int, Any]:
 
 
 def _is_number(value: Any) -> bool:
+    # Booleans are excluded, because Python's are numbers and JSON's are not.
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _equal(left: Any, right: Any) -> bool:
-    """Equality in JSON, where true is not 1."""
+    """Compares two values as JSON does, so that true is not equal to 1."""
     return isinstance(left, bool) == isinstance(right, bool) and bool(left == right)
 
 
@@ -185,4 +189,5 @@ def _object(document: Any, what: str) -> Mapping[str, Any]:
 
 def _only(document: Mapping[str, Any], legal: set[str], what: str) -> None:
     if unknown := sorted(set(document) - legal):
+        # Rejected, because a misspelled part that is ignored would return the wrong entries.
         raise QueryError(f"{what} has no {unknown[0]!r}; it has {', '.join(sorted(legal))}")

@@ -1,4 +1,4 @@
-"""What goes wrong on purpose, with calls, streams and connections."""
+"""Faults on purpose in calls, streams and connections."""
 
 from .active_plans import FaultyStream
 from .injector import FaultInterceptor, Injector

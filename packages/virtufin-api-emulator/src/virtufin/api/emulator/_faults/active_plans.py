@@ -1,4 +1,4 @@
-"""A fault plan in force in this process, and the streams that plans have taken hold of."""
+"""Fault plans in force in this process, and the streams that they affect."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from virtufin.api.emulator.faults import LocalPlan, Spec
 
 
 class ActivePlan(LocalPlan):
-    """A plan in force here."""
+    """A plan on calls or streams in force in this process."""
 
     def __init__(self, spec: Spec, methods: frozenset[str]) -> None:
         self.spec = spec
@@ -28,7 +28,7 @@ class ActivePlan(LocalPlan):
 
     @property
     def used_up(self) -> bool:
-        """Whether it takes hold of nothing more."""
+        """True if the plan applies to no further calls or streams."""
         return self.lifted or self._used == self.spec.times
 
     @property
@@ -38,16 +38,18 @@ class ActivePlan(LocalPlan):
     def lift(self) -> None:
         self.lifted = True
         for waiting in tuple(self._waiting):
-            # Whoever waits may do so in another thread, or in a loop that has ended.
+            # Thread-safe, because a waiter may run in another thread. RuntimeError is ignored,
+            # because it means that the waiter's loop has ended.
             with suppress(RuntimeError):
                 waiting.get_loop().call_soon_threadsafe(_finish, waiting)
 
     def meets(self, method: str, topics: Collection[str] | None) -> bool:
-        """Whether a call falls under it.
+        """Returns True if the plan applies to a call.
 
         Args:
-            method: Full name.
-            topics: What the call is about, empty for all topics; None where it is about none.
+            method: Full name of the method.
+            topics: Topics of the call. Empty means all topics. None means that the call has no
+                topic.
         """
         if self.used_up or method not in self._methods:
             return False
@@ -56,18 +58,19 @@ class ActivePlan(LocalPlan):
         return carries_topic(topics, self.spec.topic)
 
     def carries(self, topics: Collection[str]) -> bool:
-        """Whether a stream of these topics falls under it."""
+        """Returns True if the plan applies to a stream of these topics."""
         return not self.used_up and carries_topic(topics, self.spec.topic)
 
     def use(self) -> None:
-        """Takes hold of one more."""
+        """Counts one more call or stream that the plan applies to."""
         self._used += 1
 
     @contextmanager
     def lifting(self) -> Iterator[asyncio.Future[None]]:
-        """A future that is done when the plan is lifted."""
+        """Yields a future that is done when the plan is lifted."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.add(future)
+        # The plan may have been lifted before the future was there to be woken.
         if self.lifted:
             future.set_result(None)
         self.holds += 1
@@ -78,12 +81,16 @@ class ActivePlan(LocalPlan):
             self._waiting.discard(future)
 
     def refusal(self, default: str) -> RefusedError:
-        """What ends a call or stream."""
+        """Returns the error that ends a call or stream.
+
+        Args:
+            default: Text of the error if the plan has no details.
+        """
         return RefusedError(self.spec.status, self.spec.details or default)
 
 
 class FaultyStream:
-    """One subscribing stream, with the plans that have taken hold of it."""
+    """A subscribing stream and the plans that apply to it."""
 
     def __init__(self, subscription: Subscription) -> None:
         self.topics = subscription.topics
@@ -93,43 +100,46 @@ class FaultyStream:
         self._sent = 0
 
     def hold(self, plan: ActivePlan) -> None:
-        """Comes under a plan."""
+        """Applies a plan to the stream."""
         plan.use()
         plan.holds += 1
+        # With the number of events sent so far, because `after` counts from this moment.
         self._held.append((plan, self._sent))
 
     def close(self) -> None:
-        """Is gone, whatever plans there are."""
+        """Releases the stream from all plans."""
         for plan, _ in self._held:
             plan.holds -= 1
 
     @property
     def holds_headers(self) -> bool:
-        """Whether a plan holds the response headers back."""
+        """True if a plan holds the response headers back."""
         return bool(self._due("hold_headers"))
 
     @property
     def stalled(self) -> bool:
-        """Whether a plan lets nothing through for now."""
+        """True if a plan currently holds back all events."""
         return bool(self._due("stall"))
 
     async def headers_released(self) -> None:
         """Waits until no plan holds the response headers back."""
+        # Checked again after each wait, because another plan may have been added in the meantime.
         while holding := self._due("hold_headers"):
             with holding[0].lifting() as lifted:
                 await lifted
 
     def cut_if_due(self) -> None:
-        """Ends the stream where a plan says that it has sent enough."""
+        """Ends the stream if a plan cuts streams after the number of events sent so far."""
+        # Only the first plan counts, because the oldest plan wins.
         for plan in self._due("cut"):
             self.end(plan.refusal("stream cut by a fault plan"))
             return
 
     async def before_write(self) -> None:
-        """Waits as long as plans say.
+        """Waits before an event is sent, if plans slow the stream down or stall it.
 
         Raises:
-            RefusedError: The stream was ended, by a plan or meanwhile.
+            RefusedError: A plan fails the write, or the stream was ended during the wait.
         """
         for plan in self._due("slow_writes"):
             with plan.lifting() as lifted:
@@ -141,7 +151,7 @@ class FaultyStream:
             raise plan.refusal("writing failed by a fault plan")
 
     def wrote(self) -> None:
-        """One more event was sent."""
+        """Counts an event that was sent, and cuts the stream if a plan requires that."""
         self._sent += 1
         self.cut_if_due()
 
@@ -156,7 +166,12 @@ class FaultyStream:
 
 
 def carries_topic(topics: Collection[str], topic: str | None) -> bool:
-    """Whether a stream of these topics, all for none, carries the one asked for, any for None."""
+    """Returns True if a stream carries a topic.
+
+    Args:
+        topics: Topics of the stream. Empty means all topics.
+        topic: The topic. None means any topic.
+    """
     return topic is None or not topics or topic in topics
 
 

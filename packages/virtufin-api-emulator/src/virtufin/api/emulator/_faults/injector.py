@@ -1,4 +1,4 @@
-"""Carries fault plans out, in the process of the gateway."""
+"""Fault injection in the gateway's process: applies plans to calls and streams."""
 
 from __future__ import annotations
 
@@ -29,13 +29,14 @@ class Injector(Faults):
         """Needs no running loop.
 
         Args:
-            methods: Full names of the gateway's methods; `"*"` means these.
-            infrastructure: Full names of further methods, failed only when named.
+            methods: Full names of the gateway's methods. The method `"*"` stands for all of them.
+            infrastructure: Full names of further methods. Plans apply to them only by name.
         """
         self._methods = frozenset(methods)
         self._known = self._methods | frozenset(infrastructure)
         self._on_calls: list[ActivePlan] = []
         self._on_streams: list[ActivePlan] = []
+        # A dict, not a set, because plans apply to the oldest streams first.
         self._streams: dict[FaultyStream, None] = {}
 
     def clear(self) -> None:
@@ -49,15 +50,17 @@ class Injector(Faults):
         return len(self._streams)
 
     async def meet(self, method: str, topics: Collection[str] | None = None) -> None:
-        """Delays or refuses a call that has just come in.
+        """Applies the plans to a call that has just arrived: delays or fails the call.
 
         Args:
-            method: Full name, `virtufin.State/GetState`.
-            topics: What the call is about, empty for all topics; None where it is about none.
+            method: Full name of the method, such as `virtufin.State/GetState`.
+            topics: Topics of the call. Empty means all topics. None means that the call has no
+                topic.
 
         Raises:
-            RefusedError: The call fails.
+            RefusedError: A plan fails the call.
         """
+        # A copy, because plans may be added or removed while a delay is awaited.
         for plan in tuple(self._on_calls):
             if not plan.meets(method, topics):
                 continue
@@ -69,7 +72,7 @@ class Injector(Faults):
 
     @contextmanager
     def stream(self, subscription: Subscription) -> Iterator[FaultyStream]:
-        """An open stream, within reach of the plans."""
+        """Yields a stream that plans apply to for as long as the `with` block runs."""
         stream = FaultyStream(subscription)
         for plan in self._on_streams:
             if plan.carries(stream.topics):
@@ -85,8 +88,10 @@ class Injector(Faults):
         on_calls = spec.action in CALL_ACTIONS
         plan = ActivePlan(spec, self._resolve(spec.method) if on_calls else frozenset())
         plans = self._on_calls if on_calls else self._on_streams
+        # Plans that are over are dropped here, so that the list does not grow without bound.
         plans[:] = [other for other in plans if not other.over]
         plans.append(plan)
+        # hold_headers leaves open streams out, because they have usually sent their headers.
         if plans is self._on_streams and spec.action != "hold_headers":
             for stream in self._streams:
                 if plan.carries(stream.topics):
@@ -108,6 +113,7 @@ class Injector(Faults):
         found = frozenset(known for known in self._known if name in (known, short(known)))
         if found:
             return found
+        # The error suggests similar names, because a misspelled method is the usual mistake.
         names = {*self._known, *(short(known) for known in self._known)}
         near = nearest(name, names)
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
@@ -115,14 +121,15 @@ class Injector(Faults):
 
 
 class FaultInterceptor(grpc.aio.ServerInterceptor):
-    """Lets each call that is about no topic meet the plans, before its request is read."""
+    """Applies the plans to each call without a topic, before the request is read."""
 
     def __init__(self, injector: Injector, *, with_topic: Collection[str]) -> None:
-        """Takes what carries plans out.
+        """Does no I/O and needs no running loop.
 
         Args:
-            injector: It.
-            with_topic: Full names of the methods whose servicer asks itself, knowing the topics.
+            injector: The plans in force.
+            with_topic: Full names of the methods with a topic. Their servicers apply the plans
+                after they have read the topics from the request.
         """
         self._injector = injector
         self._with_topic = with_topic
@@ -130,7 +137,7 @@ class FaultInterceptor(grpc.aio.ServerInterceptor):
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> Handler | None:
-        """Called by grpc for each call."""
+        """Applies the plans, then continues with the call. grpc calls this for each call."""
         method = handler_call_details.method.removeprefix("/")
         if method not in self._with_topic:
             try:

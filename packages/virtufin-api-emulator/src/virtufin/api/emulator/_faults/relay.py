@@ -14,7 +14,7 @@ from .relay_link import Link, NetworkPlan
 
 
 class Relay(Network):
-    """A TCP relay before a server, in this event loop.
+    """A TCP relay in front of a server, in this event loop.
 
     Example:
         >>> from virtufin.api.emulator import Relay
@@ -28,12 +28,13 @@ class Relay(Network):
         """Does no I/O and needs no running loop.
 
         Args:
-            target: `host:port` of the server; may be set anew later, for new connections.
-            host: Where to listen.
-            port: TCP port; 0 takes a free one at the first start and keeps it from then on.
+            target: `host:port` of the server. Can be changed later for new connections.
+            host: Address or host name to listen on.
+            port: TCP port. 0 takes a free port at the first start and keeps that port from then
+                on.
 
         Raises:
-            ValueError: An argument is out of its range, or the target not `host:port`.
+            ValueError: An argument is out of its range, or `target` is not `host:port`.
             TypeError: An argument has the wrong type.
         """
         self.target = target
@@ -52,7 +53,7 @@ class Relay(Network):
 
     @property
     def target(self) -> str:
-        """Where the server is, `host:port`; setting it raises as the constructor does."""
+        """The address of the server, `host:port`. Setting raises the errors of the constructor."""
         return self._target
 
     @target.setter
@@ -62,12 +63,12 @@ class Relay(Network):
 
     @property
     def host(self) -> str:
-        """Where it listens."""
+        """The host that the relay listens on."""
         return self._host
 
     @property
     def port(self) -> int:
-        """The port; 0 only before the first start with `port=0`."""
+        """The port. 0 only before the first start with `port=0`."""
         return self._port
 
     @property
@@ -75,7 +76,7 @@ class Relay(Network):
         return len(self._links)
 
     async def start(self) -> None:
-        """Listens, unless connections are to be refused. Does nothing if it is running.
+        """Starts to listen, unless a plan refuses connections. Does nothing if already running.
 
         Raises:
             OSError: The port is taken, or the host is not of this machine.
@@ -83,6 +84,8 @@ class Relay(Network):
         async with self._changing:
             if self._reserved is not None:
                 return
+            # Reserved for as long as the relay runs, so that refusing connections, which closes the
+            # listening socket, does not give the port to another process.
             self._reserved = await _ports.ReservedPort.take(self._host, self._port)
             self._port = self._reserved.port
             try:
@@ -92,16 +95,18 @@ class Relay(Network):
                 raise
 
     async def stop(self) -> None:
-        """Stops listening and closes what is open. Does nothing if it is not running."""
+        """Stops listening and closes all connections. Does nothing if the relay is not running."""
         async with self._changing:
             self.stop_listening()
             self._release()
+            # First, because a connection that is being accepted still becomes a link to close.
             if self._arriving:
                 await asyncio.wait(tuple(self._arriving))
             for link in tuple(self._links):
                 link.abort() if link.frozen else link.close()
             if self._links:
                 self._emptied = asyncio.get_running_loop().create_future()
+                # Bounded, because a client that reads nothing would hold up the end.
                 await asyncio.wait((self._emptied,), timeout=1.0)
                 self._emptied = None
             for link in tuple(self._links):
@@ -110,7 +115,7 @@ class Relay(Network):
                 await asyncio.wait(tuple(self._connecting.values()))
 
     def stop_listening(self) -> None:
-        """Takes no more connections."""
+        """Stops accepting connections. Open connections stay open."""
         if self._listening is None:
             return
         if self._serving is None:
@@ -156,7 +161,7 @@ class Relay(Network):
         await self.stop()
 
     def accepted(self, link: Link) -> None:
-        """A client has connected."""
+        """Records that a client has connected, and connects its link to the server."""
         self._links[link] = None
         for plan in self._freezes:
             if plan.new:
@@ -165,12 +170,12 @@ class Relay(Network):
             self._connect(link)
 
     def left(self, link: Link) -> None:
-        """The client has gone: nothing is connected for it any more."""
+        """Cancels the attempt to connect to the server for a link that is closing."""
         if link in self._connecting:
             self._connecting[link].cancel()
 
     def gone(self, link: Link) -> None:
-        """A link has ended."""
+        """Forgets a link that has ended."""
         self._links.pop(link, None)
         for plan in self._freezes:
             plan.gone(link)
@@ -185,8 +190,8 @@ class Relay(Network):
         try:
             loop.add_reader(self._listening, self._accept, self._listening)
         except NotImplementedError:
-            # Event loops on Windows watch no sockets. Not used elsewhere, for a server of asyncio
-            # drops a client that it has accepted in the turn before it is closed.
+            # Event loops on Windows cannot watch a listening socket. Elsewhere no asyncio server
+            # is used, because closing one drops a client that it accepted just before.
             serving = loop.create_server(lambda: Link(self).client, sock=self._listening)
             self._serving = loop.create_task(serving, name="relay listen")
 
@@ -199,10 +204,12 @@ class Relay(Network):
         try:
             sock, _ = listening.accept()
         except OSError:
-            # The client has gone again, or no file can be opened for it yet.
+            # Ignored, because the client has left again, or this process has too many open files
+            # and the loop will call again.
             return
         sock.setblocking(False)
-        # Never cancelled, it takes a turn or two of the loop: so the socket always gets its link.
+        # Never cancelled, so that the socket always gets its link. The task needs only a turn or
+        # two of the loop.
         task = asyncio.create_task(self._admit(sock), name="relay accept")
         self._arriving.add(task)
         task.add_done_callback(self._arriving.discard)
@@ -213,6 +220,7 @@ class Relay(Network):
                 lambda: Link(self).client, sock
             )
         except OSError:
+            # No link exists yet, so nothing else would close the socket.
             sock.close()
 
     def _thaw(self) -> None:
@@ -233,5 +241,6 @@ class Relay(Network):
         try:
             await asyncio.get_running_loop().create_connection(lambda: link.server, host, port)
         except (OSError, UnicodeError):
+            # A frozen link stays as it is, because a half-open connection hears of no failure.
             if not link.frozen:
                 link.reset()

@@ -1,4 +1,4 @@
-"""One connection through the relay, in its two halves."""
+"""A connection through the relay: its client side, its server side, and the plans that hold it."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ from typing import Protocol
 
 from virtufin.api.emulator.faults import LocalPlan
 
-# `struct linger` of the system's C library.
+# `struct linger` of the system's C library: on, with a timeout of 0. With this option closing a
+# socket sends RST instead of FIN.
 _RESET_ON_CLOSE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
 
 class Owner(Protocol):
-    """Who is told of a link."""
+    """The receiver of notifications about a link."""
 
     def accepted(self, link: Link) -> None:
-        """A client has connected."""
+        """Notifies the owner that a client has connected."""
 
     def left(self, link: Link) -> None:
-        """The client has gone."""
+        """Notifies the owner that the link is closing."""
 
     def gone(self, link: Link) -> None:
-        """Both sides have ended."""
+        """Notifies the owner that both sides have ended."""
 
 
 class _Side(asyncio.Protocol):
-    """One of the two connections of a link."""
+    """The connection of a link to the client, or the connection to the server."""
 
     def __init__(self, link: Link) -> None:
         self._link = link
@@ -50,7 +51,7 @@ class _Side(asyncio.Protocol):
     def eof_received(self) -> bool:
         self.finished = True
         self._link.forward()
-        # The connection stays open for what is to be sent to this side.
+        # True keeps the connection open, because the other side may still send data.
         return True
 
     def pause_writing(self) -> None:
@@ -68,25 +69,26 @@ class _Side(asyncio.Protocol):
 
 
 class Link:
-    """A client's connection, and the one to the server that belongs to it."""
+    """A client's connection to the relay, and the relay's connection to the server for it."""
 
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
         self.client = _Side(self)
         self.server = _Side(self)
         self.frozen = False
-        # What came before it could be forwarded; a transport may read once more when paused.
+        # Data that could not be forwarded yet. Needed although reading is paused, because a paused
+        # transport may still deliver one more read.
         self._held: dict[_Side, list[bytes]] = {self.client: [], self.server: []}
 
     @property
     def waiting(self) -> bool:
-        """Whether the client is there and the server is still to be connected."""
+        """True if the client is connected and the server is not connected yet."""
         return self.client.transport is not None and not (
             self.server.transport is not None or self.server.ended
         )
 
     def made(self, side: _Side) -> None:
-        """A side is connected."""
+        """Records that a side is connected."""
         if side is self.client:
             self._owner.accepted(self)
             self.regulate()
@@ -97,12 +99,12 @@ class Link:
             self.regulate()
 
     def received(self, side: _Side, data: bytes) -> None:
-        """Forwards what one side has sent."""
+        """Forwards data that one side has sent."""
         self._held[side].append(data)
         self.forward()
 
     def forward(self) -> None:
-        """Passes on what the sides have sent, and that they will send nothing more."""
+        """Forwards the data that each side has sent, and then the end of its data."""
         if self.frozen:
             return
         for side, other in self._pairs():
@@ -118,23 +120,24 @@ class Link:
             self.close()
 
     def freeze(self) -> None:
-        """Forwards nothing more, not even the end of a side."""
+        """Stops forwarding data and the end of a side."""
         self.frozen = True
         self.regulate()
 
     def thaw(self) -> None:
-        """Forwards again, and first what was held back."""
+        """Forwards the data that was held back, and then all further data."""
         self.frozen = False
         self.forward()
         self.regulate()
+        # A side may have ended while the link was frozen, when its end was not forwarded.
         for side in (self.client, self.server):
             if side.ended:
                 self.lost(side)
 
     def regulate(self) -> None:
-        """Reads from each side only what the other takes."""
+        """Pauses or resumes reading from each side, so that the other side can keep up."""
         for side, other in self._pairs():
-            # What has finished would, if read again, finish again.
+            # Skipped, because resuming a side that has finished would report its end again.
             if side.transport is None or side.finished:
                 continue
             if self.frozen or other.full or other.transport is None:
@@ -143,12 +146,13 @@ class Link:
                 side.transport.resume_reading()
 
     def lost(self, side: _Side) -> None:
-        """Closes the other side too, after what was forwarded; not while nobody may know."""
+        """Closes the other side as well, after the forwarded data. Does nothing while frozen."""
+        # While frozen, neither side may notice that the other side has ended.
         if not self.frozen:
             self._end(at_once=False)
 
     def close(self) -> None:
-        """Closes both sides, after what was forwarded."""
+        """Closes both sides after the forwarded data."""
         self._end(at_once=False)
 
     def reset(self) -> None:
@@ -179,7 +183,7 @@ def _end_writing(transport: asyncio.Transport) -> None:
     try:
         transport.write_eof()
     except OSError:
-        # The other end has broken the connection, which is just not known yet.
+        # The peer has broken the connection, but the transport has not reported that yet.
         transport.abort()
 
 
@@ -211,11 +215,11 @@ class NetworkPlan(LocalPlan):
         link.freeze()
 
     def gone(self, link: Link) -> None:
-        """Lets go of a link that has ended."""
+        """Releases a link that has ended."""
         self._links.discard(link)
 
     def has(self, link: Link) -> bool:
-        """Whether it holds the link."""
+        """Returns True if the plan holds the link."""
         return link in self._links
 
     def lift(self) -> None:

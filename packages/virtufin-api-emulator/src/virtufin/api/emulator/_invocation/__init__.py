@@ -1,4 +1,4 @@
-"""Calls to backends: which are registered, what they offer, and how they are called."""
+"""Calls to backends: the registered services, their descriptors, and the calls themselves."""
 
 from .catalog import AppRoute, BackendMethod, Catalog
 from .invoker import InvocationError, Invoker, Request

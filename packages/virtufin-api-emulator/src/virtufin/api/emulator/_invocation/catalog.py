@@ -1,4 +1,4 @@
-"""What the backends offer, learned from their reflection and kept for a while."""
+"""The methods of the backends, fetched by server reflection and cached for a limited time."""
 
 from __future__ import annotations
 
@@ -34,29 +34,29 @@ _log = logging.getLogger("virtufin.api.emulator.backends")
 
 @dataclass(frozen=True)
 class BackendMethod:
-    """One RPC of a backend."""
+    """A method of a backend."""
 
     descriptor: MethodDescriptor
 
     @property
     def service(self) -> str:
-        """Full name of its gRPC service."""
+        """Full name of the method's gRPC service."""
         name: str = self.descriptor.containing_service.full_name
         return name
 
     @property
     def path(self) -> str:
-        """The HTTP/2 path."""
+        """The HTTP/2 path of the method."""
         return f"/{self.service}/{self.descriptor.name}"
 
     @property
     def pool(self) -> DescriptorPool:
-        """The pool of its backend."""
+        """The descriptor pool of the method's backend."""
         return self.descriptor.containing_service.file.pool
 
     @property
     def unary(self) -> bool:
-        """Whether neither side streams."""
+        """True if neither side streams."""
         return not (self.descriptor.client_streaming or self.descriptor.server_streaming)
 
     @property
@@ -72,34 +72,47 @@ class BackendMethod:
 
 @dataclass(frozen=True)
 class Description:
-    """The methods of one backend, in a descriptor pool of its own.
+    """The methods of one backend and their descriptors."""
 
-    Never one pool for several backends: they reuse package and message names.
-    """
-
+    # A pool for each backend, because backends reuse package and message names.
     descriptors: DescriptorSet
     methods: dict[str, BackendMethod]
     expires: float
 
 
 class AppRoute(Protocol):
-    """How backends that are named by app-id are reached."""
+    """A route to backends that are named by app-id."""
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """What each call carries."""
+        """The metadata of each call."""
 
     def new_channel(self) -> grpc.aio.Channel:
-        """A channel for calls that say in `dapr-app-id` whom they are for."""
+        """Returns a channel for calls whose header `dapr-app-id` names the app."""
 
     async def invoke(
         self, app_id: str, method: str, data: bytes, *, json: bool, timeout: float, metadata: Any
     ) -> bytes:
-        """Calls a method of an app that nobody can describe; RefusedError where it fails."""
+        """Calls a method of an app without descriptors.
+
+        Args:
+            app_id: App-id of the app.
+            method: Name of the method.
+            data: Request data.
+            json: Whether the request data is JSON.
+            timeout: Seconds that the call may take.
+            metadata: Additional metadata of the call.
+
+        Returns:
+            The data of the reply.
+
+        Raises:
+            RefusedError: The call failed.
+        """
 
 
 class Catalog:
-    """Descriptions of the registered backends, and the channels to them."""
+    """The descriptions of the registered backends and the channels to them."""
 
     def __init__(
         self,
@@ -114,10 +127,12 @@ class Catalog:
         self.route = route
         self._channels: dict[str, grpc.aio.Channel] = {}
         self._descriptions: dict[str, Description] = {}
+        # A lock for each backend, so that concurrent calls fetch its descriptors only once.
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def close(self) -> None:
-        """Closes all channels and forgets what was learned."""
+        """Closes all channels and clears the cache."""
+        # Cleared before the wait, so that no call uses a channel that is closing.
         channels = list(self._channels.values())
         self._channels.clear()
         self._descriptions.clear()
@@ -125,17 +140,17 @@ class Catalog:
         await asyncio.gather(*(channel.close() for channel in channels))
 
     def forget(self) -> None:
-        """Forgets what was learned."""
+        """Clears the cache."""
         self._descriptions.clear()
 
     def channel(self, service: Service) -> grpc.aio.Channel:
-        """The channel to a backend, opened at the first use."""
+        """Returns the channel to a backend. The first call opens the channel."""
         if service.name not in self._channels:
             self._channels[service.name] = self._new_channel(service)
         return self._channels[service.name]
 
     def metadata(self, service: Service) -> tuple[tuple[str, str], ...]:
-        """What calls to a backend must carry."""
+        """Returns the metadata that calls to a backend must carry."""
         if self.route is None or not service.dapr_app:
             return ()
         return (*self.route.metadata, ("dapr-app-id", service.dapr_app))
@@ -155,11 +170,12 @@ class Catalog:
         )
 
     async def method(self, service: Service, name: str) -> BackendMethod | None:
-        """A method of a backend by its short name; asks again before saying there is none.
+        """Returns a method of a backend by its short name, or None if there is none.
 
         Raises:
-            RefusedError: See `describe`.
+            RefusedError: The descriptors cannot be fetched, as `describe` explains.
         """
+        # Fetched again if the method is unknown, because the backend may have been upgraded.
         known = self._fresh(service)
         if known is None or name not in known.methods:
             known = await self.describe(service, instead_of=known)
@@ -168,11 +184,16 @@ class Catalog:
     async def describe(
         self, service: Service, *, instead_of: Description | None = None
     ) -> Description:
-        """The description of a backend, from the cache unless it is too old or the given one.
+        """Returns the description of a backend, from the cache if it is recent enough.
+
+        Args:
+            service: Backend to describe.
+            instead_of: Cached description that the caller cannot use. A newer one is fetched. None
+                means that any recent description will do.
 
         Raises:
-            RefusedError: The backend's reflection cannot be used: with the status it failed with,
-                UNIMPLEMENTED where it offers none.
+            RefusedError: The backend's reflection failed. The status is that of the failure, or
+                UNIMPLEMENTED if the backend has no reflection.
         """
         async with self._locks.setdefault(service.name, asyncio.Lock()):
             known = self._fresh(service)
@@ -181,7 +202,7 @@ class Catalog:
             return known
 
     async def descriptor_sets(self) -> list[DescriptorSet]:
-        """The descriptors of all backends that can be asked now, in order of registration."""
+        """Returns the descriptors of all reachable backends in order of registration."""
         found = await asyncio.gather(*(self._descriptors_or_none(one) for one in self._registry))
         return [one for one in found if one is not None]
 
@@ -189,10 +210,12 @@ class Catalog:
         try:
             return (await self.describe(service)).descriptors
         except RefusedError as error:
+            # Logged only, because one backend that is down must not hide all the others.
             _log.warning("left out: %s", error)
             return None
 
     def _fresh(self, service: Service) -> Description | None:
+        # Descriptions expire, because a backend may be upgraded while the gateway runs.
         known = self._descriptions.get(service.name)
         if known is None or known.expires <= asyncio.get_running_loop().time():
             return None
@@ -207,6 +230,7 @@ class Catalog:
             )
         channel = self.channel(service)
         async with AsyncExitStack() as stack:
+            # A direct channel, because a sidecar does not pass reflection on to its app.
             if service.reflection_address:
                 channel = self._direct_channel(service.reflection_address)
                 await stack.enter_async_context(channel)
@@ -222,6 +246,7 @@ class Catalog:
         methods: dict[str, BackendMethod] = {}
         for name in names:
             for descriptor in pool.FindServiceByName(name).methods:
+                # The first service wins, because callers name a method without its service.
                 methods.setdefault(descriptor.name, BackendMethod(descriptor))
         return Description(
             DescriptorSet(pool, names),
@@ -232,11 +257,12 @@ class Catalog:
 
 async def _own(client: ReflectionClient) -> list[str]:
     names = await client.list_services()
+    # Without health checks and reflection, because they are not the backend's own methods.
     return [name for name in names if not name.startswith(INFRASTRUCTURE)]
 
 
 def _refusal(service: Service, error: ReflectionError) -> RefusedError:
-    """What a backend's failed reflection means for a call to it."""
+    """Returns the error of a call to a backend whose reflection failed."""
     code, details = grpc.StatusCode.INTERNAL, str(error)
     if isinstance(error, ReflectionUnavailableError):
         code, details = error.code, error.details

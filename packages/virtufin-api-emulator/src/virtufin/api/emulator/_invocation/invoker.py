@@ -1,4 +1,4 @@
-"""One call to a backend, with the documented gateway's patience."""
+"""Calls to backends, with the limits and retries of the documented gateway."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .registered_services import Registry, Service
 
 
 class Circuit:
-    """Counts failed calls in a row; from a number on, calls are refused for a while."""
+    """A circuit breaker: after a number of failed calls in a row, calls are refused for a while."""
 
     def __init__(self, failures: int, open_for: float) -> None:
         self._limit = failures
@@ -27,25 +27,27 @@ class Circuit:
         self._opened: float | None = None
 
     def wait(self, now: float) -> float:
-        """Seconds until a call may be tried; 0 where it may be now.
+        """Returns the seconds until a call may be tried, or 0 if a call may be tried now.
 
-        After an open circuit's time one caller gets 0, and the others wait for its outcome.
+        When the time of an open circuit is over, one caller gets 0. The other callers wait for the
+        outcome of that call.
         """
         if self._opened is None:
             return 0.0
         left = self._opened + self._open_for - now
         if left > 0:
             return left
+        # Opened again, so that only this caller gets 0.
         self._opened = now
         return 0.0
 
     def succeeded(self) -> None:
-        """The backend answered, whatever it said."""
+        """Records that the backend answered, with any status."""
         self._failures = 0
         self._opened = None
 
     def failed(self, now: float) -> None:
-        """The backend did not answer."""
+        """Records that the backend did not answer."""
         self._failures += 1
         if self._failures >= self._limit:
             self._opened = now
@@ -56,14 +58,15 @@ Metadata = Sequence[tuple[str, str | bytes]]
 
 @dataclass(frozen=True)
 class Request:
-    """A request on its way to a backend."""
+    """A request to a backend."""
 
     text: bytes
-    """As it came."""
+    """The request as the caller sent it."""
     json: bool
-    """Whether it is JSON."""
+    """True if the request is JSON."""
+    # A function, because the JSON can be parsed only after the method's descriptor is known.
     typed: Callable[[BackendMethod], bytes]
-    """As the method takes it."""
+    """Function that returns the serialized request message for a method."""
 
 
 _STATUS = {
@@ -79,13 +82,14 @@ _STATUS = {
     grpc.StatusCode.UNIMPLEMENTED: "UNSUPPORTED",
 }
 _DAPR_S_OWN = "dapr-"
-# What a sidecar says, as INTERNAL or UNKNOWN, of an app it did not reach however often it tried.
+# Texts of a sidecar that did not reach an app. They are needed, because the sidecar reports this as
+# INTERNAL or UNKNOWN, which callers take for a failure of the app.
 _NOT_REACHED = ("couldn't find service", "timeout waiting for address", "code = Unavailable")
 _NO_ANSWER = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
 class InvocationError(Exception):
-    """The call failed, to be told in-band."""
+    """Raised when a call failed. The reply reports the failure in-band."""
 
     def __init__(self, status: str, message: str) -> None:
         super().__init__(f"{status}: {message}")
@@ -103,7 +107,7 @@ class Invoker:
         self._circuits: dict[str, Circuit] = {}
 
     def reset(self) -> None:
-        """Closes all circuits."""
+        """Closes all circuits, so that calls are tried again."""
         self._circuits.clear()
 
     async def call(
@@ -118,14 +122,17 @@ class Invoker:
         """Calls a backend and returns its serialized reply.
 
         Args:
-            service_name: As registered.
-            method_name: Short name.
-            request: What to send.
-            metadata: Sent along.
-            time_left: What the caller's own deadline leaves, in seconds; None without one.
+            service_name: Name of the registered service.
+            method_name: Short name of the method.
+            request: Request to send.
+            metadata: Metadata of the call.
+            time_left: Seconds until the caller's own deadline. None means no deadline.
+
+        Returns:
+            The method, or None for an app without descriptors, and the serialized reply.
 
         Raises:
-            InvocationError: The call failed, in the backend or on the way.
+            InvocationError: The call failed, in the backend or before it reached the backend.
         """
         service = self._registry.get(service_name)
         if service is None:
@@ -146,6 +153,7 @@ class Invoker:
             if error.code in _NO_ANSWER:
                 circuit.failed(clock())
             else:
+                # An error is an answer, so the backend is available.
                 circuit.succeeded()
             status = _STATUS.get(error.code, "UNKNOWN")
             if service.dapr_app and any(words in error.details for words in _NOT_REACHED):
@@ -171,6 +179,7 @@ class Invoker:
             try:
                 return await self._once(service, method_name, request, metadata, deadline)
             except RefusedError as error:
+                # Only UNAVAILABLE, because the documented gateway retries nothing else.
                 out_of_time = clock() + delay >= deadline
                 if error.code is not grpc.StatusCode.UNAVAILABLE or not retries_left or out_of_time:
                     raise
@@ -188,7 +197,7 @@ class Invoker:
     ) -> tuple[BackendMethod | None, bytes]:
         left = deadline - asyncio.get_running_loop().time()
         if service.dapr_app:
-            # Which app it is for, and the sidecar's token, are not the caller's to say.
+            # Removed, because a caller could otherwise choose another app or the sidecar's token.
             metadata = [pair for pair in metadata if not pair[0].startswith(_DAPR_S_OWN)]
         if service.is_untyped:
             return None, await self._invoke(service, method_name, request, metadata, left)
@@ -202,6 +211,7 @@ class Invoker:
             )
         payload = request.typed(method)
         send: Any = self._catalog.channel(service).unary_unary(method.path)
+        # Computed again, because fetching the descriptors may have taken a part of the time.
         left = deadline - asyncio.get_running_loop().time()
         try:
             headers = (*metadata, *self._catalog.metadata(service))

@@ -1,4 +1,4 @@
-"""The backends a gateway knows by name."""
+"""The backends that are registered with a gateway by name."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+# The standard library has a TOML parser only from Python 3.11.
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -33,39 +34,43 @@ class Service:
     """A backend registered with the gateway.
 
     Raises:
-        ValueError: Name or address is empty, or there is no sample of that name.
-        TypeError: Something is no text.
+        ValueError: The name or the address is empty, or no sample has that name.
+        TypeError: A value is not text.
     """
 
     name: str
-    """What callers say: `client.gateway.<name>`."""
+    """Name of the backend for callers: `client.gateway.<name>`."""
     address: str
-    """gRPC target, `host:port` as a rule. `sample:workmanager` and `sample:websocketmanager` stand
-    for the bundled backends, which the emulator starts and stops itself. `dapr:orders` is the app
-    with the app-id `orders`, called through the gateway's Dapr sidecar: with `reflection_address`
-    a gRPC server, else an app whose methods take and answer JSON (Dapr service invocation)."""
+    """gRPC target, usually `host:port`. `sample:workmanager` and `sample:websocketmanager` are the
+    bundled backends, which the emulator starts and stops itself. `dapr:orders` is the app with the
+    app-id `orders`, called through the gateway's Dapr sidecar. With `reflection_address` that app
+    is a gRPC server. Without, its methods take and return JSON (Dapr service invocation)."""
     dapr_app_id: str = ""
-    """What the Config service says; empty means that of the address, else the same as `name`."""
+    """App-id in replies of the Config service. Empty means the app-id of `address`, or else
+    `name`."""
     grpc_service: str = ""
-    """Full name of the gRPC service, `acme.Orders`. Empty: every service the backend's reflection
-    lists, except health checking and reflection itself."""
+    """Full name of the gRPC service, such as `acme.Orders`. Empty means every service that the
+    backend's reflection lists, except health checks and reflection."""
+    # Separate from the address, because a sidecar does not pass reflection on.
     reflection_address: str = ""
-    """gRPC target whose reflection is asked what the backend offers; empty means `address`. A
-    sidecar does not pass reflection on."""
+    """gRPC target with the reflection service that describes the backend. Empty means
+    `address`."""
     pubsub_name: str = "pubsub"
-    """What the Config service says."""
+    """Name of the pub/sub component in replies of the Config service."""
     store_name: str = "statestore"
-    """What the Config service says."""
+    """Name of the state store in replies of the Config service."""
     state_keys: tuple[str, ...] = ()
-    """What the Config service says."""
+    """State keys in replies of the Config service."""
 
     def __post_init__(self) -> None:
+        # Checked here, because a wrong service would otherwise fail in a later call, or never.
         text(self.name, "a service's name")
         text(self.address, f"the address of service {self.name!r}")
         for field in _OPTIONAL_TEXTS:
             text(getattr(self, field), f"{field} of service {self.name!r}", empty=True)
         what = f"state_keys of service {self.name!r}"
         keys = tuple(text(key, f"each of {what}") for key in several(self.state_keys, what))
+        # `object.__setattr__`, because the dataclass is frozen.
         object.__setattr__(self, "state_keys", keys)
         if self.address.startswith(DAPR_SCHEME):
             text(self.dapr_app, f"the app-id in the address of service {self.name!r}")
@@ -77,24 +82,25 @@ class Service:
 
     @property
     def sample(self) -> str:
-        """Which bundled backend it stands for; empty for a backend of your own."""
+        """Name of the bundled backend. Empty for any other backend."""
         scheme, found, name = self.address.partition(SAMPLE_SCHEME)
         return name if found and not scheme else ""
 
     @property
     def dapr_app(self) -> str:
-        """The app-id to call through the sidecar; empty for a backend that is called directly."""
+        """App-id of a backend behind the sidecar. Empty for a backend that is called directly."""
         scheme, found, app_id = self.address.partition(DAPR_SCHEME)
         return app_id if found and not scheme else ""
 
     @property
     def is_untyped(self) -> bool:
-        """Whether it is an app whose methods nobody can describe."""
+        """True if the backend is an app without descriptors."""
         return bool(self.dapr_app) and not self.reflection_address
 
     @property
     def endpoint(self) -> tuple[str, int]:
-        """Host and port of the address; port 0 where it has none."""
+        """The host and port of the address. The port is 0 if the address has none."""
+        # At most five digits, because a longer number could break the Config service's reply.
         host, _, port = self.address.rpartition(":")
         if not host or not port.isdecimal() or len(port) > 5:
             return self.address, 0
@@ -107,19 +113,19 @@ SAMPLES = (
         "websocketmanager", "sample:websocketmanager", grpc_service="virtufin.WebSocketManager"
     ),
 )
-"""The two bundled backends, which an emulator has unless told otherwise."""
+"""The two bundled backends, which are an emulator's default."""
 
 
 class ServicesFileError(ValueError):
-    """A file of services cannot be used; the text says why."""
+    """Raised for a file of services that cannot be used. The text gives the reason."""
 
 
 def checked(services: Iterable[Service]) -> tuple[Service, ...]:
-    """The services, once it is sure that no two share a name.
+    """Checks services and returns them.
 
     Raises:
-        ValueError: Two share a name.
-        TypeError: They are no iterable, or one is not a `Service`.
+        ValueError: Two services have the same name.
+        TypeError: `services` is not an iterable of `Service`.
     """
     known: dict[str, Service] = {}
     for service in several(services, "services"):
@@ -132,10 +138,10 @@ def checked(services: Iterable[Service]) -> tuple[Service, ...]:
 
 
 def read_services(path: str | Path) -> tuple[Service, ...]:
-    """Reads a TOML file with one `[[service]]` table per backend, keys as in `Service`.
+    """Reads a TOML file with one `[[service]]` table per backend, with the keys of `Service`.
 
     Raises:
-        ServicesFileError: The file cannot be read, is no TOML, or says something else.
+        ServicesFileError: The file cannot be read, is not TOML, or has other content.
     """
     try:
         document = tomllib.loads(Path(path).read_text(encoding="utf-8"))
@@ -156,6 +162,7 @@ def _service(entry: Any) -> Service:
     if not isinstance(entry, dict):
         raise TypeError(f"a service is a table, got {entry!r}")
     legal = {field.name for field in fields(Service)}
+    # Checked here, because the error of the constructor would not list the legal keys.
     if unknown := sorted(set(entry) - legal):
         raise ValueError(f"unknown key {unknown[0]!r}; a service has {', '.join(sorted(legal))}")
     for key in ("name", "address"):
@@ -167,10 +174,11 @@ def _service(entry: Any) -> Service:
 
 
 class Registry:
-    """Registered services in order of registration."""
+    """The registered services in order of registration."""
 
     def __init__(self, services: Iterable[Service]) -> None:
         self._services = {service.name: service for service in services}
+        # Kept apart, because a bundled backend has no port before its start.
         self._targets: dict[str, str] = {}
 
     def __iter__(self) -> Iterator[Service]:
@@ -180,21 +188,21 @@ class Registry:
         return name in self._services
 
     def get(self, name: str) -> Service | None:
-        """The service of that name."""
+        """Returns the service with a name, or None."""
         return self._services.get(name)
 
     def names(self) -> list[str]:
-        """All names."""
+        """Returns the names of all services."""
         return list(self._services)
 
     def locate(self, name: str, target: str) -> None:
-        """Sets where a bundled backend listens."""
+        """Sets the gRPC target of a bundled backend."""
         self._targets[name] = target
 
     def target(self, service: Service) -> str:
-        """The gRPC target to call."""
+        """Returns the gRPC target of a service."""
         return self._targets.get(service.name, service.address)
 
     def endpoint(self, service: Service) -> tuple[str, int]:
-        """Host and port to tell others."""
+        """Returns the host and port of a service for the Config service."""
         return replace(service, address=self.target(service)).endpoint

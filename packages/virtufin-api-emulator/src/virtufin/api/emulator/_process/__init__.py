@@ -1,4 +1,4 @@
-"""An emulator in a process of its own, and its control."""
+"""An emulator in a separate process, and the control service to drive it."""
 
 from .control import ControlServer
 

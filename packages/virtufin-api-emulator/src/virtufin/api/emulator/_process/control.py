@@ -1,6 +1,6 @@
-"""Faults and resets from another process: one gRPC method that takes and returns JSON.
+"""The control service for other processes: one gRPC method that takes and returns JSON.
 
-Served on a port of its own, so that it works whatever the faults do to the gateway's.
+The service has its own port, so that faults of the gateway's port do not affect the service.
 """
 
 from __future__ import annotations
@@ -17,11 +17,16 @@ from virtufin.api.emulator._emulator import Emulator
 from virtufin.api.emulator.faults import LocalPlan, Plan, Spec
 from virtufin.api.emulator.network import Network
 
+# A limit, because a test that runs for hours would otherwise make the service grow without bound.
 _REMEMBERED = 10_000
 
 
 class NumberedPlans:
-    """Gives plans numbers. Of those that are over it keeps what they have used, for a while."""
+    """A registry of plans by number.
+
+    For plans that are over, the registry keeps only the number of their uses, and only for the
+    most recent plans, up to a limit.
+    """
 
     def __init__(self, remembered: int = _REMEMBERED) -> None:
         self._remembered = remembered
@@ -33,7 +38,7 @@ class NumberedPlans:
         return len(self._plans) + len(self._past)
 
     def add(self, plan: Plan) -> int:
-        """The number of a plan that has just been made."""
+        """Adds a new plan and returns its number."""
         assert isinstance(plan, LocalPlan)
         self._forget()
         self._last += 1
@@ -41,10 +46,10 @@ class NumberedPlans:
         return self._last
 
     def used(self, plan: int) -> int:
-        """What the plan has taken hold of.
+        """Returns the number of calls, streams or connections that the plan was applied to.
 
         Raises:
-            ValueError: There was no such plan, or it was over long ago.
+            ValueError: No plan had that number, or the plan was over too long ago.
         """
         if plan in self._plans:
             return self._plans[plan].used
@@ -53,10 +58,10 @@ class NumberedPlans:
         return self._past[plan]
 
     def lift(self, plan: int) -> None:
-        """Lifts the plan.
+        """Lifts the plan. Does nothing if the plan is over.
 
         Raises:
-            ValueError: There was no such plan.
+            ValueError: No plan had that number.
         """
         if plan in self._plans:
             self._plans[plan].lift()
@@ -76,15 +81,16 @@ class NumberedPlans:
 SERVICE = "virtufin.emulator.Control"
 METHOD = "Do"
 PATH = f"/{SERVICE}/{METHOD}"
+# Loopback, because only processes of this machine may use the service.
 _HOST = "127.0.0.1"
 
 
 class ControlServer:
-    """Lets other processes of this machine use `faults`, `network`, `reset` and `restart`.
+    """A server that gives other processes of this machine `faults`, `network` and resets.
 
-    A request is `{"do": verb, ...arguments}`; the answer `{"result": ...}`, or
-    `{"error": text, "kind": "ValueError"}` for what would raise that here. A plan's result is a
-    number, for `used` and `lift`.
+    A request is `{"do": verb, ...arguments}`. The answer is `{"result": ...}`, or
+    `{"error": text, "kind": "ValueError"}` if the request raised that error. The result for a new
+    plan is its number, for the verbs `used` and `lift`.
     """
 
     def __init__(self, emulator: Emulator) -> None:
@@ -93,7 +99,10 @@ class ControlServer:
         self._plans = NumberedPlans()
 
     async def start(self, port: int) -> int:
-        """Listens on loopback; 0 takes a free port. Returns the port.
+        """Starts to listen on loopback and returns the port.
+
+        Args:
+            port: TCP port. 0 takes a free port.
 
         Raises:
             OSError: The port is taken.
@@ -109,7 +118,7 @@ class ControlServer:
         return bound
 
     async def stop(self) -> None:
-        """Stops listening."""
+        """Stops the server. Does nothing if it is not running."""
         if self._server is not None:
             await self._server.stop(None)
             self._server = None
@@ -121,6 +130,7 @@ class ControlServer:
                 raise TypeError(f"a request is a JSON object, got {asked!r}")
             answer = {"result": await self._carry_out(**asked)}
         except (ValueError, TypeError, RuntimeError, OSError) as error:
+            # Sent as a base class, because the other process may not know the class of the error.
             kinds = (TypeError, ValueError, OSError, RuntimeError)
             kind = next(kind.__name__ for kind in kinds if isinstance(error, kind))
             answer = {"error": str(error), "kind": kind}
@@ -129,6 +139,7 @@ class ControlServer:
     async def _carry_out(self, do: str, **arguments: Any) -> Any:
         emulator = self._emulator
         on_faults: dict[str, Callable[..., Any]] = {
+            # `Spec` checks the values again, because any process on this machine can send requests.
             "add": lambda **spec: self._plans.add(emulator.faults.add(Spec(**spec))),
             "used": self._plans.used,
             "lift": self._plans.lift,
@@ -137,6 +148,8 @@ class ControlServer:
             "open_streams": lambda: emulator.faults.open_streams,
         }
         if do in on_faults:
+            # Looked up first, because faults need no relay, and `emulator.network` raises without
+            # one.
             return on_faults[do](**arguments)
         if do == "reset":
             return await emulator.reset()

@@ -1,4 +1,4 @@
-"""An emulator in a process of its own, driven from synchronous code."""
+"""An emulator in a separate process, driven from synchronous code."""
 
 from __future__ import annotations
 
@@ -20,15 +20,17 @@ from virtufin.api.emulator.network import Network
 
 from .remote import Control, RemoteFaults, RemoteNetwork
 
+# Long, because importing grpc is slow on a busy machine.
 _START_TIMEOUT = 30.0
 _STOP_TIMEOUT = 10.0
 
 
 class EmulatorProcess:
-    """An emulator in a process of its own, for synchronous code; what the pytest fixtures give.
+    """An emulator in a separate process, for synchronous code.
 
-    Ended by `stop`, by the end of its `with` block, or when this process ends in whatever way.
-    Once it has ended, whatever it is asked raises ConnectionError.
+    The pytest fixtures return this class. The emulator ends with `stop`, at the end of its `with`
+    block, or when this process ends for any reason. After that, every method that needs the
+    emulator raises ConnectionError.
 
     Example:
         >>> from virtufin.api.emulator import EmulatorProcess
@@ -39,14 +41,14 @@ class EmulatorProcess:
     """
 
     def __init__(self, **options: Any) -> None:
-        """Starts it and waits until it listens.
+        """Starts the process and waits until the emulator listens.
 
         Args:
-            **options: As `Emulator` takes them, `wire` by name.
+            **options: Arguments of `Emulator`. `wire` must be given by name.
 
         Raises:
-            RuntimeError: It did not start; the text has what it wrote to stderr.
-            TypeError: An option cannot be handed over to another process.
+            RuntimeError: The emulator did not start. The text contains its stderr.
+            TypeError: An option cannot be sent to another process.
         """
         settings = _as_json(options)
         self._dapr_address = ""
@@ -56,7 +58,8 @@ class EmulatorProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            # Ctrl-C at the terminal is for the tests; the emulator ends with them.
+            # A session of its own, because Ctrl-C in the terminal is meant for the tests. The
+            # emulator ends when they end.
             start_new_session=True,
         )
         try:
@@ -74,25 +77,25 @@ class EmulatorProcess:
 
     @property
     def host(self) -> str:
-        """Where it listens."""
+        """The host that the gateway listens on."""
         return self._target.rpartition(":")[0].strip("[]")
 
     @property
     def port(self) -> int:
-        """The port."""
+        """The port of the gateway."""
         return int(self._target.rpartition(":")[2])
 
     @property
     def target(self) -> str:
-        """What to give to a gRPC channel."""
+        """The target for a gRPC channel."""
         return self._target
 
     @property
     def dapr_address(self) -> str:
-        """Where it stands in for a Dapr sidecar, as `DaprPublisher(address=)` takes it.
+        """The address of the stand-in for a Dapr sidecar, for `DaprPublisher(address=)`.
 
         Raises:
-            RuntimeError: It does not, without `dapr_port`.
+            RuntimeError: The emulator has no stand-in, because `dapr_port` was not given.
         """
         if not self._dapr_address:
             raise RuntimeError("standing in for a Dapr sidecar needs dapr_port=0")
@@ -105,35 +108,35 @@ class EmulatorProcess:
 
     @property
     def faults(self) -> Faults:
-        """What goes wrong in calls and streams."""
+        """The faults of calls and streams."""
         return self._faults
 
     @property
     def network(self) -> Network:
-        """What happens to connections; its verbs raise RuntimeError without `relay=True`."""
+        """The faults of connections. Their methods raise RuntimeError without `relay=True`."""
         return self._network
 
     def reset(self) -> None:
-        """Forgets state, registered keys, faults, and what the samples were told.
+        """Deletes state, registered keys, faults, and the data of the samples.
 
         Raises:
-            ConnectionError: The process does not answer, as it has ended.
-            OSError: There is a Dapr sidecar, and it did not delete the state.
+            ConnectionError: The process does not answer because it has ended.
+            OSError: The Dapr sidecar did not delete the state.
         """
         self.control.do("reset")
 
     def restart(self, away: float = 0.0) -> None:
-        """Stops the gateway and starts it again on the same port; waits until it is back.
+        """Stops the gateway, starts it again on the same port, and waits until calls are served.
 
         From async code: `await asyncio.to_thread(gateway.restart, away=2.0)`.
 
         Args:
-            away: Seconds between the two, from 0; meanwhile connections are refused.
+            away: Seconds between stop and start, at least 0. Connections are refused in that time.
 
         Raises:
             ValueError: `away` is out of its range.
-            TypeError: `away` is no number.
-            ConnectionError: The process does not answer, as it has ended.
+            TypeError: `away` is not a number.
+            ConnectionError: The process does not answer because it has ended.
             OSError: The port could not be opened again.
         """
         seconds(away, "away", zero=True)
@@ -155,17 +158,18 @@ class EmulatorProcess:
 
     def _tell(self, settings: bytes) -> None:
         assert self._process.stdin is not None
-        # Suppressed: it has ended already then, and reading its first line says why.
+        # Suppressed, because the process has already ended then, and `_line` raises the reason.
         with suppress(BrokenPipeError):
             self._process.stdin.write(settings + b"\n")
             self._process.stdin.flush()
 
     def _line(self, prefix: str) -> str:
-        """What follows `prefix` on the next line of its stdout."""
+        """Reads the next line of the process's stdout and returns the text after `prefix`."""
         stdout = self._process.stdout
         assert stdout is not None
         lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        # A thread, as reading from a pipe has no timeout; it ends with the line or the process.
+        # A thread, because reading from a pipe has no timeout. The thread ends with the line or
+        # the process.
         threading.Thread(target=lambda: lines.put(stdout.readline()), daemon=True).start()
         try:
             line = lines.get(timeout=_START_TIMEOUT).decode().strip()
@@ -182,9 +186,10 @@ class EmulatorProcess:
         process = self._process
         assert process.stdin is not None
         assert process.stdout is not None
+        # Suppressed, because the process may have ended before it read all of its input.
         with suppress(BrokenPipeError):
             process.stdin.close()
-        # A process that was forked from this one may still hold the pipe open.
+        # The closed pipe is not enough, because a process forked from this one may hold it open.
         process.terminate()
         try:
             process.wait(_STOP_TIMEOUT)
@@ -196,10 +201,12 @@ class EmulatorProcess:
 
 
 def _as_json(options: dict[str, Any]) -> bytes:
-    """Options of `Emulator` as a line of JSON; the process itself checks what can be sent.
+    """Returns options of `Emulator` as a line of JSON.
+
+    Options of types that can be sent are checked by the process itself.
 
     Raises:
-        TypeError: One is of a type that cannot be sent.
+        TypeError: An option has a type that cannot be sent.
     """
     settings = dict(options)
     if settings.get("services") is not None:

@@ -1,4 +1,4 @@
-"""Faults of an emulator in another process: the same verbs, sent to its control service."""
+"""Faults of an emulator in another process: the same methods, sent to its control service."""
 
 from __future__ import annotations
 
@@ -14,33 +14,41 @@ from virtufin.api.emulator.network import Network
 
 from .control import PATH
 
+# A bound, because a process that is stopped or stuck would hang the test for ever.
 _CALL_TIMEOUT = 10.0
+# The control service names one of these, so that both places raise the same classes.
 _KINDS = {kind.__name__: kind for kind in (TypeError, ValueError, OSError, RuntimeError)}
 
 
 class Control:
-    """The control service of an emulator."""
+    """A client of the control service of an emulator."""
 
     def __init__(self, target: str, name: str) -> None:
-        """Connects when it is used.
+        """Does no I/O. The first request connects.
 
         Args:
-            target: Where the service is.
-            name: What errors call the emulator.
+            target: Address of the service.
+            name: Name of the emulator in error texts.
         """
         self._name = name
         self._closed = False
+        # Without a proxy, because the service listens on loopback.
         self._channel = grpc.insecure_channel(target, options=[("grpc.enable_http_proxy", 0)])
         self._call: Any = self._channel.unary_unary(PATH)
 
     def do(self, verb: str, *, patience: float = 0.0, **arguments: Any) -> Any:
-        """Sends one request; may take `patience` seconds longer than usual.
+        """Sends one request and returns its result.
+
+        Args:
+            verb: Name of the request.
+            patience: Seconds that the request may take beyond the usual timeout.
+            **arguments: Arguments of the request.
 
         Raises:
-            ValueError: It was refused.
-            TypeError: It was refused because an argument has the wrong type.
-            RuntimeError: It was refused because the emulator has no relay.
-            ConnectionError: The emulator does not answer, as it has ended.
+            ValueError: The emulator rejected the request.
+            TypeError: The emulator rejected the request: an argument has the wrong type.
+            RuntimeError: The emulator rejected the request: it has no relay.
+            ConnectionError: The emulator does not answer because it has ended.
             OSError: The emulator could not open its port.
         """
         if self._closed:
@@ -49,6 +57,8 @@ class Control:
         try:
             reply = self._call(request, timeout=_CALL_TIMEOUT + patience)
         except grpc.RpcError as error:
+            # ConnectionError, because any failure to reach a process on this machine means that the
+            # process has ended or is stuck.
             failure: Any = error
             raise ConnectionError(
                 f"{self._name} does not answer or has ended ({failure.code().name})"
@@ -59,13 +69,13 @@ class Control:
         return answer["result"]
 
     def close(self) -> None:
-        """Closes the connection."""
+        """Closes the connection. Further requests raise ConnectionError."""
         self._closed = True
         self._channel.close()
 
 
 class _RemotePlan(Plan):
-    """A plan in force there."""
+    """A plan in force in the other process."""
 
     def __init__(self, control: Control, number: int) -> None:
         self._control = control
@@ -80,7 +90,7 @@ class _RemotePlan(Plan):
 
 
 class RemoteFaults(Faults):
-    """`Faults` of an emulator in another process."""
+    """The faults of calls and streams of an emulator in another process."""
 
     def __init__(self, control: Control) -> None:
         self._control = control
@@ -100,7 +110,7 @@ class RemoteFaults(Faults):
 
 
 class RemoteNetwork(Network):
-    """`Network` of an emulator in another process."""
+    """The faults of connections of an emulator in another process."""
 
     def __init__(self, control: Control) -> None:
         self._control = control

@@ -1,1 +1,1 @@
-"""The bundled backends: real gRPC servers with reflection, each on a port of its own."""
+"""The bundled sample backends: real gRPC servers with reflection, each on its own port."""

@@ -1,4 +1,4 @@
-"""Tags, with the limits both managers document."""
+"""Checks and filters of tags, for both sample managers."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ from typing import Any
 
 from virtufin.api.emulator._status_errors import invalid
 
+# The limits that both managers document.
 MOST = 50
 LONGEST_KEY = 128
 LONGEST_VALUE = 1024
 
 
 def check_tags(tags: Mapping[str, str]) -> None:
-    """Refuses tags beyond the documented limits with INVALID_ARGUMENT."""
+    """Checks tags against the documented limits.
+
+    Raises:
+        RefusedError: A limit is exceeded (INVALID_ARGUMENT).
+    """
     if len(tags) > MOST:
         raise invalid(f"at most {MOST} tags, got {len(tags)}")
     for key, value in tags.items():
@@ -26,5 +31,5 @@ def check_tags(tags: Mapping[str, str]) -> None:
 
 
 def carries(tags: Mapping[str, str], filters: Iterable[Any]) -> bool:
-    """Whether tags match all filters; a filter without value asks for the key only."""
+    """Returns True if tags match all filters. A filter without a value matches any value."""
     return all(one.key in tags and (not one.value or tags[one.key] == one.value) for one in filters)

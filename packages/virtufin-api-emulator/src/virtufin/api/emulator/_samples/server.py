@@ -1,4 +1,4 @@
-"""Serves a sample backend."""
+"""The server of a sample backend."""
 
 from __future__ import annotations
 
@@ -24,18 +24,20 @@ _KINDS: dict[str, type[WorkManager] | type[WebSocketManager]] = {
     "workmanager": WorkManager,
     "websocketmanager": WebSocketManager,
 }
+# Loopback, because only the gateway in this process calls the samples.
 _HOST = "127.0.0.1"
 
 
 class SampleServer:
-    """One bundled backend. What it was told survives a stop and start."""
+    """A bundled backend and its server. The backend's data survives a stop and start."""
 
     def __init__(self, service: Service, publish: Callable[[str, bytes], Awaitable[None]]) -> None:
         """Does no I/O.
 
         Args:
-            service: What it is registered as.
-            publish: Takes topic and serialized CloudEvent of its lifecycle events.
+            service: Registration of the backend.
+            publish: Function that publishes a lifecycle event, with topic and serialized
+                CloudEvent.
         """
         self.name = service.name
         self._kind = _KINDS[service.sample]
@@ -44,9 +46,10 @@ class SampleServer:
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> str:
-        """Starts serving and returns the address."""
+        """Starts the server and returns its address."""
         file = self._kind.FILE
         (service,) = file.services_by_name.values()
+        # With reflection, because that is how the gateway finds the methods of a backend.
         own = server_descriptors(file_copies([file]), [service.full_name])
         self._server = grpc.aio.server(options=_ports.SERVER_OPTIONS)
         self._server.add_generic_rpc_handlers(
@@ -55,18 +58,19 @@ class SampleServer:
                 *reflection_handlers(StaticSource(own)),
             )
         )
+        # A new free port at each start. The registry gets the address after it.
         port = await _ports.listen(self._server, _HOST, 0)
         await self._server.start()
         return address(_HOST, port)
 
     async def stop(self) -> None:
-        """Stops serving."""
+        """Stops the server. Idempotent."""
         if self._server is not None:
             await self._server.stop(None)
             self._server = None
 
     def reset(self) -> None:
-        """Goes back to how it was at first."""
+        """Resets the backend's data to the initial state."""
         self._servicer.reset()
 
     async def _announce(self, subject: str, kind: str, data: dict[str, str]) -> None:

@@ -1,4 +1,7 @@
-"""The WebSocketManager sample: keeps a list of connections, opens none; every peer echoes."""
+"""The WebSocketManager sample: keeps a list of connections without opening them.
+
+Sending on a connection returns the message, as from a peer that echoes.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ _CONNECTED = "connected"
 
 
 class WebSocketManager:
-    """virtufin.WebSocketManager."""
+    """The service virtufin.WebSocketManager."""
 
     FILE = pb.DESCRIPTOR
     SOURCE = "websocketmanager"
@@ -25,7 +28,7 @@ class WebSocketManager:
         """Does no I/O.
 
         Args:
-            announce: Publishes a lifecycle event; takes subject, type and payload.
+            announce: Function that publishes a lifecycle event, with subject, type and payload.
         """
         self._announce = announce
         self._instance_id = str(uuid.uuid4())
@@ -33,7 +36,8 @@ class WebSocketManager:
         self.reset()
 
     def reset(self) -> None:
-        """One connection that has every field set."""
+        """Resets the list to one connection."""
+        # With every field set, so that examples which print a connection show something everywhere.
         self._connections.clear()
         self._add(
             url="wss://stream.example.com/sample",
@@ -43,6 +47,7 @@ class WebSocketManager:
 
     async def connect(self, request: Any, context: Any) -> Any:
         check_tags(request.tags)
+        # Without a topic, because a new connection publishes only after StartPublish.
         connection = self._add(url=request.url, topic="", tags=request.tags)
         await self._tell(connection, "connected")
         return pb.ConnectResponse(id=connection.id, status=connection.status)
@@ -54,6 +59,7 @@ class WebSocketManager:
     async def disconnect(self, request: Any, context: Any) -> Any:
         connection = self._connection(request.id)
         del self._connections[request.id]
+        # After the removal, so that a subscriber of the event finds the new list.
         await self._tell(connection, "disconnected")
         return pb.DisconnectResponse()
 
@@ -88,6 +94,7 @@ class WebSocketManager:
         try:
             return self._connections[connection_id]
         except KeyError:
+            # `from None`, because the KeyError only repeats the id.
             raise RefusedError(
                 grpc.StatusCode.NOT_FOUND, f"no connection {connection_id!r}"
             ) from None

@@ -1,4 +1,4 @@
-"""The WorkManager sample: keeps a list of workers, runs nothing."""
+"""The WorkManager sample: keeps a list of workers without running them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LANGUAGES = {
 
 
 class WorkManager:
-    """virtufin.WorkManager."""
+    """The service virtufin.WorkManager."""
 
     FILE = pb.DESCRIPTOR
     SOURCE = "workmanager"
@@ -31,14 +31,15 @@ class WorkManager:
         """Does no I/O.
 
         Args:
-            announce: Publishes a lifecycle event; takes subject, type and payload.
+            announce: Function that publishes a lifecycle event, with subject, type and payload.
         """
         self._announce = announce
         self._workers: dict[str, pb.WorkerInfo] = {}
         self.reset()
 
     def reset(self) -> None:
-        """One running worker that has every field set."""
+        """Resets the list to one running worker."""
+        # With every field set, so that examples which print a worker show something everywhere.
         self._workers.clear()
         self._add(
             mime_type="text/x-python",
@@ -51,6 +52,7 @@ class WorkManager:
     async def create_worker(self, request: Any, context: Any) -> Any:
         check_tags(request.tags)
         topics = list(request.topics)
+        # Both fields, because documented examples send the single `topic`.
         if request.topic and request.topic not in topics:
             topics.append(request.topic)
         worker = self._add(
@@ -118,11 +120,13 @@ class WorkManager:
             raise RefusedError(grpc.StatusCode.NOT_FOUND, f"no worker {worker_id!r}") from None
 
     def _tag(self, worker: pb.WorkerInfo, tags: dict[str, str]) -> None:
+        # Checked together, because the limit counts the tags that the worker already has.
         check_tags({**worker.tags, **tags})
         worker.tags.update(tags)
 
     async def _switch(self, worker_id: str, status: pb.WorkerStatus.ValueType, what: str) -> None:
         worker = self._worker(worker_id)
+        # No event without a change, because starting a running worker changes nothing.
         if worker.status != status:
             worker.status = status
             await self._tell(worker, what)

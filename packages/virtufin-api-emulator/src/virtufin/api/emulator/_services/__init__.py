@@ -1,4 +1,4 @@
-"""The services of the gateway, in any layout."""
+"""The services of the gateway, in any message layout."""
 
 from .descriptors import server_descriptors
 from .event_layouts import is_flat, json_event

@@ -1,4 +1,4 @@
-"""API keys."""
+"""Authentication of calls by API key."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import grpc.aio
 from virtufin.api.emulator._status_errors import Continuation, Handler, refusing_handler
 
 HEADER = "x-api-key"
+# Prefix of the methods that need no key.
 _EXEMPT = "/grpc.health.v1.Health/"
 
 
 class AuthInterceptor(grpc.aio.ServerInterceptor):
-    """Refuses calls without one of the keys; health checks need none."""
+    """Rejects calls without a valid API key, except health checks."""
 
     def __init__(self, keys: Iterable[str]) -> None:
         self._keys = [key.encode() for key in keys]
@@ -23,7 +24,7 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> Handler | None:
-        """Called by grpc for each call."""
+        """Continues with a valid call and rejects any other. grpc calls this for each call."""
         if handler_call_details.method.startswith(_EXEMPT) or self._admits(handler_call_details):
             return await continuation(handler_call_details)
         return refusing_handler(
@@ -35,7 +36,8 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):
         for name, value in details.invocation_metadata or ():
             if name == HEADER:
                 given = value.encode() if isinstance(value, str) else value
-                # Every key is compared, so that the time tells neither a key nor which one it was.
+                # Every key is compared in constant time, because response times would otherwise
+                # reveal a part of a key, or which key matched.
                 for key in self._keys:
                     admitted |= hmac.compare_digest(key, given)
         return admitted

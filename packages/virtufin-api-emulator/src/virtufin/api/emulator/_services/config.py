@@ -1,4 +1,4 @@
-"""virtufin.Config."""
+"""The service virtufin.Config."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from virtufin.api.emulator._invocation import Registry, Service
 
 
 class ConfigServicer:
-    """What is registered, as the Config service tells it."""
+    """Lists and describes the registered services."""
 
     def __init__(self, wire: Wire, registry: Registry) -> None:
         self._wire = wire
@@ -22,6 +22,8 @@ class ConfigServicer:
 
     async def get_service(self, request: Any, context: Any) -> Any:
         service = self._registry.get(request.name)
+        # No error for an unknown name, because the reply expresses that by leaving the service
+        # out.
         fields = {"service": self._describe(service)} if service else {}
         return self._wire["Config.GetService"].response(**fields)
 

@@ -1,4 +1,4 @@
-"""The descriptors of the gateway itself, and the view of them and all backends together."""
+"""The descriptors of the gateway, and an aggregated view of the gateway and all backends."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .reflection import reflection_files
 
 
 def own_descriptors(wire: Wire) -> DescriptorSet:
-    """What a gateway of that wire offers itself."""
+    """Returns the descriptors of the gateway's own services with that message layout."""
     services = dict.fromkeys(wire[name].service for name in wire)
     files = [*wire_copies(wire), *file_copies([health.FILE])]
     return server_descriptors(files, [*services, health.SERVICE])
@@ -26,12 +26,15 @@ def own_descriptors(wire: Wire) -> DescriptorSet:
 def server_descriptors(
     files: Iterable[descriptor_pb2.FileDescriptorProto], services: Iterable[str]
 ) -> DescriptorSet:
-    """What a server with these services offers, reflection included."""
+    """Returns the descriptors of a server with these services and with reflection."""
     return DescriptorSet(build_pool([*files, *reflection_files()]), [*services, V1, V1ALPHA])
 
 
 class AggregatedSource:
-    """The gateway's own descriptors first, then every backend's; service names are aliases."""
+    """The descriptors of the gateway, followed by the descriptors of every backend.
+
+    Names of registered services are aliases for the first gRPC service of that backend.
+    """
 
     def __init__(self, own: DescriptorSet, registry: Registry, catalog: Catalog) -> None:
         self._own = own
@@ -39,7 +42,7 @@ class AggregatedSource:
         self._catalog = catalog
 
     async def sets(self) -> AsyncIterator[DescriptorSet]:
-        # First, so that what the gateway itself offers is told without asking any backend.
+        # First, so that symbols of the gateway are found without a call to any backend.
         yield self._own
         for one in await self._catalog.descriptor_sets():
             yield one
@@ -51,5 +54,6 @@ class AggregatedSource:
         try:
             descriptors = (await self._catalog.describe(service)).descriptors
         except RefusedError as error:
+            # KeyError, because the reflection servicer answers that with NOT_FOUND.
             raise KeyError(f"{name}: {error}") from error
         return (descriptors, descriptors.services[0]) if descriptors.services else None

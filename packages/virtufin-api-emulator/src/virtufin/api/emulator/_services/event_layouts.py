@@ -1,6 +1,6 @@
-"""How events lie in the messages that are published and subscribed.
+"""Layouts of events in the messages of publishers and subscribers.
 
-Between publishers and subscribers an event is a serialized CloudEvent, whatever the layout.
+Between publishers and subscribers an event is always a serialized CloudEvent.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
 
 class Layout(ABC):
-    """One way to write events."""
+    """A layout of events."""
 
     def __init__(self, wire: Wire) -> None:
         self.wire = wire
-        """The wire to serve with."""
+        """The message layout of the services that publish and subscribe."""
 
     @abstractmethod
     def event(self, request: Any) -> bytes:
-        """The event that a PublishRequest carries.
+        """Returns the event of a PublishRequest as a serialized CloudEvent.
 
         Raises:
-            RefusedError: It carries none.
+            RefusedError: The request has no valid event.
         """
 
     @abstractmethod
     def item(self, event: Event) -> Any:
-        """The SubscribeResponse that carries an event."""
+        """Returns a SubscribeResponse with the event."""
 
 
 class Whole(Layout):
-    """The event as it is, in `cloudevent`."""
+    """The packaged layout: the whole event in the field `cloudevent`."""
 
     def __init__(self, wire: Wire) -> None:
         super().__init__(with_opaque_events(wire))
@@ -53,6 +53,8 @@ class Whole(Layout):
             raise invalid("cloudevent must be set")
         event: bytes = request.cloudevent
         try:
+            # Only checked. The bytes are passed on unchanged, because serializing again may change
+            # their order.
             CloudEvent.FromString(event)
         except DecodeError as error:
             raise RefusedError(
@@ -65,7 +67,7 @@ class Whole(Layout):
 
 
 class Flat(Layout):
-    """Of earlier gateways: payload in `data`, attributes in `metadata`."""
+    """The layout of earlier gateways: payload in `data`, attributes in `metadata`."""
 
     def event(self, request: Any) -> bytes:
         metadata = dict(request.metadata)
@@ -86,25 +88,27 @@ class Flat(Layout):
 
 
 def is_flat(wire: Wire) -> bool:
-    """Whether events have the layout of earlier gateways."""
+    """Returns True if events have the layout of earlier gateways."""
+    # Decided by the missing field, because a layout made from descriptors has no name.
     carriers = [wire[PUBLISH].request] if PUBLISH in wire else []
     carriers += [wire[SUBSCRIBE].response] if SUBSCRIBE in wire else []
     return any(EVENT not in carrier.DESCRIPTOR.fields_by_name for carrier in carriers)
 
 
 def layout_of(wire: Wire) -> Layout:
-    """The layout that the wire's messages have."""
+    """Returns the layout of events in the messages of a `Wire`."""
     return Flat(wire) if is_flat(wire) else Whole(wire)
 
 
 def json_event(*, source: str, kind: str, subject: str, data: Mapping[str, Any]) -> bytes:
-    """A serialized CloudEvent of now with a JSON payload.
+    """Returns a serialized CloudEvent with a JSON payload and the current time.
 
     Args:
-        source: Short name of the service, `api` for `urn:com.virtufin.api`.
-        kind: The last parts of its type, `state.change` for `com.virtufin.api.state.change`.
-        subject: `<entity_type>/<id>`.
-        data: The payload.
+        source: Short name of the service, such as `api` for `urn:com.virtufin.api`.
+        kind: Last parts of the event type, such as `state.change` for
+            `com.virtufin.api.state.change`.
+        subject: Subject of the event, `<entity_type>/<id>`.
+        data: Payload of the event.
     """
     event = CloudEvent(
         id=str(uuid.uuid4()),
@@ -113,6 +117,7 @@ def json_event(*, source: str, kind: str, subject: str, data: Mapping[str, Any])
         type=f"com.virtufin.{source}.{kind}",
         text_data=json.dumps(data),
     )
+    # Not `GetCurrentTime()`, because that warns on Python 3.12 and later.
     event.attributes["time"].ce_timestamp.FromDatetime(datetime.now(timezone.utc))
     event.attributes["datacontenttype"].ce_string = "application/json"
     event.attributes["subject"].ce_string = subject

@@ -1,4 +1,4 @@
-"""virtufin.Gateway."""
+"""The service virtufin.Gateway."""
 
 from __future__ import annotations
 
@@ -25,10 +25,12 @@ from virtufin.api.emulator._status_errors import RefusedError, invalid
 from .auth import HEADER
 from .method_schemas import method_info, method_schema
 
-# Headers of the transport, and the key to this gateway; everything else is forwarded.
+# Headers that are not forwarded to backends, because they belong to the transport, or carry the key
+# to this gateway. All other headers are forwarded.
 _KEPT_BACK = {HEADER, "user-agent", "te", "content-type", "host"}
 
-# UNIMPLEMENTED would say that this gateway lacks the call, UNAUTHENTICATED that its key is wrong.
+# A backend's status is replaced, because callers take UNIMPLEMENTED for a call that this gateway
+# lacks, and UNAUTHENTICATED for a wrong key to this gateway.
 _OWN_STATUS = {
     grpc.StatusCode.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     grpc.StatusCode.UNIMPLEMENTED: grpc.StatusCode.FAILED_PRECONDITION,
@@ -36,7 +38,7 @@ _OWN_STATUS = {
 
 
 class GatewayServicer:
-    """Calls to backends, and what they offer."""
+    """Calls backends and describes their methods."""
 
     def __init__(
         self,
@@ -148,7 +150,7 @@ class GatewayServicer:
 
 @contextmanager
 def _told_by_status() -> Iterator[None]:
-    """Turns a backend's status into one that cannot be mistaken for this gateway's own."""
+    """Replaces a backend's status by a status that cannot be confused with the gateway's own."""
     try:
         yield
     except RefusedError as error:
@@ -160,12 +162,12 @@ def _parse(method: BackendMethod, text: str) -> bytes:
     message = method.request()
     name = message.DESCRIPTOR.full_name
     try:
-        # json_format takes an empty list for an empty message.
+        # Checked here, because json_format accepts an empty list as an empty message.
         if text.lstrip().startswith("[") and not name.startswith("google.protobuf."):
             raise ValueError("expected an object, got a list")
         json_format.Parse(text or "{}", message, descriptor_pool=method.pool)
     except (json_format.Error, ValueError, TypeError, AttributeError, RecursionError) as error:
-        # Later lines only list what the message has.
+        # Only the first line, because the others only list the fields of the message.
         reason = str(error).partition("\n")[0]
         raise InvocationError("INVALID_REQUEST", f"{method.path} takes {name}: {reason}") from error
     data: bytes = message.SerializeToString()

@@ -1,4 +1,4 @@
-"""From a servicer to the handlers gRPC wants, with messages and paths taken from a `Wire`."""
+"""gRPC handlers for a servicer, with the messages and paths of a `Wire`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from virtufin.api.emulator._status_errors import Handler, RefusedError
 
 
 def translated(message: Any, kind: Any) -> Any:
-    """The message as one of another class; what that lacks is left out."""
+    """Converts a message to another class by field name. Fields missing there are left out."""
     if isinstance(message, kind):
         return message
+    # By field name through a dict, because field numbers may differ between two layouts.
     fields = json_format.MessageToDict(message, preserving_proto_field_name=True)
     return json_format.ParseDict(fields, kind(), ignore_unknown_fields=True)
 
@@ -25,17 +26,17 @@ def translated(message: Any, kind: Any) -> Any:
 def handlers(
     wire: Wire, service: str, servicer: object, *, written_for: Wire | None = None
 ) -> grpc.GenericRpcHandler:
-    """Handlers of all methods of `service` that the wire and the servicer both have.
+    """Returns handlers for the methods of a service that both `wire` and `servicer` have.
 
-    The servicer's methods have the RPCs' names in snake_case and take request and context. Those
-    of server-streaming RPCs write to the context themselves, for then their cleanup runs in the
-    call's own task, also when the client is gone.
+    A method of the servicer has the name of its RPC in snake_case, and takes request and context.
+    A method for a server-streaming RPC writes to the context itself. Its cleanup then runs in the
+    task of the call, even if the client has gone.
 
     Args:
-        wire: What is spoken with clients.
+        wire: Message layout between clients and the gateway.
         service: Short name of the service.
-        servicer: What answers.
-        written_for: The wire whose messages the servicer takes and returns; None for `wire`.
+        servicer: Object with the methods of the service.
+        written_for: Message layout that the servicer takes and returns. None means `wire`.
     """
     own = wire if written_for is None else written_for
     methods = {name: wire[name] for name in wire if name.partition(".")[0] == service}
@@ -44,12 +45,13 @@ def handlers(
         for name, method in methods.items()
         if (behaviour := getattr(servicer, snake_case(method.name), None)) is not None
     }
+    # The short name is enough for a service without methods, because it is never called.
     full_name = next((method.service for method in methods.values()), service)
     return grpc.method_handlers_generic_handler(full_name, by_name)
 
 
 def snake_case(name: str) -> str:
-    """`GetBulkState` to `get_bulk_state`."""
+    """Converts `GetBulkState` to `get_bulk_state`."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
@@ -58,6 +60,7 @@ def _handler(method: Method, own: Method, behaviour: Callable[[Any, Any], Any]) 
         try:
             return await behaviour(request, context)
         except RefusedError as refused:
+            # Returned, because a stream can be cut with OK, and `abort` takes OK for a mistake.
             if refused.code is grpc.StatusCode.OK:
                 return None
             await context.abort(refused.code, refused.details)

@@ -1,4 +1,4 @@
-"""The service grpc.health.v1.Health: a file of its own, as descriptors list it too."""
+"""The service grpc.health.v1.Health, for the server and for the gateway's descriptors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SERVICE: str = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
 
 async def add_health(server: grpc.aio.Server, services: Iterable[str]) -> None:
-    """Serves health checks of these services, all of them serving."""
+    """Adds the health service to a server and reports all given services as serving."""
     servicer = aio.HealthServicer()
     for service in services:
         await servicer.set(service, health_pb2.HealthCheckResponse.SERVING)

@@ -1,4 +1,4 @@
-"""Methods and messages as the gateway describes them."""
+"""Descriptions of methods and messages in the gateway's replies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from virtufin.api.client._protobuf import Field, fields_of, is_repeated, type_na
 
 
 def method_info(method: MethodDescriptor) -> dict[str, Any]:
-    """Fields of MethodInfo."""
+    """Returns the fields of a MethodInfo message."""
     return {
         "name": method.name,
         "full_name": method.full_name,
@@ -26,7 +26,12 @@ def method_info(method: MethodDescriptor) -> dict[str, Any]:
 
 
 def method_schema(method: MethodDescriptor, schema_type: str) -> dict[str, Any]:
-    """Fields of MethodSchema, for the input or the output message."""
+    """Returns the fields of a MethodSchema message.
+
+    Args:
+        method: Method to describe.
+        schema_type: `input` or `output`: which message of the method to describe.
+    """
     message = method.input_type if schema_type == "input" else method.output_type
     return {
         "input_type_name": method.input_type.full_name,
@@ -48,6 +53,7 @@ def _field(field: Field) -> dict[str, Any]:
 
 def _case(field: FieldDescriptor) -> dict[str, Any]:
     described = _type(field)
+    # The message for a case has no such field, because a member of a oneof is never repeated.
     del described["is_repeated"]
     return {**described, "field_number": field.number}
 
@@ -60,6 +66,8 @@ def _type(field: FieldDescriptor) -> dict[str, Any]:
         "type_name": "",
         "is_repeated": is_repeated(field),
     }
+    # A map is described by its key and value, because its entry message is generated and its name
+    # says nothing to a reader.
     if message is not None and message.GetOptions().map_entry:
         key, value = (_type(message.fields_by_name[part]) for part in ("key", "value"))
         value_type = value["type_name"] or value["type"]

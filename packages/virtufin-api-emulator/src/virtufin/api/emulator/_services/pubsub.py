@@ -1,4 +1,4 @@
-"""virtufin.Pubsub, and the stream of events that earlier gateways have beside it."""
+"""The service virtufin.Pubsub, and the method Gateway.Subscribe of earlier gateways."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ GATEWAY_SUBSCRIBE = "Gateway.Subscribe"
 
 
 class PubsubServicer:
-    """Publish, subscribe; in the current layout events are passed on as the bytes they came as."""
+    """Publishes events and serves subscriptions.
+
+    In the current layout events are passed on as the bytes that were received.
+    """
 
     def __init__(
         self, layout: Layout, backend: Backend, faults: Injector, delivery: Delivery
@@ -32,6 +35,7 @@ class PubsubServicer:
         self._delivery = delivery
 
     async def publish_event(self, request: Any, context: Any) -> Any:
+        # Here and not in the interceptor, because only the request contains the topic.
         await self._faults.meet(self._wire[PUBLISH].full_name, (request.topic,))
         if not request.topic:
             raise invalid("topic must not be empty")
@@ -43,7 +47,7 @@ class PubsubServicer:
         await self._delivery.run(context, method, request.topics, self._layout.item)
 
     async def unsubscribe(self, request: Any, context: Any) -> Any:
-        # No subscription id is ever handed out, so none is known.
+        # Always NOT_FOUND, because the gateway never gives a subscription an id.
         return self._wire["Pubsub.Unsubscribe"].response(
             status={
                 "success": False,
@@ -55,7 +59,7 @@ class PubsubServicer:
 
 
 class GatewayEventsServicer:
-    """Gateway.Subscribe, which filters by service and type."""
+    """Serves Gateway.Subscribe, which filters events by service and type."""
 
     def __init__(self, wire: Wire, delivery: Delivery) -> None:
         self._wire = wire
@@ -78,6 +82,7 @@ def _filtering(request: Any, message: Any) -> Callable[[Event], Any]:
             return None
         if types and cloudevent.type not in types:
             return None
+        # The client's own view, so that both read the attributes of an event in the same way.
         view = PubsubEvent(event.topic, cloudevent)
         return message(
             id=view.message_id,

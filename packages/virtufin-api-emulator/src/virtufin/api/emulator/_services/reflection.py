@@ -1,4 +1,4 @@
-"""grpc.reflection, v1 and v1alpha."""
+"""Server reflection, versions v1 and v1alpha."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from virtufin.api.emulator._wires import DescriptorSet, DescriptorSource, closur
 
 
 def reflection_handlers(source: DescriptorSource) -> list[grpc.GenericRpcHandler]:
-    """Handlers of both versions: their messages are the same, only the service is renamed."""
+    """Returns handlers for both versions of the reflection service."""
+    # One servicer for both, because their messages are the same. Only the service name differs.
     handler = grpc.stream_stream_rpc_method_handler(
         ReflectionServicer(source).server_reflection_info,
         request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
@@ -29,9 +30,10 @@ def reflection_handlers(source: DescriptorSource) -> list[grpc.GenericRpcHandler
 
 
 def reflection_files() -> list[descriptor_pb2.FileDescriptorProto]:
-    """The files that define the two services themselves."""
+    """Returns the files that define the two reflection services."""
     alpha = descriptor_pb2.FileDescriptorProto.FromString(reflection_pb2.DESCRIPTOR.serialized_pb)
-    # grpcio-reflection has no v1; without this copy nobody finds the file of the v1 service.
+    # A renamed copy, because grpcio-reflection contains no v1. Without the copy, clients that look
+    # up the file of the v1 service get NOT_FOUND.
     stable = descriptor_pb2.FileDescriptorProto.FromString(alpha.SerializeToString())
     stable.name = alpha.name.replace("v1alpha", "v1")
     stable.package = alpha.package.replace("v1alpha", "v1")
@@ -47,7 +49,7 @@ def reflection_files() -> list[descriptor_pb2.FileDescriptorProto]:
 
 
 class ReflectionServicer:
-    """Answers from the first set that knows."""
+    """Answers each request from the first descriptor set that has the symbol or file."""
 
     def __init__(self, source: DescriptorSource) -> None:
         self._source = source
@@ -109,7 +111,8 @@ class ReflectionServicer:
         return list(dict.fromkeys(name for one in sets for name in one.services))
 
     async def _file_of(self, symbol: str) -> FileDescriptor:
-        # A name with dots may be a symbol of a package that is called like a registered service.
+        # With dots, the symbol itself comes before the alias, because a package may have the name
+        # of a registered service.
         name, dot, rest = symbol.partition(".")
         if not dot and (aliased := await self._source.alias(name)) is not None:
             return _file_in(*aliased)
@@ -133,16 +136,17 @@ class ReflectionServicer:
 
 
 def _file_in(one: DescriptorSet, symbol: str) -> FileDescriptor:
-    """The file that defines a symbol.
+    """Returns the file that defines a symbol.
 
     Raises:
-        KeyError: None does.
+        KeyError: No file of the set defines the symbol.
     """
     try:
         file: FileDescriptor = one.pool.FindFileContainingSymbol(symbol)
         return file
     except KeyError:
-        # The pool does not count methods and fields as symbols, the protocol does.
+        # A second lookup, because methods and fields are symbols in the protocol but not in the
+        # descriptor pool.
         parent, _, name = symbol.rpartition(".")
         file = one.pool.FindFileContainingSymbol(parent)
         for find in (one.pool.FindServiceByName, one.pool.FindMessageTypeByName):
@@ -154,8 +158,8 @@ def _file_in(one: DescriptorSet, symbol: str) -> FileDescriptor:
 
 
 def _put(response: Any, files: Iterable[FileDescriptor]) -> None:
-    # With all imports, so that what belongs together comes from one set: of two backends with
-    # files of the same name, asking for an import by name would reach the first one's.
+    # With all imports, so that all files come from the same set. If two backends have files of the
+    # same name, a request for an import by name would return the file of the first backend.
     response.file_descriptor_response.file_descriptor_proto.extend(
         file.serialized_pb for file in closure(files)
     )

@@ -1,4 +1,4 @@
-"""All services of the gateway, and what they share."""
+"""All services of the gateway, assembled for a server."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ INFRASTRUCTURE = (
     f"{V1}/ServerReflectionInfo",
     f"{V1ALPHA}/ServerReflectionInfo",
 )
-"""Full names of what is served beside the gateway's own methods."""
+"""Full names of the methods of health checks and reflection."""
 
 
 @dataclass(frozen=True)
 class Behaviour:
-    """How the services answer; see `Emulator` for each."""
+    """The settings of the services. `Emulator` describes each of them."""
 
     api_keys: Sequence[str]
     accept_any_service: bool
@@ -54,7 +54,7 @@ class Behaviour:
 
 
 class Servicers:
-    """The services of one gateway, from one start to the next."""
+    """The services of one gateway. They are kept over restarts."""
 
     def __init__(
         self,
@@ -66,6 +66,8 @@ class Servicers:
         policy: InvocationPolicy,
         behaviour: Behaviour,
     ) -> None:
+        # The methods are removed from the message layout and not only from the handlers, so that
+        # reflection does not list them either.
         if not behaviour.legacy_state:
             methods = {name: wire[name] for name in wire if name not in LEGACY_METHODS}
             wire = Wire(methods, origin=wire.origin)
@@ -74,6 +76,8 @@ class Servicers:
         self._behaviour = behaviour
         self._catalog = catalog
         self._invoker = Invoker(registry, catalog, policy)
+        # Servicers that carry no events use the packaged messages. The handlers translate them, so
+        # that these servicers need not know the served layout.
         packaged = Wire.packaged()
         self._state = (LegacyStateServicer if behaviour.legacy_state else StateServicer)(
             packaged,
@@ -104,18 +108,18 @@ class Servicers:
             self._handlers += reflection_handlers(source)
 
     def begin(self) -> None:
-        """Forgets what does not outlive a start: broken circuits, and which keys are in use."""
+        """Resets data that does not survive a start: open circuits, and the keys in use."""
         self._invoker.reset()
         if isinstance(self._state, LegacyStateServicer):
             self._state.forget()
 
     def reset(self) -> None:
-        """Forgets what was learned of backends, too."""
+        """Resets the same data as `begin`, and the descriptors of backends."""
         self.begin()
         self._catalog.forget()
 
     async def server(self) -> grpc.aio.Server:
-        """A server of all of them, on no port yet."""
+        """Returns a server with all services. The server has no port yet."""
         behaviour = self._behaviour
         options: list[tuple[str, int]] = [
             *_ports.SERVER_OPTIONS,
@@ -128,6 +132,7 @@ class Servicers:
         with_topic = [self._wire[name].full_name for name in asking if name in self._wire]
         interceptors: list[Any] = [FaultInterceptor(self._faults, with_topic=with_topic)]
         if behaviour.api_keys:
+            # First, so that a call without a valid key does not use up a fault plan.
             interceptors.insert(0, AuthInterceptor(behaviour.api_keys))
         server = grpc.aio.server(interceptors=interceptors, options=options)
         server.add_generic_rpc_handlers(self._handlers)

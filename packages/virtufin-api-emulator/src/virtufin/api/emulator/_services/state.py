@@ -1,4 +1,4 @@
-"""virtufin.State."""
+"""The service virtufin.State."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ from virtufin.api.emulator._status_errors import invalid
 from .event_layouts import json_event
 
 CHANGE_TOPIC = "state.change"
+# Newer gateways lack these two methods.
 LEGACY_METHODS = ("State.RegisterKeys", "State.GetAllState")
 
 
 class StateServicer:
-    """State by service and key; `register_keys` and `get_all_state` are `LegacyStateServicer`'s."""
+    """Reads and writes state by service and key.
+
+    `LegacyStateServicer` adds `register_keys` and `get_all_state`.
+    """
 
     def __init__(self, wire: Wire, backend: Backend, knows: Callable[[str], bool]) -> None:
         self._wire = wire
@@ -40,6 +44,7 @@ class StateServicer:
         self._admit(request.service, [request.key])
         value = {}
         if request.publish_change and request.include_value:
+            # Read before the deletion, because the event contains the deleted value.
             (entry,) = await self._backend.get(request.service, [request.key])
             value = {"value": entry.value}
         await self._backend.delete(request.service, [request.key])
@@ -75,6 +80,7 @@ class StateServicer:
         for key in keys:
             if not key:
                 raise invalid("key must not be empty")
+            # Dapr rejects such keys, so the gateway rejects them with any backend.
             if "||" in key:
                 raise invalid(f"key {key!r} must not contain '||'")
 
@@ -93,14 +99,15 @@ class StateServicer:
 
 
 class LegacyStateServicer(StateServicer):
-    """Adds the calls of earlier gateways, which remember the keys in use since their start."""
+    """Adds the methods of earlier gateways, which record the keys used since their start."""
 
     def __init__(self, wire: Wire, backend: Backend, knows: Callable[[str], bool]) -> None:
         super().__init__(wire, backend, knows)
+        # A dict of keys, not a set, so that they keep the order of their first use.
         self._keys: dict[str, dict[str, None]] = {}
 
     def forget(self) -> None:
-        """Forgets which keys are in use."""
+        """Clears the record of used keys."""
         self._keys.clear()
 
     async def register_keys(self, request: Any, context: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Streams that carry events to those who subscribed, within reach of fault plans."""
+"""Streams that send events to subscribers and apply fault plans."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from virtufin.api.emulator._status_errors import invalid
 
 
 class StreamWriter:
-    """Writes to a stream whose headers are sent at any time, at the latest with what it writes."""
+    """A writer of messages to a stream. Headers are sent with the first message at the latest."""
 
     def __init__(self, context: Any) -> None:
         self._context = context
+        # A lock, because headers, heartbeats and events are written by different tasks.
         self._writing = asyncio.Lock()
         self._sent = False
         self.last_written = asyncio.get_running_loop().time()
-        """When the last message was sent, or else this made, by the loop's clock."""
+        """Time of the last message on the loop's clock. Before that, the time of creation."""
 
     async def send_headers(self) -> None:
-        """Sends the response headers, unless they have been sent."""
+        """Sends the response headers if they have not been sent yet."""
         async with self._writing:
             if not self._sent:
                 self._sent = True
@@ -40,7 +41,13 @@ class StreamWriter:
 
 @asynccontextmanager
 async def opened(context: Any, stream: FaultyStream, *, hold: bool) -> AsyncIterator[StreamWriter]:
-    """Sends the response headers as soon as no plan holds them back, or with `hold` not at all."""
+    """Yields a writer, and sends the response headers once no plan holds them back.
+
+    Args:
+        context: Context of the call.
+        stream: Stream with the plans that apply to it.
+        hold: Whether to leave the headers to the first message.
+    """
     writer = StreamWriter(context)
     if hold:
         yield writer
@@ -51,6 +58,7 @@ async def opened(context: Any, stream: FaultyStream, *, hold: bool) -> AsyncIter
         return
 
     async def send_when_released() -> None:
+        # In a task, so that events are read and ends are noticed while the headers are held back.
         await stream.headers_released()
         await writer.send_headers()
 
@@ -59,7 +67,7 @@ async def opened(context: Any, stream: FaultyStream, *, hold: bool) -> AsyncIter
         yield writer
     finally:
         sending.cancel()
-        # Where sending fails, so does the call itself.
+        # Errors are ignored, because if sending fails, the call fails as well.
         await asyncio.gather(sending, return_exceptions=True)
 
 
@@ -67,9 +75,15 @@ async def opened(context: Any, stream: FaultyStream, *, hold: bool) -> AsyncIter
 async def beating(
     writer: StreamWriter, stream: FaultyStream, message: Any, every: float | None
 ) -> AsyncIterator[None]:
-    """Writes a message whenever nothing was written for `every` seconds; None for never.
+    """Sends heartbeats while the `with` block runs.
 
-    A stalled stream carries no heartbeats either; for other plans they are no events.
+    A stalled stream sends no heartbeats. Plans that count events do not count heartbeats.
+
+    Args:
+        writer: Writer of the stream.
+        stream: Stream with the plans that apply to it.
+        message: Message that is sent as a heartbeat.
+        every: Seconds without a message after which a heartbeat is sent. None means never.
     """
     if every is None:
         yield
@@ -81,6 +95,7 @@ async def beating(
             left = writer.last_written + pause - loop.time()
             if left > 0:
                 await asyncio.sleep(left)
+            # A stalled stream waits a whole pause, because a plan gives no notice of its end here.
             elif stream.stalled:
                 await asyncio.sleep(pause)
             else:
@@ -91,23 +106,24 @@ async def beating(
         yield
     finally:
         task.cancel()
-        # Where writing fails, so does the call itself.
+        # Errors are ignored, because if writing fails, the call fails as well.
         await asyncio.gather(task, return_exceptions=True)
 
 
 class Delivery:
-    """What all subscribing methods do."""
+    """Delivers events to the streams of all subscribing methods."""
 
     def __init__(
         self, backend: Backend, faults: Injector, *, hold_headers: bool, heartbeat: float | None
     ) -> None:
-        """Takes where events come from.
+        """Does no I/O and needs no running loop.
 
         Args:
-            backend: It.
-            faults: What goes wrong with streams.
+            backend: Source of the events.
+            faults: Fault plans for the streams.
             hold_headers: Whether response headers wait for the first event.
-            heartbeat: Seconds without an event after which an empty item is sent; None for never.
+            heartbeat: Seconds without an event after which an empty message is sent. None means
+                never.
         """
         self._backend = backend
         self._faults = faults
@@ -120,13 +136,14 @@ class Delivery:
         """Sends every event from now on until the stream ends.
 
         Args:
-            context: The call's.
-            method: What was called.
-            topics: Which; none means all.
-            item: Makes the message that carries an event; None where it is not to be sent.
+            context: Context of the call.
+            method: Subscribing method that was called.
+            topics: Subscribed topics. Empty means all topics.
+            item: Function that returns the message for an event, or None for an event that is not
+                sent.
 
         Raises:
-            RefusedError: The call is refused, or the stream was ended.
+            RefusedError: The call is rejected, or the stream was ended.
         """
         topics = list(topics)
         await self._faults.meet(method.full_name, topics)
@@ -138,6 +155,7 @@ class Delivery:
                 opened(context, stream, hold=self._hold_headers) as writer,
                 beating(writer, stream, method.response(), self._heartbeat),
             ):
+                # Before the first event, because a plan may cut a stream after 0 events.
                 stream.cut_if_due()
                 while True:
                     message = item(await subscription.next())

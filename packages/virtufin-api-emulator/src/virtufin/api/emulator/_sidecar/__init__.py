@@ -1,4 +1,4 @@
-"""Programs beside the emulator: real daprd and Redis, and a stand-in for daprd."""
+"""Programs for tests beside the emulator: real daprd and Redis, and a stand-in for daprd."""
 
 from .program import MissingProgramError, Program, find
 from .resources import component_names, redelivery

@@ -1,9 +1,12 @@
-"""Runs a program as its child and ends it when told to, so that nothing is left behind.
+"""Runs a program as a child process and ends the program together with its own parent.
 
-Told by a byte on stdin, or by the end of stdin, which is that of whoever started this; then the
-program's folder is deleted too. Started by its path, with the folder and the command line: it
-imports nothing of this package. Says the child's process id on stdout; the child's output goes to
-stderr. Its exit code is the child's.
+- A byte on stdin ends the program.
+- The end of stdin means that the parent process has ended. The program is ended and its folder is
+  deleted.
+- The script is started by its path, with the folder and the command line as arguments. The script
+  imports nothing of this package.
+- The script writes the child's process id to stdout. The child's output goes to stderr.
+- The exit code of the script is the child's exit code.
 """
 
 from __future__ import annotations
@@ -19,8 +22,8 @@ _GRACE = 5.0
 
 
 def main() -> int:
-    """Runs the program of the command line; returns its exit code."""
-    # Ctrl-C at the terminal is for whoever started this, who then closes stdin.
+    """Runs the program of the command line and returns its exit code."""
+    # Ignored, because Ctrl-C in the terminal is meant for the parent, which then closes stdin.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     folder, *command = sys.argv[1:]
     try:
@@ -41,11 +44,11 @@ def main() -> int:
 
 
 def _end_when_told(child: subprocess.Popen[bytes], told: threading.Event, folder: str) -> None:
-    # Not `sys.stdin`: an end of the interpreter while that is being read is a crash.
+    # Not `sys.stdin`, because Python crashes if it ends while `sys.stdin` is being read.
     orphaned = not os.read(0, 1)
     told.set()
     if sys.platform != "win32":
-        # A frozen child would not see the signal.
+        # Continued first, because a frozen child does not receive SIGTERM.
         child.send_signal(signal.SIGCONT)
     child.terminate()
     try:

@@ -1,4 +1,4 @@
-"""Another program as a process of ours: found, started, watched, and ended in every case."""
+"""External programs as child processes: found, started, watched, and ended in every case."""
 
 from __future__ import annotations
 
@@ -17,20 +17,28 @@ from pathlib import Path
 _GUARD = Path(__file__).with_name("orphan_guard.py")
 _POLL = 0.02
 _STOP_TIMEOUT = 10.0
+# Characters of output in an error text, from its end, because a program reports its failure last.
 _SHOWN = 2000
 _POSIX = "a real sidecar or Redis is run on Linux and macOS only: stopping one needs POSIX signals"
 
 
 class MissingProgramError(FileNotFoundError):
-    """A program is not on this machine; the text says how to get it."""
+    """Raised for a program that is not on this machine. The text says how to install it."""
 
 
 def find(name: str, variable: str, elsewhere: Path | None, advice: str) -> str:
-    """The path of a program: where an environment variable says, on PATH, or elsewhere.
+    """Returns the path of a program.
+
+    Args:
+        name: Name of the program, searched on PATH.
+        variable: Environment variable with the path of the program. The variable overrides PATH.
+        elsewhere: Path to use if the program is not on PATH. None means no further path.
+        advice: Text for the error that says how to install the program.
 
     Raises:
-        MissingProgramError: It is nowhere, or the variable names something that cannot be run.
-        NotImplementedError: This is Windows.
+        MissingProgramError: The program was not found, or the variable does not name a program
+            that can be run.
+        NotImplementedError: The machine runs Windows.
     """
     if os.name != "posix":
         raise NotImplementedError(_POSIX)
@@ -45,26 +53,27 @@ def find(name: str, variable: str, elsewhere: Path | None, advice: str) -> str:
 
 
 class Program:
-    """A running program. Ended by `stop`, or when this process ends in whatever way."""
+    """A running program. The program ends with `stop`, or when this process ends for any reason."""
 
     def __init__(
         self, command: Sequence[str], env: Mapping[str, str] | None = None, *, folder: str = ""
     ) -> None:
-        """Starts it.
+        """Starts the program.
 
         Args:
-            command: Its path and arguments.
-            env: Its environment; None for that of this process.
-            folder: Deleted when this process ends before the program does.
+            command: Path and arguments of the program.
+            env: Environment variables of the program. None means those of this process.
+            folder: Folder to delete if this process ends before the program.
 
         Raises:
-            RuntimeError: It could not be started; the text says why.
-            NotImplementedError: This is Windows.
+            RuntimeError: The program could not be started. The text gives the reason.
+            NotImplementedError: The machine runs Windows.
         """
         if os.name != "posix":
             raise NotImplementedError(_POSIX)
         self._name = Path(command[0]).name
         self._output = tempfile.TemporaryFile()  # noqa: SIM115
+        # The guard is a process of its own, because nothing in this process runs when it is killed.
         self._guard = subprocess.Popen(
             [sys.executable, "-I", "-S", str(_GUARD), folder, *command],
             stdin=subprocess.PIPE,
@@ -83,23 +92,27 @@ class Program:
 
     @property
     def pid(self) -> int:
-        """Id of its process."""
+        """The id of the program's process."""
         return self._pid
 
     def output(self) -> str:
-        """What it has written so far."""
+        """Returns the output of the program so far."""
         if not os.fstat(self._output.fileno()).st_size:
-            return ""  # Which cannot be mapped.
-        # Not by reading: the program writes at the offset that a read would move.
+            return ""  # Because an empty file cannot be mapped.
+        # Mapped and not read, because a read would move the offset at which the program writes.
         with mmap.mmap(self._output.fileno(), 0, access=mmap.ACCESS_READ) as written:
             return written[:].decode(errors="replace")
 
     def wait_until(self, ready: Callable[[], bool], timeout: float) -> None:
-        """Waits until it is ready; ends it where it does not come to that.
+        """Waits until the program is ready. If the wait fails, the program is ended.
+
+        Args:
+            ready: Function that returns True when the program is ready.
+            timeout: Seconds to wait at most.
 
         Raises:
-            RuntimeError: It ended, or was not ready within `timeout` seconds; the text has the end
-                of its output.
+            RuntimeError: The program ended, or was not ready in time. The text contains the end of
+                its output.
         """
         end = time.monotonic() + timeout
         try:
@@ -115,26 +128,27 @@ class Program:
             raise
 
     def kill(self) -> None:
-        """Ends it on the spot, without a chance to tidy up (SIGKILL)."""
+        """Ends the program immediately, without cleanup (SIGKILL)."""
         self._signal("SIGKILL")
         self._guard.wait(_STOP_TIMEOUT)
         self.stop()
 
     def freeze(self) -> None:
-        """Stops its time (SIGSTOP): connections stand, nothing is answered."""
+        """Freezes the program (SIGSTOP). Connections stay open without answers."""
         self._signal("SIGSTOP")
 
     def thaw(self) -> None:
-        """Lets it go on (SIGCONT)."""
+        """Continues the program (SIGCONT)."""
         self._signal("SIGCONT")
 
     def stop(self) -> None:
-        """Asks it to end (SIGTERM), and waits. Idempotent."""
+        """Ends the program gracefully (SIGTERM) and waits. Idempotent."""
         guard = self._guard
         assert guard.stdin is not None
         assert guard.stdout is not None
         with suppress(BrokenPipeError, ValueError):
-            # A process that was forked from this one may still hold the pipe open.
+            # A byte before the end of the pipe, because a process forked from this one may hold the
+            # pipe open.
             guard.stdin.write(b".")
             guard.stdin.flush()
         with suppress(BrokenPipeError):
@@ -148,6 +162,7 @@ class Program:
         self._output.close()
 
     def _signal(self, name: str) -> None:
+        # Suppressed, because the program may have ended already.
         with suppress(ProcessLookupError):
-            # By name, as Windows has none of them.
+            # By name, because the module `signal` has no such attributes on Windows.
             os.kill(self._pid, signal.Signals[name])

@@ -1,4 +1,4 @@
-"""Resource files of a sidecar: policies to write, and what is in those of others."""
+"""Resource files of a sidecar: a resiliency policy to write, and names of components to read."""
 
 from __future__ import annotations
 
@@ -6,17 +6,28 @@ import json
 from contextlib import suppress
 
 _REDELIVERY_PAUSE = 200
-"""Milliseconds."""
+"""Pause between two deliveries in milliseconds."""
+# More attempts than fit into the processing timeout, so that daprd gives up only after Redis takes
+# over.
 _SPARE_ATTEMPTS = 5
 
 
 def redelivery(pubsub_name: str, processing_timeout: str) -> str:
-    """A policy by which daprd itself delivers an event again, until Redis does.
+    """Returns a policy with which daprd itself delivers an event again until Redis takes over.
 
-    Without one the Redis component of Dapr 1.18 acknowledges an event that the app asks for again,
-    so that it is lost; after the processing timeout it leaves it to be delivered again. With one
-    that never gives up, daprd goes on for ever with what a gateway had not acknowledged when it
-    ended, and after ten such events delivers nothing more.
+    Without a policy, the Redis component of Dapr 1.18 acknowledges an event that the app rejects
+    with RETRY, and the event is lost. After the processing timeout the component leaves the event
+    to be delivered again.
+
+    With a policy that never gives up, daprd keeps delivering events that a gateway had not
+    acknowledged when it ended. After ten such events daprd delivers nothing more.
+
+    Args:
+        pubsub_name: Name of the pub/sub component.
+        processing_timeout: The component's `processingTimeout` in milliseconds.
+
+    Raises:
+        ValueError: `processing_timeout` is not a whole number.
     """
     if not processing_timeout.isdecimal():
         raise ValueError(
@@ -36,10 +47,11 @@ def redelivery(pubsub_name: str, processing_timeout: str) -> str:
 
 
 def component_names(file: str, app_id: str) -> set[str]:
-    """Names of the components that a resource file in JSON has for an app.
+    """Returns the names of the components in a resource file in JSON that an app may use.
 
-    Files in YAML pass, and what daprd itself is to refuse.
+    The result is empty for a file in YAML, and for a file that daprd itself will reject.
     """
+    # Errors are suppressed, because such files are left to daprd, which reports its own errors.
     with suppress(ValueError, TypeError, LookupError, AttributeError):
         document = json.loads(file)
         scopes = document.get("scopes")

@@ -1,7 +1,7 @@
-"""The publishing part of a Dapr sidecar, before the gateway's own subscribers.
+"""A stand-in for the publishing part of a Dapr sidecar, for tests without daprd.
 
-For tests without daprd: what a `DaprPublisher` publishes here reaches them as if a broker had
-carried it. Everything else of Dapr's API is not there.
+Events that a `DaprPublisher` publishes here reach the gateway's subscribers as through a broker.
+The other parts of Dapr's API are missing.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ _WIRE = Wire(
     origin="dapr",
 )
 METHODS = tuple(_WIRE[name].full_name for name in _WIRE)
-"""Full names of what is served."""
+"""Full names of the methods that are served."""
 
 
 class StandIn:
-    """A server with Dapr's publishing calls."""
+    """A server with Dapr's publishing methods."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class StandIn:
         """Opens the port.
 
         Raises:
-            OSError: It is taken, or the host is not of this machine.
+            OSError: The port is taken, or the host is not of this machine.
         """
         self._server = grpc.aio.server(
             interceptors=[FaultInterceptor(self._faults, with_topic=METHODS)],
@@ -74,7 +74,7 @@ class StandIn:
         await self._server.start()
 
     async def stop(self) -> None:
-        """Closes the port."""
+        """Closes the port. Idempotent."""
         server, self._server = self._server, None
         if server is not None:
             await server.stop(None)
@@ -100,6 +100,7 @@ class _Servicer:
     async def bulk_publish_event_alpha1(self, request: Any, context: Any) -> Any:
         await self._admit("Dapr.BulkPublishEventAlpha1", request)
         names = {entry.entry_id for entry in request.entries}
+        # Rejected, because a real sidecar rejects such entries as well.
         if "" in names or len(names) < len(request.entries):
             raise invalid("entryId is duplicated or not present for entry")
         failed = []
@@ -107,6 +108,7 @@ class _Servicer:
             try:
                 event = _event(entry.event, entry.content_type)
             except RefusedError as error:
+                # Reported for this entry only, because a bulk publish can succeed in part.
                 failed.append(
                     api_v1.BulkPublishResponseFailedEntry(
                         entry_id=entry.entry_id, error=error.details
@@ -117,6 +119,7 @@ class _Servicer:
         return api_v1.BulkPublishResponse(failedEntries=failed)
 
     async def _admit(self, name: str, request: Any) -> None:
+        # Here and not in the interceptor, because only the request contains the topic.
         await self._faults.meet(_WIRE[name].full_name, (request.topic,))
         if request.pubsub_name not in self._pubsub_names:
             raise invalid(f"pubsub {request.pubsub_name} is not found")
@@ -125,12 +128,14 @@ class _Servicer:
 
 
 def _event(data: bytes, content_type: str) -> CloudEvent:
-    """The event, or one around data that is none, as a sidecar makes it."""
+    """Returns the published event. Data that is no CloudEvent is wrapped in an event."""
     if media_type(content_type) == cloudevents_json.CONTENT_TYPE:
         try:
             return cloudevents_json.from_json(data)
         except InvalidReplyError as error:
             raise RefusedError(grpc.StatusCode.INVALID_ARGUMENT, error.message) from error
+    # The attributes, and the content type if there is none, are those that a sidecar gives to an
+    # event around plain data.
     request = appcallback_v1.TopicEventRequest(
         id=str(uuid.uuid4()),
         source="emulator",

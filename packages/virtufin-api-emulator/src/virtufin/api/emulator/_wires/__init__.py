@@ -1,4 +1,4 @@
-"""Message layouts that the emulator can have, from the packaged one."""
+"""Message layouts that the emulator can serve, derived from the packaged layout."""
 
 from .descriptor_sets import DescriptorSet, DescriptorSource, StaticSource, closure
 from .named_wires import WIRES, WireName, chosen_wire

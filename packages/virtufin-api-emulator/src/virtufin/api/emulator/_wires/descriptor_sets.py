@@ -1,4 +1,4 @@
-"""What a reflection service answers from."""
+"""Descriptor sets, the source of a reflection service's answers."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ from google.protobuf.descriptor_pool import DescriptorPool
 
 @dataclass(frozen=True)
 class DescriptorSet:
-    """The services of one server and a pool of its own that defines them."""
+    """The services of one server and the descriptor pool that defines them."""
 
+    # One pool per server, because servers reuse package and message names.
     pool: DescriptorPool
     services: Sequence[str]
 
 
 class DescriptorSource(Protocol):
-    """Whoever has descriptor sets, in order of precedence."""
+    """A source of descriptor sets in order of precedence."""
 
     def sets(self) -> AsyncIterator[DescriptorSet]:
-        """All of them; later ones may take a while to come."""
+        """Yields all descriptor sets. Later sets may have to be fetched first."""
         ...
 
     async def alias(self, name: str) -> tuple[DescriptorSet, str] | None:
-        """The set a registered name stands for, and the full name it is an alias of."""
+        """Returns the descriptor set and the full service name for a registered name, or None."""
         ...
 
 
 class StaticSource:
-    """One set, no aliases."""
+    """A source of a single descriptor set without aliases."""
 
     def __init__(self, only: DescriptorSet) -> None:
         self._only = only
@@ -44,7 +45,8 @@ class StaticSource:
 
 
 def closure(files: Iterable[FileDescriptor]) -> list[FileDescriptor]:
-    """The files and all they import, importing files first."""
+    """Returns the files and all files that they import. Importing files come first."""
+    # Walked breadth first without recursion; a file is kept once, because many import the same one.
     found: dict[str, FileDescriptor] = {}
     stack = list(files)
     while stack:

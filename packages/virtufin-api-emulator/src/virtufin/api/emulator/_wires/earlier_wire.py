@@ -1,4 +1,4 @@
-"""The wire of earlier gateways, as differences from the packaged one."""
+"""The message layout of earlier gateways, as differences from the packaged layout."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from google.protobuf.descriptor_pb2 import (
 
 _EVENT = ("string topic", "bytes data", "texts metadata", "string message_id", "string timestamp")
 
-# By the service of their file. Fields are numbered in order; `texts` is map<string, string>.
+# Messages by the service of their file. Fields are numbered in this order, and `texts` stands for
+# map<string, string>.
 _MESSAGES: dict[str, dict[str, tuple[str, ...]]] = {
     "Pubsub": {
         "PublishRequest": _EVENT,
@@ -43,7 +44,10 @@ _TYPES = {
 
 
 def make_earlier(files: Iterable[FileDescriptorProto]) -> None:
-    """Changes copies of the packaged files; that of CloudEvents is not imported any more."""
+    """Changes copies of the packaged files to the layout of earlier gateways.
+
+    The file of CloudEvents is no longer imported.
+    """
     for file in files:
         imports = [name for name in file.dependency if not name.endswith("/cloudevents.proto")]
         file.dependency[:] = imports
@@ -60,6 +64,7 @@ def make_earlier(files: Iterable[FileDescriptorProto]) -> None:
 
 
 def _replace(file: FileDescriptorProto, name: str, fields: Iterable[str]) -> None:
+    # Replaced as a whole, because the earlier messages have other fields and numbers.
     kept = [message for message in file.message_type if message.name != name]
     del file.message_type[:]
     file.message_type.extend(kept)

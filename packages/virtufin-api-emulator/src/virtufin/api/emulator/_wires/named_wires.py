@@ -1,4 +1,4 @@
-"""Which generation of the gateway's wire is served."""
+"""The message layouts that have a name, and layouts with parts left out."""
 
 from __future__ import annotations
 
@@ -15,18 +15,21 @@ from .wire_files import wire_copies
 
 WireName = Literal["current", "moved-numbers", "earlier"]
 WIRES: tuple[WireName, ...] = get_args(WireName)
-"""The wires that have a name."""
+"""The names of the layouts."""
 
 
 def chosen_wire(wire: object) -> Wire:
-    """A wire by itself or by name.
+    """Returns the message layout for a `Wire` or the name of a layout.
 
-    `current` is as packaged, `moved-numbers` the same with every field number of package `virtufin`
-    one higher, `earlier` has events and streams as earlier gateways.
+    `current` is the packaged layout. `moved-numbers` is the same with every field number of package
+    `virtufin` one higher. `earlier` has the events and streams of earlier gateways.
+
+    Args:
+        wire: A `Wire` or a name.
 
     Raises:
-        ValueError: There is none of that name.
-        TypeError: It is neither a `Wire` nor a name.
+        ValueError: No layout has that name.
+        TypeError: `wire` is neither a `Wire` nor a name.
     """
     if isinstance(wire, Wire):
         return wire
@@ -35,6 +38,7 @@ def chosen_wire(wire: object) -> Wire:
         raise TypeError(f"wire is a Wire or one of {names}, got {wire!r}")
     if wire not in WIRES:
         raise ValueError(f"wire is one of {names}, got {wire!r}")
+    # Other layouts are built from copies of the files, because descriptors cannot be changed.
     packaged = Wire.packaged()
     if wire == "current":
         return packaged
@@ -47,18 +51,20 @@ def chosen_wire(wire: object) -> Wire:
 
 
 def without(wire: Wire, *names: str) -> Wire:
-    """The wire of a gateway that lacks some things.
+    """Returns a message layout without some methods and fields.
 
     Args:
-        wire: What it would be with them.
-        *names: Methods as `State.QueryState`, fields as `SaveStateRequest.publish_change`.
+        wire: The complete layout.
+        *names: Methods, such as `State.QueryState`, and fields, such as
+            `SaveStateRequest.publish_change`.
 
     Raises:
-        ValueError: The wire has no such thing.
+        ValueError: The layout has no such method or field.
     """
     files = wire_copies(wire)
     unknown = set(names)
     for message in _messages(files):
+        # Backwards, because fields are removed during the iteration.
         for field in reversed(message.field):
             if (name := f"{message.name}.{field.name}") in names:
                 message.field.remove(field)
@@ -83,7 +89,7 @@ def _wire_of(files: list[FileDescriptorProto], *, origin: str) -> Wire:
 
 
 def _messages(files: Iterable[FileDescriptorProto]) -> list[DescriptorProto]:
-    """The messages of the gateway's own package, also those inside others; entries of maps not."""
+    """Returns the messages of the gateway's package, including nested messages."""
     found: list[DescriptorProto] = []
     waiting = [
         message for file in files if file.package == PACKAGE for message in file.message_type
@@ -91,6 +97,8 @@ def _messages(files: Iterable[FileDescriptorProto]) -> list[DescriptorProto]:
     while waiting:
         message = waiting.pop()
         waiting.extend(message.nested_type)
+        # Entries of maps are left out, because their fields must be named key and value and have
+        # the numbers 1 and 2.
         if not message.options.map_entry:
             found.append(message)
     return found

@@ -1,7 +1,7 @@
 """Events as bytes: the gateway passes a CloudEvent through unchanged.
 
-Parsing and serializing again keeps the meaning but not the bytes (the order of map entries for
-one). A message field and a bytes field look the same on the wire, so the two messages that carry
+Parsing and serializing an event keeps its meaning but not its bytes, such as the order of map
+entries. A message field and a bytes field have the same encoding, so the two messages that carry
 events are read and written here with the event as `bytes`.
 """
 
@@ -21,7 +21,7 @@ EVENT = "cloudevent"
 
 
 def with_opaque_events(wire: Wire) -> Wire:
-    """The same wire, with `cloudevent` as bytes in what is published and subscribed."""
+    """Returns the message layout with `cloudevent` as bytes in the messages that carry events."""
     methods = {name: wire[name] for name in wire}
     if PUBLISH in methods:
         methods[PUBLISH] = replace(wire[PUBLISH], request=_opaque(wire[PUBLISH].request))
@@ -37,7 +37,9 @@ def _opaque(message: Any) -> Any:
     for field in copy.field:
         if field.name == EVENT:
             field.type = descriptor_pb2.FieldDescriptorProto.TYPE_BYTES
+            # A bytes field has no type name, and the pool has no file of CloudEvents.
             field.ClearField("type_name")
+    # A pool of its own, because this message may exist in two layouts in one process.
     pool = descriptor_pool.DescriptorPool()
     pool.AddSerializedFile(file.SerializeToString())
     return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"opaque.{copy.name}"))

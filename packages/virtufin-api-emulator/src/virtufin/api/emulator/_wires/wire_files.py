@@ -1,4 +1,4 @@
-"""The files that define a wire, to be changed or served."""
+"""Copies of the files that define a message layout, for changing or serving them."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from .descriptor_sets import closure
 
 
 def file_copies(files: Iterable[FileDescriptor]) -> list[descriptor_pb2.FileDescriptorProto]:
-    """Copies of the files and of all they import."""
+    """Returns copies of the files and of all files that they import."""
     return [
         descriptor_pb2.FileDescriptorProto.FromString(file.serialized_pb) for file in closure(files)
     ]
 
 
 def wire_copies(wire: Wire) -> list[descriptor_pb2.FileDescriptorProto]:
-    """Copies of the files that define the wire's messages, with the methods it has and no others.
+    """Returns copies of the files that define the messages of a layout.
 
-    A service of which no method is left is left out, too.
+    The copies contain only methods of the layout, and only services with at least one method.
     """
     copies = file_copies(wire[name].request.DESCRIPTOR.file for name in wire)
     has = {wire[name].full_name for name in wire}
     for file in copies:
+        # Backwards, because services and methods are removed during the iteration.
         for service in reversed(file.service):
             full_name = f"{file.package}.{service.name}"
             for method in reversed(service.method):

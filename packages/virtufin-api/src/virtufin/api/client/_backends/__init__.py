@@ -1,5 +1,6 @@
-"""Calls to the backends behind a gateway, in Python values."""
+"""Calls to the backends behind a gateway, with Python values for requests and replies."""
 
+# Other packages import from here only, so that modules can move inside; lint checks that.
 from .describe import from_answers, from_descriptors
 from .invoker import Request, TypedCalls
 from .schemas import Schemas

@@ -1,9 +1,12 @@
-"""From the JSON of a reply to Python values, complete and typed by the reply's descriptor.
+"""Conversion of a reply's JSON to Python values, complete and typed by the reply's descriptor.
 
-The gateway leaves out fields that have their default, and JSON knows neither bytes nor 64-bit
-integers (proto3 JSON mapping). Here every field is present under its proto name: scalars with their
-default, lists and maps empty, an unset message or optional field as None; unset members of a oneof
-are absent. What the descriptor does not know, or what does not fit it, stays as it was sent.
+The gateway leaves out fields that have their default value. JSON has neither bytes nor 64-bit
+integers (proto3 JSON mapping). The result holds every field under its proto name:
+
+- Scalars that were not sent have their default; lists and maps are empty.
+- A message or optional field that is not set is None.
+- A member of a oneof that is not set is absent.
+- A field that the descriptor does not have, or a value that does not fit, stays as it was sent.
 """
 
 from __future__ import annotations
@@ -36,26 +39,35 @@ from virtufin.api.client._protobuf import (
     snake_case,
 )
 
+# An object of its own, because None is a legal value in JSON.
 _MISSING = object()
+# At most this many paths, because every item of a long list may fail to fit.
 _MOST_SHOWN = 20
+# Nested pairs instead of text, because a text for each value would cost time in replies that fit.
 Path = tuple[Any, ...]
-"""Where a value is: nothing, or the path of what holds it and its own name. Put into words only
-where something does not fit."""
+"""Position of a value: empty for the reply itself, else the path of the parent and the name."""
+# A microsecond, because datetime and timedelta hold nothing smaller.
 _NANOSECONDS = 1000
 
 
 class _MisfitError(Exception):
-    """A value is not what the descriptor says."""
+    """A value does not fit its descriptor."""
 
 
 class Completer:
-    """Completes replies of one descriptor pool."""
+    """Completes replies whose messages are in the same descriptor pool."""
 
     def __init__(self) -> None:
+        # Cached by message name, because finding the optional fields copies the whole descriptor.
         self._fields: dict[str, tuple[Field, ...]] = {}
 
     def complete(self, message: Descriptor, value: Any) -> tuple[Any, list[str]]:
-        """The Python value of a message's JSON, and the paths of what did not fit."""
+        """Returns the Python value of a message's JSON, and the paths of values that do not fit.
+
+        Args:
+            message: Descriptor of the message.
+            value: The parsed JSON.
+        """
         misfits: list[Path] = []
         result = self._message(message, value, (), misfits)
         return result, [_shown(path) for path in misfits[:_MOST_SHOWN]]
@@ -67,6 +79,7 @@ class Completer:
                 return _WELL_KNOWN[name](value)
             if name in WRAPPERS:
                 return None if value is None else _scalar(message.fields_by_name["value"], value)
+        # Kept as sent, because the backend may have changed since its descriptors were fetched.
         except _MisfitError:
             misfits.append(path)
             return value
@@ -85,9 +98,11 @@ class Completer:
         left = dict(value)
         result: dict[str, Any] = {}
         for field in self._known(message):
+            # Both names are read, because a proto3 JSON writer may use either.
             sent = left.pop(field.name, _MISSING)
             if sent is _MISSING:
                 sent = left.pop(field.json_name, _MISSING)
+            # JSON null means "not set" (proto3 JSON mapping), except for types whose value is null.
             if sent is None and field.kind not in (VALUE, NULL_VALUE):
                 sent = _MISSING
             if sent is not _MISSING:
@@ -125,19 +140,21 @@ class Completer:
     def _any(
         self, message: Descriptor, value: dict[str, Any], path: Path, misfits: list[Path]
     ) -> dict[str, Any]:
-        """An Any, `@type` kept; what is in it is completed where the pool knows the type."""
+        """Returns an Any with its `@type`; the content is completed if the pool knows the type."""
         url = value.get("@type")
         name = url.rpartition("/")[2] if isinstance(url, str) else ""
         try:
             held = message.file.pool.FindMessageTypeByName(name)
-        except (KeyError, TypeError, ValueError):  # A name may be anything.
+        # Kept as sent, because an Any may hold a type of another service, or no type name at all.
+        except (KeyError, TypeError, ValueError):
             return value
         if name in _WELL_KNOWN or name in WRAPPERS or name in JSON_TYPES or name == ANY:
             inner = self._message(held, value.get("value"), (path, "value"), misfits)
             return {**value, "value": inner}
         rest = {key: item for key, item in value.items() if key != "@type"}
+        # Some writers treat Empty as a well-known type, whose JSON is under "value".
         if not held.fields and rest == {"value": {}}:
-            rest = {}  # Some write an Empty so.
+            rest = {}
         return {"@type": url, **self._message(held, rest, path, misfits)}
 
     def _known(self, message: Descriptor) -> tuple[Field, ...]:
@@ -205,8 +222,10 @@ def _float(value: Any, *, single: bool) -> float:
         raise _MisfitError
     try:
         number = float(value)
-        # What a stub would give for these 32 bits.
+        # Rounded to 32 bits, because a generated stub would return that value.
         return float(struct.unpack("f", struct.pack("f", number))[0]) if single else number
+    # Too large for the field: a float stays as sent, because it still is a number. Anything else
+    # becomes infinity, because it may be too large even for a double.
     except OverflowError:
         return number if isinstance(value, float) else float("inf")
     except ValueError:
@@ -214,6 +233,7 @@ def _float(value: Any, *, single: bool) -> float:
 
 
 def _bytes(text: str) -> bytes:
+    # Both alphabets and missing padding are accepted, because the proto3 JSON mapping demands it.
     standard = text.translate(_URL_SAFE).rstrip("=")
     try:
         return base64.b64decode(standard + "=" * (-len(standard) % 4), validate=True)
@@ -225,7 +245,7 @@ _URL_SAFE = str.maketrans("-_", "+/")
 
 
 def _enum(descriptor: FieldDescriptor, value: Any) -> Any:
-    """The name of an enum value; a number that has none stays."""
+    """Returns the name of an enum value; a number without a name stays a number."""
     kind: Any = descriptor.enum_type
     if kind.full_name == NULL_VALUE:
         return None
@@ -239,7 +259,7 @@ def _enum(descriptor: FieldDescriptor, value: Any) -> Any:
 
 
 def _timestamp(value: Any) -> datetime | str:
-    """A datetime with zone; text as sent where microseconds cannot hold it."""
+    """Returns a datetime in UTC, or the text as sent if microseconds cannot hold the time."""
     moment = Timestamp()
     _parse(moment, value)
     if moment.nanos % _NANOSECONDS:
@@ -248,7 +268,7 @@ def _timestamp(value: Any) -> datetime | str:
 
 
 def _duration(value: Any) -> timedelta | str:
-    """A timedelta; text as sent where microseconds cannot hold it."""
+    """Returns a timedelta, or the text as sent if microseconds cannot hold the duration."""
     time = Duration()
     _parse(time, value)
     if time.nanos % _NANOSECONDS:
@@ -264,7 +284,7 @@ def _parse(message: Any, value: Any) -> None:
 
 
 def _field_mask(value: Any) -> list[str]:
-    """Its paths, in the names of the proto."""
+    """Returns the paths of a field mask, in proto names."""
     text: str = _of(str, value)
     return [snake_case(path) for path in text.split(",")] if text else []
 

@@ -1,4 +1,4 @@
-"""Descriptions of backends, from their descriptors or from what the gateway tells of them."""
+"""Descriptions of backends, from their descriptors or from the gateway's own replies."""
 
 from __future__ import annotations
 
@@ -19,7 +19,12 @@ from virtufin.api.client.results import FieldSchema, MethodInfo, MethodSchema
 
 
 def from_descriptors(name: str, methods: Iterable[MethodDescriptor]) -> ServiceDescription:
-    """The description of a backend whose descriptors are known."""
+    """Returns the description of a backend from its descriptors.
+
+    Args:
+        name: Registered name of the backend.
+        methods: Descriptors of its methods.
+    """
     described: list[MethodDescription] = []
     messages: dict[str, MessageDescription] = {}
     enums: dict[str, EnumDescription] = {}
@@ -41,7 +46,16 @@ def from_descriptors(name: str, methods: Iterable[MethodDescriptor]) -> ServiceD
 def from_answers(
     name: str, methods: Iterable[MethodInfo], schemas: Iterable[MethodSchema]
 ) -> ServiceDescription:
-    """The description of a backend as the gateway tells it: the messages of methods only."""
+    """Returns the description of a backend from the gateway's replies.
+
+    Such a description holds the request and response messages of the methods. It has no nested
+    messages and no enums, because the gateway's replies do not list their fields and values.
+
+    Args:
+        name: Registered name of the backend.
+        methods: Replies of `ListMethods`.
+        schemas: Replies of `GetMethodSchema`, for requests and responses.
+    """
     described = tuple(
         MethodDescription(
             method["name"],
@@ -54,6 +68,8 @@ def from_answers(
     )
     messages: dict[str, MessageDescription] = {}
     for schema in schemas:
+        # Chosen by `schema_type`, because a schema names both messages of its method and has the
+        # fields of only one message.
         kind = f"{schema['schema_type'] or 'input'}_type_name"
         full_name = str(schema.get(kind, ""))
         messages[full_name] = MessageDescription(full_name, tuple(map(_told, schema["fields"])))
@@ -63,6 +79,7 @@ def from_answers(
 def _add(
     message: Descriptor, messages: dict[str, MessageDescription], enums: dict[str, EnumDescription]
 ) -> None:
+    # Checked first, because messages may contain each other.
     if message.full_name in messages:
         return
     fields = tuple(fields_of(message))
@@ -71,6 +88,7 @@ def _add(
     for field in fields:
         held: Any = field.value or field.descriptor
         if held.message_type is not None:
+            # Well-known types are left out, because replies hold Python values in their place.
             if not held.message_type.full_name.startswith("google.protobuf."):
                 _add(held.message_type, messages, enums)
         elif held.enum_type is not None:
@@ -100,6 +118,8 @@ def _type(descriptor: FieldDescriptor) -> str:
 
 def _told(field: FieldSchema) -> FieldDescription:
     kind = field["type_name"].rpartition(".")[2] or field["type"]
+    # Maps first and in full, because a map is also repeated, and because its type name may hold a
+    # dot inside: `map<string, virtufin.WorkerInfo>`.
     if field["type"] == "map":
         kind = field["type_name"]
     elif field["is_repeated"]:

@@ -1,17 +1,17 @@
-"""From natural Python values to the proto3 JSON of a request.
+"""Conversion of natural Python values to the proto3 JSON of a request.
 
-Where the method's descriptor is known, each value is written as its field wants it; else by the
-rules below, which are those of the proto3 JSON mapping for the types that it has in mind.
+If the method's descriptor is known, each value is written for the type of its field. Otherwise the
+rules below apply. They follow the proto3 JSON mapping for the types that the mapping covers.
 
 | Python | JSON |
 | --- | --- |
-| bytes | base64 text; for a field of text, the text they are in UTF-8 |
+| bytes | base64 text; for a text field, the bytes decoded as UTF-8 |
 | datetime with zone | RFC 3339 text in UTC |
 | date, UUID, Decimal | text |
 | timedelta | seconds as text, `1.5s` |
-| enum member | for an enum field its name, where the field knows that; else its value where that
-is a number or text; else its name |
-| int | number, as text where a double could not hold it |
+| enum member | the member's name if the field's enum has that name; otherwise the member's value if
+that is a number or text; otherwise the name |
+| int | number; text if a double cannot hold the number |
 | NaN, infinity | `"NaN"`, `"Infinity"`, `"-Infinity"` |
 | dataclass, protobuf message | an object of its fields |
 | set, frozenset, tuple | list |
@@ -54,27 +54,29 @@ from virtufin.api.client._protobuf import (
 from virtufin.api.client._validation import require_text, short_repr
 from virtufin.api.client.errors import InvalidInputError
 
+# Beyond that, JSON readers that use doubles lose digits, so larger numbers are written as text.
 _EXACT = 2**53
 _SPECIAL = JSON_TYPES | WRAPPERS | {ANY, TIMESTAMP, DURATION, FIELD_MASK}
-"""Messages whose JSON is no object of their fields."""
+"""Messages whose JSON is not an object of their fields."""
 _BYTES = (bytes, bytearray, memoryview)
 
 
 class Encoder:
-    """Writes requests of one descriptor pool, or of unknown messages."""
+    """Writes requests whose messages are in the same descriptor pool, or are unknown."""
 
     def __init__(self) -> None:
+        # Cached by message name, because finding the optional fields copies the whole descriptor.
         self._fields: dict[str, dict[str, Field]] = {}
 
     def encode(self, request: object, message: Descriptor | None = None) -> str:
-        """JSON text of a request.
+        """Returns the JSON text of a request.
 
         Args:
             request: A mapping, a dataclass, a protobuf message, or None for an empty request.
-            message: The descriptor of the request; None where it is not known.
+            message: Descriptor of the request; None if the descriptor is not known.
 
         Raises:
-            InvalidInputError: JSON cannot hold the request; says where.
+            InvalidInputError: JSON cannot hold the request; the error names the position.
         """
         if request is None:
             return "{}"
@@ -97,7 +99,7 @@ class Encoder:
         return require_text(text, "request")
 
     def known(self, message: Descriptor) -> dict[str, Field]:
-        """The fields of a message by both of their names."""
+        """Returns the fields of a message, each under its proto name and its JSON name."""
         found = self._fields.get(message.full_name)
         if found is None:
             found = by_any_name(tuple(fields_of(message)))
@@ -108,6 +110,7 @@ class Encoder:
         if message is None or value is None:
             return _plain(value, where)
         name = message.full_name
+        # As a number, because text would arrive as text: the field holds any JSON.
         if name in JSON_TYPES:
             return _plain(value, where, exact=False)
         if name in WRAPPERS:
@@ -122,12 +125,14 @@ class Encoder:
             return _plain(value, where)
         given = as_object(value)
         known = self.known(message)
+        # Keys of the same field are sent as given, because the gateway decides which key counts.
         twice = _twice(given, known)
         result = {}
         for key, item in given.items():
             text = _key(key, where)
             field = known.get(text)
             inside = f"{where}[{text!r}]"
+            # Unknown fields are sent too, because the gateway may be newer than the descriptor.
             if field is None or text in twice:
                 result[text] = _plain(item, inside)
             else:
@@ -161,15 +166,17 @@ class Encoder:
                 raise InvalidInputError(
                     f"{where}: {descriptor.name!r} takes text, and these bytes are not UTF-8"
                 ) from None
+        # As a number, because a field of doubles loses the digits anyway.
         if isinstance(value, int) and descriptor.cpp_type in FLOATS:
             return _plain(value, where, exact=False)
         return _plain(value, where)
 
 
 def _plain(value: object, where: str, *, exact: bool = True) -> Any:
-    """What JSON can hold, by the rules above."""
+    """Returns a value that JSON can hold, by the rules in the table above."""
     if value is None or isinstance(value, bool):
         return value
+    # Before text and numbers, because members of IntEnum and StrEnum are instances of those too.
     if isinstance(value, enum.Enum):
         held = value.value
         return _plain(held, where) if isinstance(held, (int, str)) else value.name
@@ -246,31 +253,34 @@ def _key(key: object, where: str) -> str:
 
 
 def is_object(value: object) -> bool:
-    """Whether a value is sent as an object of fields."""
+    """Returns True if a value is sent as an object of fields."""
     if isinstance(value, (Mapping, Message)):
         return True
     return dataclasses.is_dataclass(value) and not isinstance(value, type)
 
 
 def as_object(value: Any) -> Mapping[Any, Any]:
-    """The fields of a mapping or a dataclass."""
+    """Returns the fields of a mapping or a dataclass."""
     if isinstance(value, Mapping):
         return value
+    # Not `dataclasses.asdict`, because that would deep-copy values and convert nested objects.
     return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
 
 
 def _of_message(message: Message) -> Any:
+    # The message's own pool, because the default pool may not know the types inside an Any.
     pool: Any = message.DESCRIPTOR.file.pool
     try:
         return json_format.MessageToDict(
             message, preserving_proto_field_name=True, descriptor_pool=pool
         )
-    except (TypeError, json_format.Error) as error:  # An Any of a type that nobody knows.
+    # Raised for an Any whose type is not in the pool of the message.
+    except (TypeError, json_format.Error) as error:
         raise InvalidInputError(f"request cannot be sent as JSON: {error}") from None
 
 
 def _twice(given: Mapping[Any, Any], known: Mapping[str, Field]) -> set[str]:
-    """Keys that name the same field as another; which one counts is the gateway's to say."""
+    """Returns the keys that name the same field as another key of the mapping."""
     seen: dict[str, str] = {}
     twice: set[str] = set()
     for key in given:

@@ -1,4 +1,4 @@
-"""Calls to backends in Python values: encoded, completed and explained by their descriptors."""
+"""Calls to backends, with Python values that are encoded and decoded by descriptors."""
 
 from __future__ import annotations
 
@@ -26,19 +26,21 @@ Request = Any
 
 _UNTYPED = Encoder()
 _UNKNOWN = Schema({}, reason="complete_replies=False")
+# Two seconds, because a suggestion must not delay the error that it belongs to for longer.
 _ADVICE_WAIT = 2.0
 _INVOKE = "Gateway.InvokeJson"
 
 
 class Listing(Protocol):
-    """Names the backends and their methods."""
+    """Lists the backends and their methods."""
 
+    # A protocol, because `GatewayClient`, which has these methods, imports this module.
     async def list_services_async(self, *, timeout: float | None) -> list[str]:
-        """Names of the registered backends."""
+        """Returns the names of the registered backends."""
         ...
 
     async def list_methods_async(self, service: str, *, timeout: float | None) -> list[MethodInfo]:
-        """Methods of a backend."""
+        """Returns the methods of a backend."""
         ...
 
 
@@ -50,19 +52,21 @@ class TypedCalls:
 
         Args:
             rpc: The gateway's own methods.
-            schemas: What its backends take and answer; None where nobody is to be asked.
-            listing: Names them, for advice.
+            schemas: Request and reply types of the backends; None if nothing must be looked up.
+            listing: Source of the names for suggestions.
         """
         self._rpc = rpc
         self._schemas = schemas
         self._listing = listing
+        # Methods that certainly exist. Their errors get no suggestion, because NOT_FOUND then
+        # means an object of the backend.
         self._found: set[tuple[str, str]] = set()
 
     async def invoke(self, service: str, method: str, request: Request, budget: Budget) -> Any:
         """Calls a method; see `GatewayClient.invoke_async`."""
         text = ""
         if method not in self._known(service).methods:
-            # What cannot be sent is told before anybody is asked.
+            # Encoded early, because an invalid request must raise before anything is sent.
             text = _UNTYPED.encode(request)
         try:
             with await self._rpc.acquire(_INVOKE, budget, service=service) as lease:
@@ -70,6 +74,7 @@ class TypedCalls:
                 types = schema.methods.get(method)
                 if types is not None or not text:
                     text = schema.encoder.encode(request, types.input_type if types else None)
+                # Over the same lease, because the message layout was checked for its connection.
                 reply = await self._send(lease, service, method, text, budget)
         except (InvalidRequestError, NotFoundError, UnsupportedError) as error:
             advice = await self._advice(error, service, method, request, budget)
@@ -80,11 +85,17 @@ class TypedCalls:
         else:
             self._found.add((service, method))
             return await self._completed(service, method, reply, schema, budget)
-        # Out here, as the error without the advice would be its context.
+        # Raised outside the `except` block, because the original error would be its context and
+        # show the same failure twice.
         raise failure
 
     async def schema(self, service: str, budget: Budget) -> Schema:
-        """What is known of a backend; fetched if that has not been done."""
+        """Returns the schema of a backend, fetched if that has not happened yet.
+
+        Args:
+            service: Registered name of the backend.
+            budget: The time for it.
+        """
         with await self._rpc.acquire(_INVOKE, budget, service=service):
             return await self._schema(service, budget)
 
@@ -92,7 +103,7 @@ class TypedCalls:
         return _UNKNOWN if self._schemas is None else await self._schemas.of(service, budget)
 
     def known_methods(self, service: str) -> list[str]:
-        """Methods of a backend, as far as they are known now."""
+        """Returns the methods of a backend that are known already; sends nothing."""
         return sorted(self._known(service).methods)
 
     def _known(self, service: str) -> Schema:
@@ -107,6 +118,7 @@ class TypedCalls:
         called, transport = f"{service}.{method}", self._rpc.transport
         check(reply, transport, called, service=service)
         return from_json(
+            # An empty text is an empty message, because proto3 leaves out what has its default.
             reply.response_data or "{}",
             "the reply",
             method=called,
@@ -117,7 +129,7 @@ class TypedCalls:
     async def _completed(
         self, service: str, method: str, reply: Any, schema: Schema, budget: Budget
     ) -> Any:
-        """The reply as the schema has it; as a newer schema has it where that does not fit."""
+        """Returns the reply in Python values; a schema that does not fit is renewed first."""
         value, fits = _typed(schema, method, reply)
         if not fits and self._schemas is not None:
             schema = await self._schemas.renewed(service, budget)
@@ -127,7 +139,7 @@ class TypedCalls:
     async def _advice(
         self, error: VirtufinError, service: str, method: str, request: object, budget: Budget
     ) -> Unknown | None:
-        """What the request names that is not there; None where nothing of that is known."""
+        """Returns the unknown name in a rejected request, or None if every name seems to exist."""
         schema = self._known(service)
         if isinstance(error, InvalidRequestError):
             return await self._unknown_field(service, method, request, budget)
@@ -143,6 +155,7 @@ class TypedCalls:
                 wait = budget.at_most(_ADVICE_WAIT)
                 listed = await self._listing.list_methods_async(service, timeout=wait)
                 methods = [one["name"] for one in listed]
+        # Ignored, because the failure of the call matters and not that of the suggestion.
         except VirtufinError:
             return None
         if method not in methods:
@@ -153,8 +166,9 @@ class TypedCalls:
     async def _unknown_field(
         self, service: str, method: str, request: object, budget: Budget
     ) -> Unknown | None:
-        """A field that the method's request does not have, by the newest schema there is."""
+        """Returns the first unknown field of a request, checked against the newest schema."""
         schema = self._known(service)
+        # Twice, because the known schema may be outdated and lack a field that exists by now.
         for _ in range(2):
             types = schema.methods.get(method)
             if types is None:
@@ -169,12 +183,13 @@ class TypedCalls:
 
 
 def _typed(schema: Schema, method: str, reply: Any) -> tuple[Any, bool]:
-    """The reply as far as the schema goes, and whether all of it fits."""
+    """Returns the reply in Python values, and whether all of it fits the schema."""
     types = schema.methods.get(method)
     if types is None:
         return reply, False
     try:
         value, misfits = schema.completer.complete(types.output_type, reply)
     except RecursionError:
-        return reply, True  # Nested too deeply to be completed, whatever describes it.
+        # "Fits", because fetching another schema would not make the reply less deeply nested.
+        return reply, True
     return value, not misfits

@@ -1,9 +1,9 @@
-"""What the methods of the backends take and answer, learned from the gateway's reflection.
+"""Request and reply types of the backends' methods, fetched from the gateway's reflection service.
 
-A registered name such as `workmanager` is an alias of its gRPC service there (contract,
-"reflection"). Each backend has a descriptor pool of its own, because backends reuse package and
-message names. Fetched at the first call to it, once however many calls wait for that; again on
-another connection, and when a reply does not fit.
+In the reflection service, a registered name such as `workmanager` is an alias of the backend's gRPC
+service. Each backend has a descriptor pool of its own, because backends reuse package and message
+names. A schema is fetched at the first call to its backend, once for all concurrent calls. A schema
+is fetched again on another connection, and when a reply does not fit.
 """
 
 from __future__ import annotations
@@ -38,12 +38,14 @@ from .encoder import Encoder
 logger = logging.getLogger("virtufin.api.client.gateway")
 
 LIFETIME = 300.0
-"""Seconds after which a schema is asked for again beside the next call, in case it has changed in a
-way that no reply shows."""
+"""Seconds after which a schema is fetched again in the background of the next call.
+
+A schema may have changed in a way that no reply shows.
+"""
 
 
 class Schema:
-    """The methods of one backend as far as they are known."""
+    """The known methods of a backend."""
 
     def __init__(
         self,
@@ -55,26 +57,28 @@ class Schema:
         fingerprint: bytes = b"",
     ) -> None:
         self.fetched_at = fetched_at
-        """When fetching it began, on the monotonic clock."""
+        """Start of the fetch, on the monotonic clock."""
         self.methods = methods
-        """By short name."""
+        """Descriptors of the methods by short name."""
         self.reason = reason
-        """Why nothing is known; empty where something is."""
+        """Explanation why no method is known; empty if methods are known."""
         self.silent = silent
-        """Whether reflection did not answer about it, and is not asked again on this connection."""
+        """True if reflection timed out for this backend; no further fetch on this connection."""
+        # Both belong to the schema, because they cache fields by message name, and another backend
+        # may have other messages of the same names.
         self.completer = Completer()
         self.encoder = Encoder()
         self.fingerprint = fingerprint
-        """The same for schemas that say the same."""
+        """Digest of the descriptors; equal for schemas with the same content."""
         self.until = time.monotonic() + LIFETIME
-        """When it is asked for again."""
+        """Time of the next fetch, on the monotonic clock."""
 
 
 _LATE = Schema({}, reason="it was not told in time")
 
 
 class Schemas:
-    """The schemas of all backends behind one gateway."""
+    """The schemas of all backends behind a gateway."""
 
     def __init__(self, rpc: Rpc, discovery: Discovery) -> None:
         self._rpc = rpc
@@ -85,23 +89,36 @@ class Schemas:
         self._pauses: dict[str, Pause] = {}
 
     def known(self, service: str) -> Schema | None:
-        """What is known of a backend now."""
+        """Returns the schema of a backend, or None if no schema was fetched yet; sends nothing."""
         return self._known.get(service)
 
     async def of(self, service: str, budget: Budget) -> Schema:
-        """The schema of a backend; waits for it, half of what is left of the budget at most.
+        """Returns the schema of a backend, fetched first if necessary.
 
-        To be called with the place of a call acquired, so that a new connection was noticed.
+        Callers must hold the lease of a call, because acquiring a lease notices a new connection.
+
+        Args:
+            service: Registered name of the backend.
+            budget: The time of the call. The fetch takes at most half of the time that is left.
         """
         known = self._known.get(service)
         if known is None or known.fetched_at < self._discovery.connected_at:
             await self._fetch(service, budget)
         elif time.monotonic() >= known.until:
-            _ = self._begin(service)  # Beside this call, for the next ones.
+            # Not awaited, because this call can use the old schema and only later calls need
+            # the new schema.
+            _ = self._begin(service)
         return self._known.get(service) or _LATE
 
     async def renewed(self, service: str, budget: Budget) -> Schema:
-        """The schema of a backend, fetched again unless that was of no use a short while ago."""
+        """Returns the schema of a backend, fetched again unless a recent fetch changed nothing.
+
+        Args:
+            service: Registered name of the backend.
+            budget: The time of the call. The fetch takes at most half of the time that is left.
+        """
+        # With growing pauses, because a backend whose replies never fit would be looked up at
+        # every call otherwise.
         pause = self._pauses.setdefault(service, Pause())
         before = self._known.get(service)
         if before is not None and before.silent:
@@ -117,6 +134,8 @@ class Schemas:
 
     async def _fetch(self, service: str, budget: Budget) -> None:
         task = self._begin(service)
+        # `wait` instead of `wait_for`, because other calls may wait for the same task and it must
+        # not be cancelled when the time of this call is up.
         await asyncio.wait((task,), timeout=budget.at_most(2 * self._discovery.timeout, 0.5))
         self._transport.check()
 
@@ -134,27 +153,32 @@ class Schemas:
         try:
             methods, fingerprint = await self._methods(service)
             fetched = Schema(methods, fetched_at=now, fingerprint=fingerprint)
-        except Exception as error:  # noqa: BLE001 - whatever it tells, calls go on
+        except Exception as error:  # noqa: BLE001 - because calls work without a schema
             reason = self._transport.secrets.redact(str(error) or repr(error))
             logger.debug("the types of %s are not known: %s", service, reason)
             code = error.code if isinstance(error, ReflectionUnavailableError) else None
+            # A timeout is remembered, because another fetch would cost every call that time again.
             silent = code is grpc.StatusCode.DEADLINE_EXCEEDED
             fetched = Schema({}, fetched_at=now, reason=reason, silent=silent)
         known = self._known.get(service)
         same = known is not None and known.fingerprint == fetched.fingerprint
+        # The old schema is kept if the fetch failed, because an old schema is better than none. The
+        # old schema is also kept if nothing changed, because its caches are filled.
         if known is not None and (same or not fetched.methods):
             known.fetched_at, known.until = now, fetched.until
         else:
             self._known[service] = fetched
 
     async def _methods(self, service: str) -> tuple[dict[str, MethodDescriptor], bytes]:
-        """All methods of a backend, and a fingerprint of what describes them.
+        """Returns all methods of a backend, and a fingerprint of their descriptors.
 
-        Those that its alias leaves open by what the gateway lists.
+        If the files behind the alias do not settle which gRPC service a method belongs to, the
+        gateway's list of methods does.
         """
         digest = hashlib.sha256()
         try:
             found = await self._by_name(service, digest)
+        # A gateway may not know the alias, so the services are then looked up by their full names.
         except SymbolNotFoundError:
             found = {}
         if len({_owner(one) for methods in found.values() for one in methods}) == 1:
@@ -167,6 +191,7 @@ class Schemas:
             if not candidates:
                 if owner not in others:
                     others[owner] = {}
+                    # Suppressed, because the methods of the other services are useful without it.
                     with suppress(SymbolNotFoundError):
                         others[owner] = await self._by_name(owner, digest)
                 candidates = [one for one in others[owner].get(name, ()) if _owner(one) == owner]
@@ -175,11 +200,11 @@ class Schemas:
 
     async def _by_name(self, symbol: str, digest: Any) -> dict[str, list[MethodDescriptor]]:
         files = await self._discovery.files(symbol)
-        # Large ones take long to be read.
+        # In a thread, because building a pool of large descriptors would block the event loop.
         return await asyncio.to_thread(_by_name, files, digest)
 
     async def _owners(self, service: str) -> dict[str, str]:
-        """The gRPC service of each method, as the gateway lists them."""
+        """Returns the gRPC service of each method, by method name, from the gateway's list."""
         budget = self._rpc.budget(self._discovery.timeout)
         fields = {"service": service}
         try:
@@ -195,9 +220,15 @@ class Schemas:
 def _by_name(
     files: Sequence[FileDescriptorProto], digest: Any
 ) -> dict[str, list[MethodDescriptor]]:
-    """The methods of all services in these files, in a descriptor pool of their own."""
+    """Returns the methods of all services in these files, from a new descriptor pool.
+
+    Args:
+        files: The files, with all they import.
+        digest: Hash object, updated with the content of the files.
+    """
     pool: Any = build_pool(files)
     found: dict[str, list[MethodDescriptor]] = {}
+    # Sorted, because the digest must not depend on the order in which the files came.
     for file in sorted(files, key=lambda one: one.name):
         digest.update(file.SerializeToString(deterministic=True))
         for service in pool.FindFileByName(file.name).services_by_name.values():

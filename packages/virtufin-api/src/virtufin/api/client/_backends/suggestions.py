@@ -1,6 +1,7 @@
-"""Why a request may have been refused: which of its fields, and what was meant.
+"""Suggestions for a rejected request: the unknown name in the request, and similar names.
 
-Only ever asked after the gateway has refused; what it accepts is its own to decide.
+Used only after the gateway has rejected a request. No request is rejected because of a suggestion,
+because a gateway may be newer than the schema this client knows.
 """
 
 from __future__ import annotations
@@ -16,27 +17,41 @@ from virtufin.api.client._protobuf import ANY, JSON_TYPES, WRAPPERS, Field, mess
 
 from .encoder import Encoder, as_object, is_object
 
+# At most this many names, because an error must stay readable.
 _SHOWN = 12
 
 
 class Unknown(NamedTuple):
-    """A name that is not there."""
+    """An unknown name in a request."""
 
     what: str
-    """Where it stands, such as `code_source.urll`."""
+    """Path of the unknown field, such as `code_source.urll`, or the unknown method or service."""
     text: str
-    """The sentence about it."""
+    """Sentence for people who read the error."""
     nearest: tuple[str, ...]
-    """The most similar names that are there."""
+    """The most similar names that exist."""
 
 
 def unknown_fields(encoder: Encoder, message: Descriptor, request: object) -> Iterator[Unknown]:
-    """The fields of a request that its message does not have."""
+    """Yields the fields of a request that its message does not have.
+
+    Args:
+        encoder: Source of the field names of messages.
+        message: Descriptor of the request.
+        request: The request as the user gave it.
+    """
     yield from _unknown(encoder, message, request, "")
 
 
 def unknown_name(what: str, name: str, owner: str, names: Sequence[str]) -> Unknown:
-    """A sentence about a name that `owner` does not have."""
+    """Returns the suggestion for a name that `owner` does not have.
+
+    Args:
+        what: Kind of the name: `field`, `method` or `service`.
+        name: The unknown name.
+        owner: The message, service or gateway that lacks the name.
+        names: The names that `owner` has.
+    """
     near = nearest(name, names)
     listed = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
     meant = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
@@ -45,7 +60,8 @@ def unknown_name(what: str, name: str, owner: str, names: Sequence[str]) -> Unkn
 
 
 def nearest(name: str, names: Iterable[str]) -> tuple[str, ...]:
-    """Names that are so similar that they may have been meant, the most similar first."""
+    """Returns the names that are similar to `name`, the most similar first."""
+    # Compared without separators and case, because people mix up the spelling conventions.
     plain = {known: _plain(known) for known in names}
     same = [known for known, text in plain.items() if text == _plain(name)]
     close = difflib.get_close_matches(_plain(name), plain.values(), n=3, cutoff=0.6)
@@ -58,6 +74,7 @@ def _plain(name: str) -> str:
 
 
 def _unknown(encoder: Encoder, message: Descriptor, value: object, path: str) -> Iterator[Unknown]:
+    # Their JSON has no proto field names, so there is nothing to check.
     if message.full_name in JSON_TYPES or message.full_name in WRAPPERS | {ANY}:
         return
     if isinstance(value, Message) or not is_object(value):
@@ -69,6 +86,7 @@ def _unknown(encoder: Encoder, message: Descriptor, value: object, path: str) ->
         if field is not None:
             for inner, one in _inside(field, item):
                 yield from _unknown(encoder, inner, one, where)
+        # `@type` belongs to Any, and `[...]` names a protobuf extension: neither is a field.
         elif not str(key).startswith(("@", "[")):
             names = list(dict.fromkeys(each.name for each in known.values()))
             found = unknown_name("field", str(key), message.name, names)
@@ -76,7 +94,7 @@ def _unknown(encoder: Encoder, message: Descriptor, value: object, path: str) ->
 
 
 def _inside(field: Field, value: Any) -> Iterator[tuple[Descriptor, Any]]:
-    """The messages that a field holds, with their descriptor."""
+    """Yields the message values in a field, each with its descriptor."""
     if field.value is not None:
         if field.value.message_type is not None and isinstance(value, Mapping):
             for item in value.values():

@@ -1,5 +1,8 @@
-"""Descriptors: fetched by reflection, compared, read, and used to translate messages."""
+"""Descriptors: fetching by reflection, comparing, reading, and translating messages with them."""
 
+# Other packages import from here only, so that modules can move inside; lint checks that.
+# This package imports neither the transport nor a layer above, because they import this package.
+# So the reflection client takes a plain channel of grpc.aio.
 from .compare import Difference, different_methods, is_repeated, method_of, type_name
 from .fields import (
     ANY,

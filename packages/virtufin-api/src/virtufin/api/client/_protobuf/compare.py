@@ -1,8 +1,8 @@
-"""What is different between the gateway's own descriptors and the packaged ones.
+"""Comparison of the gateway's own descriptors with the packaged descriptors.
 
-Compared is what goes over the wire and how it is addressed: methods by path, fields by name, with
-their number, type and cardinality, enum values by name. The names of messages do not matter, nor
-does what the gateway has in addition.
+The comparison covers the content of messages and the paths of methods: methods by path, fields by
+name, with their number, type and cardinality, enum values by name. The names of messages do not
+matter, because they are not sent. Fields that only the gateway has are reported as additions.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from google.protobuf.descriptor import (
     MethodDescriptor,
 )
 
+# Read from the class, because protobuf has no public table from type numbers to names.
 _TYPES = {
     value: name.removeprefix("TYPE_").lower()
     for name, value in vars(FieldDescriptor).items()
@@ -27,21 +28,21 @@ _TYPES = {
 
 @dataclass(frozen=True)
 class Difference:
-    """One difference between the gateway's descriptors and the packaged ones."""
+    """A difference between the gateway's descriptors and the packaged descriptors."""
 
     where: str
     """Full name of the method, field or enum value, such as `virtufin.GetStateResponse.value`."""
     packaged: str
-    """What the packaged protos say of it, such as `number 2`; empty where they lack it."""
+    """Property in the packaged protos, such as `number 2`; empty if the packaged protos lack it."""
     gateway: str
-    """What the gateway's descriptors say of it; empty where they lack it."""
+    """Property in the gateway's descriptors; empty if the gateway lacks it."""
 
     is_method: bool = False
-    """Whether it is about a method, not about a field or an enum value."""
+    """True for a method, False for a field or an enum value."""
 
     @property
     def is_addition(self) -> bool:
-        """Whether the gateway only has something in addition, which this client does not use."""
+        """True if only the gateway has this element, which this client then does not use."""
         return not self.packaged
 
     def __str__(self) -> str:
@@ -53,7 +54,12 @@ class Difference:
 
 
 def different_methods(ours: MethodDescriptor, theirs: MethodDescriptor) -> Iterator[Difference]:
-    """What is different between two methods of one name, messages included."""
+    """Yields the differences between two methods of the same name, including their messages.
+
+    Args:
+        ours: The packaged method.
+        theirs: The gateway's method.
+    """
     if _shape(ours) != _shape(theirs):
         yield Difference(ours.full_name, _shape(ours), _shape(theirs), is_method=True)
     seen: set[str] = set()
@@ -64,13 +70,14 @@ def different_methods(ours: MethodDescriptor, theirs: MethodDescriptor) -> Itera
 def different_messages(
     ours: Descriptor, theirs: Descriptor, seen: set[str] | None = None
 ) -> Iterator[Difference]:
-    """What is different between two messages, and in what they hold.
+    """Yields the differences between two messages, including the messages in their fields.
 
     Args:
-        ours: The packaged one.
-        theirs: The gateway's.
-        seen: Full names of packaged messages that were compared already; added to.
+        ours: The packaged message.
+        theirs: The gateway's message.
+        seen: Full names of packaged messages that were compared already. The set is updated.
     """
+    # Messages seen before are skipped, because a message may contain itself.
     seen = set() if seen is None else seen
     if ours.full_name in seen:
         return
@@ -92,14 +99,21 @@ def different_messages(
 
 
 def counterpart(field: FieldDescriptor, message: Descriptor) -> FieldDescriptor | None:
-    """The field of another message that means the same: of the same name, or renamed.
+    """Returns the field of another message with the same meaning: same name, or renamed.
 
-    Renamed is one of the same number and type, whose own name the first message does not have.
+    A field counts as renamed if number and type are the same, and if the first message has no field
+    of the new name.
+
+    Args:
+        field: Field of the first message.
+        message: The other message.
     """
     found: FieldDescriptor | None = message.fields_by_name.get(field.name)
     if found is not None:
         return found
     found = message.fields_by_number.get(field.number)
+    # Not a renamed field if the first message has the name too, because the name then belongs to
+    # another field there.
     own: Any = field.containing_type
     if found is None or found.name in own.fields_by_name or _kind(found) != _kind(field):
         return None
@@ -107,13 +121,15 @@ def counterpart(field: FieldDescriptor, message: Descriptor) -> FieldDescriptor 
 
 
 def type_name(field: FieldDescriptor) -> str:
-    """Its type as protos write it, such as `int32`; `message` or `enum` for those."""
+    """Returns a field's type as in protos, such as `int32`; `message` or `enum` for these kinds."""
+    # The number itself for a type that this version of protobuf does not know.
     return _TYPES.get(field.type, str(field.type))
 
 
 def is_repeated(field: FieldDescriptor) -> bool:
-    """Whether it is a list or a map."""
-    # protobuf before 6.31 has no `is_repeated`, later ones warn of `label`.
+    """Returns True if a field is a list or a map."""
+    # Both ways, because protobuf before 6.31 has no `is_repeated`, and later versions warn when
+    # `label` is read.
     repeated = getattr(field, "is_repeated", None)
     if repeated is None:
         any_field: Any = field
@@ -149,7 +165,7 @@ def _shape(method: MethodDescriptor) -> str:
 
 
 def _kind(field: FieldDescriptor) -> str:
-    """Type and cardinality, without the name of a message."""
+    """Returns type and cardinality of a field, without the name of a message."""
     kind = type_name(field)
     return f"repeated {kind}" if is_repeated(field) else kind
 
@@ -159,7 +175,13 @@ def _field(field: FieldDescriptor) -> str:
 
 
 def method_of(pool: Any, service: str, method: str) -> MethodDescriptor | None:
-    """A method in a descriptor pool; None where it is not there."""
+    """Returns a method from a descriptor pool, or None if the pool does not have the method.
+
+    Args:
+        pool: The descriptor pool.
+        service: Full name of the service.
+        method: Short name of the method.
+    """
     try:
         found: MethodDescriptor | None = pool.FindServiceByName(service).methods_by_name.get(method)
     except KeyError:

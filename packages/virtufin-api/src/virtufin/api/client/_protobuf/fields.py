@@ -1,4 +1,4 @@
-"""The fields of a message as proto3 JSON knows them."""
+"""Fields of a message, with the properties that the proto3 JSON mapping depends on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NULL_VALUE = "google.protobuf.NullValue"
 FIELD_MASK = "google.protobuf.FieldMask"
 ANY = "google.protobuf.Any"
 JSON_TYPES = frozenset({STRUCT, VALUE, LIST_VALUE})
-"""Well-known types that stand for JSON itself."""
+"""Well-known types whose values are JSON values."""
 WRAPPERS = frozenset(
     f"google.protobuf.{name}Value"
     for name in (
@@ -34,7 +34,8 @@ WRAPPERS = frozenset(
         "UInt64",
     )
 )
-"""Well-known types that hold one scalar, or nothing."""
+"""Well-known types that hold a scalar, or nothing."""
+# By C++ type, because all encodings of a type share it: int32, sint32 and sfixed32, for example.
 INTEGERS = frozenset(
     {
         FieldDescriptor.CPPTYPE_INT32,
@@ -47,42 +48,44 @@ FLOATS = frozenset({FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBL
 
 
 class Field(NamedTuple):
-    """A field, and how it occurs."""
+    """A field of a message, with its cardinality and presence."""
 
     descriptor: FieldDescriptor
     repeated: bool
-    """Whether it is a list."""
+    """True for a list, False for a map or a single value."""
     value: FieldDescriptor | None
-    """The value field of a map; None where it is none."""
+    """The value field of a map; None if the field is not a map."""
     in_oneof: bool
-    """Whether it is a member of a oneof, which others may take the place of."""
+    """True for a member of a oneof."""
     optional: bool
-    """Whether it may be unset although it is a scalar (`optional` in proto3)."""
+    """True for `optional` in proto3, so that even a scalar may be unset."""
 
     @property
     def name(self) -> str:
-        """Its proto name."""
+        """The proto name."""
         return str(self.descriptor.name)
 
     @property
     def json_name(self) -> str:
-        """Its lowerCamelCase name, unless the proto says another one."""
+        """The name in JSON: lowerCamelCase, unless the proto declares another name."""
         return str(self.descriptor.json_name)
 
     @property
     def kind(self) -> str:
-        """Full name of its message or enum; empty for scalars."""
+        """Full name of the field's message or enum; empty for scalars."""
         return kind_of(self.descriptor)
 
 
 def kind_of(descriptor: FieldDescriptor) -> str:
-    """Full name of a field's message or enum; empty for scalars."""
+    """Returns the full name of a field's message or enum; empty for scalars."""
     kind = descriptor.message_type or descriptor.enum_type
     return "" if kind is None else str(kind.full_name)
 
 
 def fields_of(message: Descriptor) -> Iterator[Field]:
-    """The fields of a message in the order of its proto."""
+    """Yields the fields of a message in the order of the proto."""
+    # Copied, because only the proto form shows which fields are `optional`. In descriptors such a
+    # field looks like a member of a oneof with a single member.
     proto = descriptor_pb2.DescriptorProto()
     message.CopyToProto(proto)
     optional = {field.name for field in proto.field if field.proto3_optional}
@@ -101,19 +104,25 @@ def fields_of(message: Descriptor) -> Iterator[Field]:
 
 
 def by_any_name(fields: tuple[Field, ...]) -> dict[str, Field]:
-    """Fields by both of their names."""
+    """Returns the fields by name, each under its JSON name and its proto name."""
+    # Proto names last, because they win if a JSON name equals the proto name of another field.
     named = {field.json_name: field for field in fields}
     named.update((field.name, field) for field in fields)
     return named
 
 
 def message_type(descriptor: FieldDescriptor) -> Descriptor:
-    """The message that a field holds."""
+    """Returns the descriptor of the message in a field.
+
+    Args:
+        descriptor: A field whose type is a message.
+    """
+    # Checked here once, because protobuf's type is optional and every caller has tested the field.
     found: Any = descriptor.message_type
     assert found is not None
     return found  # type: ignore[no-any-return]
 
 
 def snake_case(path: str) -> str:
-    """`fooBar` to `foo_bar`, the way back of the JSON mapping of paths."""
+    """Converts a path of a field mask from JSON to proto names: `fooBar` becomes `foo_bar`."""
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in path)

@@ -1,7 +1,8 @@
-"""Server reflection over asyncio channels: which services a server has, and their descriptors.
+"""Client of gRPC server reflection on asyncio channels: a server's services and descriptors.
 
-grpcio-reflection's own client side is synchronous and its stub knows v1alpha only, so its messages
-are used here on a channel of grpc.aio. v1 has the same messages under another service name.
+The client in grpcio-reflection is synchronous, and its stub supports v1alpha only. This module uses
+the messages of grpcio-reflection on a channel of grpc.aio. Version v1 has the same messages under
+another service name.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 import grpc
 import grpc.aio
-from google.protobuf import (  # Importing them registers them in the default pool.
+from google.protobuf import (  # The import also registers these files in the default pool.
     any_pb2,
     descriptor_pb2,
     descriptor_pool,
@@ -30,9 +31,10 @@ from virtufin.api.client._asyncio import gather_all
 
 V1 = "grpc.reflection.v1.ServerReflection"
 INFRASTRUCTURE = ("grpc.reflection.", "grpc.health.", "grpc.channelz.")
-"""How the names of services begin that many servers have beside their own."""
+"""Name prefixes of services that many servers offer in addition to their own."""
 V1ALPHA = "grpc.reflection.v1alpha.ServerReflection"
 DEFAULT_TIMEOUT = 5.0
+# Added to the deadline of the call, because gRPC itself ends nearly all calls at their deadline.
 _OVERTIME = 0.5
 
 WELL_KNOWN = {
@@ -52,7 +54,7 @@ WELL_KNOWN = {
 
 
 class ReflectionError(Exception):
-    """The descriptors of a server could not be had."""
+    """Fetching the descriptors of a server failed."""
 
 
 class ReflectionUnsupportedError(ReflectionError):
@@ -60,14 +62,14 @@ class ReflectionUnsupportedError(ReflectionError):
 
 
 class ReflectionUnavailableError(ReflectionError):
-    """Reflection failed for now: no connection, no answer in time, no permission, ..."""
+    """Reflection failed in a way that may pass: no connection, timeout, no permission, ..."""
 
     def __init__(self, code: grpc.StatusCode, details: str) -> None:
         super().__init__(f"{code.name}: {details}")
         self.code = code
-        """The status the reflection call ended with."""
+        """Status code of the reflection call."""
         self.details = details
-        """The text that came with it."""
+        """Text that came with the status code."""
 
 
 class SymbolNotFoundError(ReflectionError):
@@ -76,15 +78,18 @@ class SymbolNotFoundError(ReflectionError):
     def __init__(self, symbol: str) -> None:
         super().__init__(f"the server's reflection does not know {symbol!r}")
         self.symbol = symbol
-        """Full name of what was asked for."""
+        """Full name of the requested symbol."""
 
 
 class InvalidDescriptorsError(ReflectionError):
-    """The server's answer does not make a complete set of descriptors."""
+    """The files from the server are not a complete and valid set of descriptors."""
 
 
 class ReflectionClient:
-    """Asks one server for its descriptors; keeps nothing but which version it speaks."""
+    """Fetches descriptors from a server.
+
+    The only state is the version of the reflection service that the server supports.
+    """
 
     def __init__(
         self,
@@ -97,11 +102,13 @@ class ReflectionClient:
         """Does no I/O.
 
         Args:
-            channel: The channel to ask on; it stays the caller's.
-            timeout: Bound of each of the methods below, in seconds.
-            metadata: Sent with each request, an API key for instance.
-            like: Another one of the same server, which may know the version it speaks.
+            channel: Channel to the server. The caller keeps the ownership and closes the channel.
+            timeout: Time limit of each public method, in seconds.
+            metadata: Metadata of each request, for example an API key.
+            like: Another client of the same server, which may know the supported version already.
         """
+        # Both versions, because a server may offer only one of them: the servicer in
+        # grpcio-reflection, for example, has v1alpha only.
         self._channel = channel
         self._timeout = timeout
         self._metadata = tuple(metadata)
@@ -110,10 +117,10 @@ class ReflectionClient:
             self._services = like._services  # noqa: SLF001 - of the same class
 
     async def list_services(self) -> list[str]:
-        """Full names of all services of the server.
+        """Returns the full names of all services of the server.
 
         Raises:
-            ReflectionError: One of its subclasses, see there.
+            ReflectionError: A subclass that names the reason.
         """
         response = await self._ask(self._deadline(), list_services="")
         if response.HasField("error_response"):
@@ -123,20 +130,21 @@ class ReflectionClient:
     async def files(
         self, *symbols: str, skip_missing: bool = False
     ) -> list[descriptor_pb2.FileDescriptorProto]:
-        """The files that define `symbols`, with all they import, imported files first.
+        """Returns the files that define `symbols` and all files they import, imported files first.
 
         Args:
             *symbols: Full names of services, messages, ...
-            skip_missing: Whether symbols that the server does not know are left out, as long as it
-                knows one.
+            skip_missing: Whether to leave out symbols that the server does not know. If the server
+                knows none of them, an error is raised in any case.
 
         Raises:
-            ReflectionError: One of its subclasses, see there.
+            ReflectionError: A subclass that names the reason.
         """
         deadline = self._deadline()
         known: dict[str, descriptor_pb2.FileDescriptorProto] = {}
         missing: SymbolNotFoundError | None = None
-        # One first, which tells the version of the service; the others at once.
+        # The first symbol alone, because its answer shows the version that the server supports. The
+        # others then run concurrently, each with a single attempt.
         answers = [await self._file_of(symbol, deadline) for symbol in symbols[:1]]
         answers += await gather_all(self._file_of(symbol, deadline) for symbol in symbols[1:])
         for answer in answers:
@@ -157,7 +165,11 @@ class ReflectionClient:
         return _imports_first(known)
 
     async def _file_of(self, symbol: str, deadline: float) -> list[bytes] | SymbolNotFoundError:
-        """The file that defines a symbol, with what the server sends along."""
+        """Returns the file that defines a symbol, with further files that the server adds.
+
+        An unknown symbol returns the error instead of raising it, because one missing symbol must
+        not cancel the fetches of the others.
+        """
         response = await self._ask(deadline, file_containing_symbol=symbol)
         if not response.HasField("error_response"):
             return list(response.file_descriptor_response.file_descriptor_proto)
@@ -167,15 +179,18 @@ class ReflectionClient:
         raise error
 
     async def pool(self, *symbols: str) -> descriptor_pool.DescriptorPool:
-        """A descriptor pool of its own with `symbols` and all they need.
+        """Returns a new descriptor pool with `symbols` and everything they need.
+
+        Args:
+            *symbols: Full names of services, messages, ...
 
         Raises:
-            ReflectionError: One of its subclasses, see there.
+            ReflectionError: A subclass that names the reason.
         """
         return build_pool(await self.files(*symbols))
 
     async def _file_named(self, name: str, deadline: float) -> list[bytes]:
-        """A file by name; a server that lacks it is helped out."""
+        """Returns a file by name, with a replacement for a file that the server leaves out."""
         response = await self._ask(deadline, file_by_filename=name)
         if not response.HasField("error_response"):
             return list(response.file_descriptor_response.file_descriptor_proto)
@@ -183,8 +198,8 @@ class ReflectionClient:
             return [WELL_KNOWN[name]]
         error = _refusal(response.error_response, name)
         if isinstance(error, SymbolNotFoundError):
-            # Many servers leave out files that only define options. An empty file stands in: where
-            # something of it was needed after all, building the pool says so.
+            # An empty file as the replacement, because many servers leave out files that only
+            # define options. If something of the file is needed, building the pool fails.
             return [descriptor_pb2.FileDescriptorProto(name=name).SerializeToString()]
         raise error
 
@@ -192,9 +207,10 @@ class ReflectionClient:
         return asyncio.get_running_loop().time() + self._timeout
 
     async def _ask(self, deadline: float, **question: str) -> Any:
-        """The response to one question, from the version of the service that the server has."""
+        """Sends a request to the version of the service that the server has."""
         request = reflection_pb2.ServerReflectionRequest(**question).SerializeToString()
-        # The version known last first: the server may be another one by now.
+        # The version known last is tried first. The others are tried too, because another server
+        # may have replaced the first.
         for service in dict.fromkeys((*self._services, V1, V1ALPHA)):
             try:
                 reply = await self._call(service, request, deadline)
@@ -210,19 +226,21 @@ class ReflectionClient:
         raise ReflectionUnsupportedError("the server offers no reflection")
 
     async def _call(self, service: str, request: bytes, deadline: float) -> bytes:
-        # The method streams both ways, but a stream with one request looks the same, and leaves
-        # out a race: where a server without the service refuses before the first write, grpc.aio
-        # often reports INTERNAL instead of UNIMPLEMENTED (https://github.com/grpc/grpc/issues/36066).
+        # Called as a stream with one request, although the method streams both ways, because that
+        # looks the same to the server and avoids a race: if a server without the service rejects
+        # the call before the first write, grpc.aio often reports INTERNAL instead of UNIMPLEMENTED
+        # (https://github.com/grpc/grpc/issues/36066).
         ask: Any = self._channel.unary_stream(f"/{service}/ServerReflectionInfo")
         left = deadline - asyncio.get_running_loop().time()
         call = ask(request, timeout=max(left, 0.0), metadata=self._metadata)
         try:
-            # Some calls that grpc cannot begin never end by themselves.
+            # A time limit of our own, because calls that gRPC cannot start may never end.
             reply = await asyncio.wait_for(call.read(), max(left, 0.0) + _OVERTIME)
         except asyncio.TimeoutError:
             code = grpc.StatusCode.DEADLINE_EXCEEDED
             raise ReflectionUnavailableError(code, "Deadline Exceeded") from None
         finally:
+            # Cancelled in any case, because only the first response is read.
             call.cancel()
         if reply is grpc.aio.EOF:
             raise InvalidDescriptorsError("the reflection stream ended without an answer")
@@ -233,15 +251,19 @@ class ReflectionClient:
 def build_pool(
     files: Iterable[descriptor_pb2.FileDescriptorProto],
 ) -> descriptor_pool.DescriptorPool:
-    """A descriptor pool of its own with these files.
+    """Returns a new descriptor pool with these files.
+
+    Args:
+        files: The files, with all they import, in any order.
 
     Raises:
-        InvalidDescriptorsError: A file refers to something that none of them defines.
+        InvalidDescriptorsError: A file refers to a definition that is in none of the files.
     """
     pool = descriptor_pool.DescriptorPool()
     for file in _imports_first({file.name: file for file in files}):
         try:
             pool.AddSerializedFile(file.SerializeToString())
+            # Looked up at once, because some pools build a file only then and report errors late.
             pool.FindFileByName(file.name)
         except (TypeError, KeyError) as error:
             raise InvalidDescriptorsError(f"{file.name}: {error}") from error
@@ -249,7 +271,7 @@ def build_pool(
 
 
 def _refusal(error: Any, symbol: str) -> ReflectionError:
-    """What an error response inside the stream means."""
+    """Returns the error for an error response inside the stream."""
     for code in grpc.StatusCode:
         if code.value[0] == error.error_code:
             break
@@ -270,7 +292,7 @@ def _add(known: dict[str, descriptor_pb2.FileDescriptorProto], files: Iterable[b
 
 
 def _missing(known: Mapping[str, descriptor_pb2.FileDescriptorProto]) -> list[str]:
-    """What the known files import and nobody has sent."""
+    """Returns the names of imported files that the server has not sent yet."""
     imported = {name for file in known.values() for name in file.dependency}
     return sorted(imported - set(known))
 
@@ -278,7 +300,8 @@ def _missing(known: Mapping[str, descriptor_pb2.FileDescriptorProto]) -> list[st
 def _imports_first(
     known: dict[str, descriptor_pb2.FileDescriptorProto],
 ) -> list[descriptor_pb2.FileDescriptorProto]:
-    """Imported files first, as a pool wants them."""
+    """Returns the files with imported files first, because a pool needs them in that order."""
+    # With a stack of its own instead of recursion, because chains of imports may be long.
     ordered: dict[str, descriptor_pb2.FileDescriptorProto] = {}
     entered: set[str] = set()
     stack = [(name, False) for name in reversed(known)]

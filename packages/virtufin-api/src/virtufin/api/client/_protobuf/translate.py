@@ -1,7 +1,7 @@
-"""From a message to one of another layout, field by field, by name.
+"""Translation of messages from one layout to another, field by field, by name.
 
-The client works with the packaged messages; where the gateway's layout is another one, what is sent
-and received is translated on the way. A part that is laid out alike is copied as bytes.
+The client works with the packaged messages. If the gateway has another message layout, requests and
+replies are translated on the way. Parts with the same layout are copied as bytes.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ Copy = Callable[[Any], Any]
 
 
 class CannotTranslateError(Exception):
-    """A field that is set has no counterpart, or its value does not fit there."""
+    """A field that is set has no counterpart, or the value does not fit the counterpart."""
 
 
 class Translation:
-    """From messages of one descriptor to those of another."""
+    """A translation from messages of one descriptor to messages of another."""
 
     def __init__(
         self,
@@ -31,15 +31,16 @@ class Translation:
         strict: bool,
         known: dict[tuple[str, str], Translation] | None = None,
     ) -> None:
-        """Compares the two.
+        """Compares the two layouts.
 
         Args:
-            source: What is translated.
-            target: What it becomes.
-            strict: Whether a field that is set and has no counterpart is an error, instead of being
-                left out.
-            known: Translations of the same pools, for messages that hold each other.
+            source: Descriptor of the messages to translate.
+            target: Descriptor of the translated messages.
+            strict: True raises an error for a field that is set and has no counterpart. False
+                leaves such a field out.
+            known: Translations between the same pools, for messages that contain each other.
         """
+        # Registered before the fields are compared, because a message may contain itself.
         known = {} if known is None else known
         known[source.full_name, target.full_name] = self
         self._strict = strict
@@ -51,11 +52,17 @@ class Translation:
         }
 
     def fill(self, target: Any, source: Any) -> None:
-        """Fills an empty message from another.
+        """Fills an empty message with the content of another.
+
+        Args:
+            target: The empty message.
+            source: The message to translate.
 
         Raises:
-            CannotTranslateError: See there.
+            CannotTranslateError: A field has no counterpart, if the translation is strict, or a
+                value does not fit.
         """
+        # Copied as bytes, because that also keeps fields which this client does not know.
         if self._alike:
             target.MergeFromString(source.SerializeToString())
             return
@@ -64,6 +71,8 @@ class Translation:
             if copy is not None:
                 try:
                     copy(target, value)
+                # Raised by conversions and by protobuf itself, for example for a number that is too
+                # large for the other type.
                 except (ValueError, TypeError) as error:
                     raise CannotTranslateError(f"{self._name}.{field.name}: {error}") from error
             elif self._strict:
@@ -109,6 +118,7 @@ class Translation:
                 if is_repeated(target):
                     nested.fill(getattr(message, name).add(), item)
                 else:
+                    # Set even if empty, because an empty message differs from an unset one.
                     getattr(message, name).SetInParent()
                     nested.fill(getattr(message, name), item)
 
@@ -158,28 +168,30 @@ def _scalar(source: FieldDescriptor, target: FieldDescriptor) -> Callable[[Any, 
 
 def _items(value: Any, many: bool, into_many: bool, name: str) -> list[Any]:
     items = list(value) if many else [value]
+    # An error for several values, because keeping a single value would lose data silently.
     if len(items) > 1 and not into_many:
         raise CannotTranslateError(f"field {name!r} takes one value there, not {len(items)}")
     return items
 
 
 def convertible(packaged: str, gateway: str) -> bool:
-    """Whether values of these two types, as protos write them, can be translated.
+    """Returns True if values of these two types can be translated into each other.
 
     Args:
-        packaged: Such as `string` or `repeated int32`.
-        gateway: The same.
+        packaged: Type in the packaged protos, such as `string` or `repeated int32`.
+        gateway: Type in the gateway's descriptors, in the same form.
     """
     kinds = {kind.removeprefix("repeated ") for kind in (packaged, gateway)}
     if len(kinds) == 1:
         return True
     if kinds & {"message", "group"}:
         return False
+    # Bytes convert only to text and back, because bytes have no obvious meaning as a number.
     return "bytes" not in kinds or kinds == {"bytes", "string"}
 
 
 def _converter(source: FieldDescriptor, target: FieldDescriptor) -> Copy:
-    """A function from values of one scalar field to those of another."""
+    """Returns a function that converts values of one scalar field to those of another."""
     if source.enum_type is not None and target.enum_type is not None:
         return _enum(source.enum_type, target.enum_type)
     if source.type == target.type:
@@ -195,7 +207,8 @@ def _converter(source: FieldDescriptor, target: FieldDescriptor) -> Copy:
 
 
 def _kind(field: FieldDescriptor) -> str:
-    """`string`, `bytes`, `bool`, `float`, or something else for whole numbers."""
+    """Returns the Python kind of a field: `string`, `bytes`, `bool`, `float` or `int`."""
+    # By type for bytes, because bytes and text share a C++ type.
     if field.type == FieldDescriptor.TYPE_BYTES:
         return "bytes"
     return _KINDS.get(field.cpp_type, "int")
@@ -239,6 +252,7 @@ def _enum(source: EnumDescriptor, target: EnumDescriptor) -> Copy:
         for value in source.values
         if value.name in target.values_by_name
     }
+    # A number without a name stays, because proto3 enums are open.
     return lambda value: numbers.get(value, value)
 
 

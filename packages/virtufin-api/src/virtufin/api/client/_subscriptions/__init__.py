@@ -1,5 +1,6 @@
-"""Streams of events, and the ways to consume them: iterate, handle, await a reply."""
+"""Event streams, and the ways to consume them: iteration, handlers, request and reply."""
 
+# Other packages import from here only, so that its modules can change.
 from .event_stream import EventStream
 from .handlers import (
     EventHandler,

@@ -1,4 +1,4 @@
-"""Hand-over between the task that reads a stream and the tasks that consume it."""
+"""A bounded buffer between the task that reads a stream and the tasks that consume its events."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ T = TypeVar("T")
 
 
 class Ended(Exception):  # noqa: N818 - a signal like StopIteration
-    """Nothing is left and nothing more will come."""
+    """A signal that the buffer is empty and will get no more items."""
 
 
 class Buffer(Generic[T]):
-    """A bounded queue that never drops and loses nothing when a waiting consumer is cancelled.
+    """A bounded queue that drops no item and loses none when a waiting consumer is cancelled.
 
-    The producer appends and then awaits `room()`; once full, it waits until half has been taken,
-    so that a slow consumer does not wake it for every item. An item leaves the queue in the same
-    step in which its consumer gets it, so a wait cancelled at any moment leaves it in place.
+    The producer appends an item and then awaits `room()`. When the queue is full, `room()` waits
+    until half of the items have been taken. An item leaves the queue in the same step in which its
+    consumer gets it, so a cancelled wait leaves the item in the queue.
     """
 
     def __init__(self, max_items: int, max_bytes: int) -> None:
@@ -37,17 +37,20 @@ class Buffer(Generic[T]):
 
     @property
     def paused(self) -> bool:
-        """Whether the producer waits for the consumer."""
+        """Returns whether the producer waits for the consumer."""
         return self._drained is not None
 
     def append(self, item: T, size: int) -> None:
         """Adds an item of `size` bytes."""
+        # Accepted even if full, because a received event must not be dropped; `room` makes the
+        # producer wait instead.
         self._items.append((item, size))
         self._bytes += size
         self._wake()
 
     async def room(self) -> None:
-        """Returns at once unless the queue is full; then when half of it has been taken."""
+        """Waits, if the queue is full, until half of it has been taken."""
+        # Half, because a slow consumer would otherwise wake the producer for every item.
         if len(self._items) < self._max_items and self._bytes < self._max_bytes:
             return
         self._drained = asyncio.get_running_loop().create_future()
@@ -57,11 +60,11 @@ class Buffer(Generic[T]):
             self._drained = None
 
     async def get(self) -> T:
-        """Takes the next item; waits for one.
+        """Waits for the next item and takes it from the queue.
 
         Raises:
             Ended: The queue is finished and empty.
-            BaseException: What it was finished with.
+            BaseException: The error with which the queue was finished, once the queue is empty.
         """
         while not self._items:
             if self._finished:
@@ -73,6 +76,8 @@ class Buffer(Generic[T]):
             try:
                 await waiter
             except asyncio.CancelledError:
+                # Another consumer is woken, because this one was woken for an item that it will
+                # not take.
                 if not waiter.cancelled():
                     self._wake()
                 elif waiter in self._waiting:
@@ -91,7 +96,12 @@ class Buffer(Generic[T]):
         return few and self._bytes <= self._max_bytes // 2
 
     def finish(self, error: Callable[[], BaseException] | None = None) -> None:
-        """Ends the queue: its items are still handed out, then what `error` makes, or `Ended`."""
+        """Ends the queue; consumers get the remaining items and then an error.
+
+        Args:
+            error: A function that makes the error to raise; None for `Ended`. A function, because
+                each consumer must get an error object of its own.
+        """
         if self._finished:
             return
         self._finished = True

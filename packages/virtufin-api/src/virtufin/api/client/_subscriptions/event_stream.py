@@ -1,9 +1,9 @@
-"""The stream that survives: reads one gateway stream after the other into one buffer.
+"""Event streams that reconnect: each reads one gateway stream after the other into one buffer.
 
-The only reconnect loop of the code base. The reader task belongs to the transport (which cancels
-and awaits it on close) and owns the gRPC call; consumers only ever touch the buffer, so cancelling
-one of them loses nothing. A full buffer stops the reading, which pauses the gateway's sending by
-HTTP/2 flow control.
+The only reconnect loop of the code base. The reader task owns the gRPC call. The task belongs to
+the transport, which cancels and awaits it on close. Consumers only touch the buffer, so cancelling
+a consumer loses nothing. A full buffer stops the reading, which pauses the gateway by HTTP/2 flow
+control.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ TRANSIENT = frozenset(
         grpc.StatusCode.RESOURCE_EXHAUSTED,
     }
 )
-"""Codes after which a subscription reconnects; a clean end counts among them."""
+"""Status codes after which a subscription reconnects. It also reconnects after a clean end."""
 
 FATAL = frozenset(
     {
@@ -67,13 +67,13 @@ FATAL = frozenset(
         grpc.StatusCode.UNIMPLEMENTED,
     }
 )
-"""Codes that end a subscription: trying again would not change the answer."""
+"""Status codes that end a subscription, because trying again would not change the answer."""
 
 Item = PubsubEvent | VirtufinError
 
 
 class EventStream:
-    """Events of some topics, over as many gateway streams as it takes."""
+    """A stream of the events of some topics, over one gateway stream after the other."""
 
     def __init__(
         self,
@@ -96,6 +96,7 @@ class EventStream:
             settings.max_buffered_events, settings.max_buffered_bytes
         )
         self._task: asyncio.Task[None] | None = None
+        # Registered, because a stream without a task would not notice that the client closes.
         self._transport.unused.add(self)
         self.life = Lifecycle()
         self.confirmed = False
@@ -119,21 +120,22 @@ class EventStream:
             on_handover=self._handed_over,
         )
 
-    # What can be seen
+    # State
 
     @property
     def state(self) -> SubscriptionState:
-        """Where the stream is in its life."""
+        """Returns the current state."""
         return self.life.state
 
     @property
     def failure(self) -> VirtufinError | None:
-        """What ended the stream, anew for everyone who raises it; None where nothing failed."""
+        """Returns a copy of the error that ended the stream; None if the stream has not failed."""
+        # A copy, because each raise adds to the traceback of an error.
         return None if self._failure is None else fresh(self._failure)
 
     @property
     def stats(self) -> SubscriptionStats:
-        """Counters, now."""
+        """Returns the current counters."""
         return SubscriptionStats(
             received=self._received,
             delivered=self._delivered,
@@ -145,26 +147,27 @@ class EventStream:
 
     @property
     def name(self) -> str | None:
-        """The topics in one text, for errors; None for no topics."""
+        """Returns the topics as one text for errors; None without topics."""
         return ", ".join(self.topics) or None
 
     @property
     def ready_wait(self) -> float:
-        """Seconds that waiting for the stream to be live takes by default."""
+        """Returns the default number of seconds to wait until the stream is live."""
         return self._settings.ready_wait
 
     def check_loop(self) -> None:
-        """Raises WrongLoopError where this is not the client's event loop."""
+        """Raises WrongLoopError if another event loop than the client's is running."""
         self._transport.check_loop()
 
     def carries(self, topic: str) -> bool:
-        """Whether events of that topic come over this stream."""
+        """Returns whether this stream delivers events of a topic."""
+        # True without topics, because such a subscription gets every topic.
         return not self.topics or topic in self.topics
 
-    # What consumers do
+    # Called by consumers
 
     def start(self) -> None:
-        """Begins to connect; does nothing the second time.
+        """Starts the reader task, which connects; does nothing the second time.
 
         Raises:
             ClientClosedError: The client was closed.
@@ -179,11 +182,17 @@ class EventStream:
         self._on_start(self)
         task_name = f"virtufin-subscription {self.name or 'all topics'}"
         self._task = self._transport.spawn(self._run(), task_name)
-        # A task cancelled before its first step never runs its `finally`.
+        # A callback, because a task that is cancelled before its first step runs no `finally`.
         self._task.add_done_callback(lambda _: self._end(None))
 
     async def live(self, timeout: float | None) -> bool:
-        """Waits until the stream is live, `timeout` seconds at most; returns `confirmed`.
+        """Waits until the stream is live.
+
+        Args:
+            timeout: Seconds; None means no limit.
+
+        Returns:
+            True if the gateway has confirmed the stream.
 
         Raises:
             VirtufinError: The stream has failed.
@@ -195,11 +204,11 @@ class EventStream:
         return self.confirmed
 
     async def next(self) -> Item:
-        """The next event, or the report of a gap in its place between them.
+        """Waits for the next event or interruption, in order.
 
         Raises:
             Ended: The stream was closed.
-            VirtufinError: It has failed.
+            VirtufinError: The stream has failed.
         """
         self._transport.check_loop()
         item = await self._buffer.get()
@@ -208,7 +217,7 @@ class EventStream:
         return item
 
     def stop(self) -> None:
-        """Ends the stream; what was received can still be taken.
+        """Ends the stream; events received before remain in the buffer.
 
         Raises:
             WrongLoopError: The client belongs to another loop.
@@ -220,7 +229,11 @@ class EventStream:
             self._task.cancel()
 
     async def ended(self, timeout: float | None = None) -> None:
-        """Waits for the end, `timeout` seconds at most; a stream that takes longer is logged."""
+        """Waits for the end of the stream, and logs a stream that takes longer than `timeout`.
+
+        Args:
+            timeout: Seconds; None means no limit.
+        """
         self._transport.check_loop()
         if not await self.life.leaves(frozenset(SubscriptionState) - ENDED, timeout):
             logger.warning("a subscription did not end within %.0f s", timeout)
@@ -231,11 +244,13 @@ class EventStream:
         try:
             await self._keep_reading()
         except ClientClosedError as error:
-            # Not by the client itself, then by the owner of a channel that it was given.
+            # A failure unless the client itself was closed, because otherwise the owner of a
+            # borrowed channel closed that channel.
             self._end(None if self._transport.closed else self._failed(error))
         except VirtufinError as error:
             self._end(error)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it must not end unseen
+        except Exception as error:  # noqa: BLE001 - such as of an interceptor or `should_reconnect`
+            # Reported as a failure, because consumers would wait for ever otherwise.
             failure = StreamFailedError(f"the subscription broke: {error!r}")
             failure.__cause__ = error
             self._end(failure)
@@ -249,6 +264,8 @@ class EventStream:
             error = await self._read_one_stream(attempt)
             if not self._should_reconnect(error):
                 raise self._failed(error)
+            # The backoff starts over only after an event or a stable time, because a gateway that
+            # accepts and ends streams at once would otherwise be called without growing pauses.
             if self._progress or self._was_stable():
                 waits, attempt = self._delays(), 0
             wait = next(waits)
@@ -260,13 +277,15 @@ class EventStream:
             await asyncio.sleep(wait)
 
     async def _read_one_stream(self, attempt: int) -> VirtufinError | None:
-        """Reads a gateway stream, and those it hands over to, to the end; returns what ended it.
+        """Reads a gateway stream, and the streams that take over from it, to the end.
 
-        None stands for a clean end.
+        Returns:
+            The error that ended the last stream; None for a clean end.
         """
         try:
             stream = await self._open(attempt)
         except ClientClosedError:
+            # Not returned, because a closed client must not reconnect.
             raise
         except VirtufinError as error:
             return error
@@ -287,6 +306,7 @@ class EventStream:
         )
 
     async def _deliver(self, message: Any, size: int) -> None:
+        # Live at the latest now, because some gateways send headers only with the first event.
         if not self.confirmed:
             self._set_live(confirmed=True)
         self._received += 1
@@ -331,21 +351,25 @@ class EventStream:
             return bool(self._reconnect.should_reconnect(error))
         if error is None:
             return True
+        # Transient, because a function that failed may return a key the next time.
         if isinstance(error, ApiKeyError):
             return True
+        # One retry, because the next attempt fetches the key again, which may be a new one.
         if isinstance(error, UnauthenticatedError) and self._transport.secrets.rotates:
             first, self._key_retried = not self._key_retried, True
             return first
         return isinstance(error, grpc.RpcError) and error.code() in TRANSIENT
 
     def _report(self, error: VirtufinError | None, wait: float) -> None:
-        """Puts one report per gap between the events, where the gap is."""
+        """Puts an interruption between the events of the buffer, at the place of the gap."""
+        # Once, because several failed attempts to reconnect belong to the same gap.
         if self._gap_reported:
             return
         self._gap_reported = True
         self._interruptions += 1
         reason = error.message if error is not None else "the gateway ended the stream"
         lost = ""
+        # Reported, because an event above the size limit ends the stream with this status.
         if error is not None and error.status == grpc.StatusCode.RESOURCE_EXHAUSTED.name:
             lost = " An event above max_message_bytes is lost, if that was the cause."
         report = caused_by(

@@ -1,4 +1,4 @@
-"""Subscriptions that call a handler."""
+"""Subscriptions that call a handler of the user for each event."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OnError = Callable[[Exception], Any]
 
 @runtime_checkable
 class EventHandler(Protocol):
-    """An object with `on_event`, and `on_error` where errors matter; both plain or async."""
+    """An object with `on_event` and, optionally, `on_error`; both plain or async."""
 
     def on_event(self, event: PubsubEvent) -> Any:
         """Handles one event."""
@@ -35,13 +35,13 @@ class EventHandler(Protocol):
 
 @dataclass(frozen=True)
 class StreamEventHandler:
-    """A handler from functions.
+    """A handler made of one or two functions.
 
     Args:
-        on_event: Called with each `PubsubEvent`; plain or async.
-        on_error: Called with each error: an interruption that will be retried
-            (`StreamInterruptedError`), what `on_event` raised, and the failure that ended the
-            subscription (`StreamFailedError`); plain or async.
+        on_event: A function that takes each `PubsubEvent`; plain or async.
+        on_error: A function that takes each error; plain or async. Errors are an interruption
+            after which the client reconnects (`StreamInterruptedError`), an exception raised by
+            `on_event`, and the failure that ended the subscription (`StreamFailedError`).
 
     Example:
         >>> from virtufin.api.client import StreamEventHandler
@@ -60,20 +60,20 @@ DeadLetter = Callable[[PubsubEvent], Awaitable[object]]
 
 @dataclass(frozen=True)
 class Handling:
-    """Which events a handler gets, and what happens to one that it cannot handle."""
+    """Options of a handler's subscription: filters, concurrency, retries, dead letters."""
 
     services: tuple[str, ...] = ()
-    """Sources `urn:com.virtufin.<service>` that are wanted; empty means all."""
+    """Services to handle, those of sources `urn:com.virtufin.<service>`; empty means all."""
     event_types: tuple[str, ...] = ()
-    """Types that are wanted; empty means all."""
+    """Types of events to handle; empty means all."""
     max_concurrency: int = 1
-    """Events handled at a time; 1 keeps their order."""
+    """Maximum number of events handled concurrently; 1 keeps their order."""
     max_attempts: int = 1
-    """How often an event is given to a handler that raises, in all."""
+    """Maximum number of attempts to handle an event, the first included."""
     retry_backoff: float = 0.1
-    """Seconds before the second attempt; doubles from attempt to attempt, 30 at most."""
+    """Seconds before the second attempt; doubles with each attempt, up to 30."""
     dead_letter: DeadLetter | None = None
-    """Takes the event after the last attempt."""
+    """A function that takes an event after the last failed attempt."""
 
     def __post_init__(self) -> None:
         require_whole("max_concurrency", self.max_concurrency, 1)
@@ -81,20 +81,22 @@ class Handling:
         require_positive("retry_backoff", self.retry_backoff)
 
     def wants(self, event: PubsubEvent) -> bool:
-        """Whether the event is wanted."""
+        """Returns whether an event passes the filters."""
         if self.services and event.service not in self.services:
             return False
         return not self.event_types or event.type in self.event_types
 
 
 def callbacks(handler: object) -> tuple[OnEvent, OnError | None]:
-    """The two functions of a handler.
+    """Returns the functions `on_event` and `on_error` of a handler.
 
     Raises:
-        InvalidInputError: It is neither a function nor an object with `on_event`.
+        InvalidInputError: The handler is neither a function nor an object with `on_event`, or is a
+            class or a generator function, or `on_error` is not a function.
     """
     on_event = getattr(handler, "on_event", None)
     on_error = getattr(handler, "on_error", None)
+    # Rejected, because calling a class would only create an object for each event.
     if inspect.isclass(handler):
         raise InvalidInputError(f"handler is the class {handler.__name__}; give an object of it")
     if not callable(on_event):
@@ -106,6 +108,7 @@ def callbacks(handler: object) -> tuple[OnEvent, OnError | None]:
         on_event, on_error = handler, None
     if on_error is not None and not callable(on_error):
         raise InvalidInputError(f"on_error must be a function, not {short_repr(on_error)}")
+    # Rejected, because calling a generator function runs none of its code.
     for function in (on_event, on_error):
         if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
             raise InvalidInputError("handler is a generator: it must not yield, or it never runs")
@@ -114,14 +117,15 @@ def callbacks(handler: object) -> tuple[OnEvent, OnError | None]:
 
 logger = logging.getLogger("virtufin.api.client.handler")
 
+# Capped, because the events behind a waiting event wait too.
 _MAX_BACKOFF = 30.0
 
 
 class HandlerSubscription(StreamHandle):
-    """The handle of a handler's subscription.
+    """A subscription that calls a handler.
 
-    The subscription lives until `cancel()`, the end of the client, or a failure; the handle itself
-    may be thrown away.
+    The subscription lives until `cancel()`, the end of the client, or a failure. Dropping this
+    object does not end the subscription.
     """
 
     def __init__(
@@ -140,30 +144,34 @@ class HandlerSubscription(StreamHandle):
 
     @property
     def handler_errors(self) -> int:
-        """How many times the handler raised."""
+        """Returns the number of times the handler raised."""
         return self._errors
 
     @property
     def dead_letters(self) -> int:
-        """How many events went to the dead-letter topic."""
+        """Returns the number of events that were sent to the dead-letter topic."""
         return self._dead_letters
 
     async def cancel(self) -> None:
-        """Ends the subscription and waits for the handler, which is cancelled. Idempotent."""
+        """Ends the subscription, cancels running handlers, and waits 5 s at most for them.
+
+        Idempotent.
+        """
         self._stopping = True
         self._stream.stop()
         current = asyncio.current_task()
+        # Without the current task, because a handler may cancel its own subscription.
         for task in (self._task, *self._running):
             if task is not current:
                 task.cancel()
         await self._transport.see_end({self._task, *self._running} - {current})
 
     async def wait_closed(self) -> None:
-        """Waits for the end, and until the handler is done.
+        """Waits until the subscription has ended and the handler has finished.
 
         Raises:
-            InvalidInputError: Called by the handler itself.
-            VirtufinError: The subscription ended by failing (`StreamFailedError`).
+            InvalidInputError: The handler itself called this method.
+            VirtufinError: The subscription failed (`StreamFailedError`).
         """
         if asyncio.current_task() in (self._task, *self._running):
             raise InvalidInputError("a handler cannot wait for the end of its own subscription")
@@ -171,11 +179,11 @@ class HandlerSubscription(StreamHandle):
         await super().wait_closed()
 
     async def __aenter__(self) -> HandlerSubscription:
-        """Returns the handle."""
+        """Returns the subscription, which is already started."""
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Ends the subscription."""
+        """Ends the subscription; see `cancel`."""
         await self.cancel()
 
     async def _consume(self) -> None:
@@ -195,12 +203,15 @@ class HandlerSubscription(StreamHandle):
             if self._running:
                 await asyncio.wait(self._running)
         finally:
+            # Stopped here too, because nothing would consume the events after a cancellation.
             self._stream.stop()
 
     async def _dispatch(self, event: PubsubEvent) -> None:
+        # Without a task, because awaiting each event keeps the order.
         if self._handling.max_concurrency == 1:
             await self._handle(event)
             return
+        # Waits here, because events that stay in the buffer fill it, which pauses the gateway.
         while len(self._running) >= self._handling.max_concurrency:
             await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
         task = self._transport.spawn(self._handle(event), "virtufin-handler-event")
@@ -223,6 +234,7 @@ class HandlerSubscription(StreamHandle):
                 exc_info=error,
             )
             await self._tell(error)
+            # No further attempt, because the subscription is ending.
             if self._over:
                 return
             if left:
@@ -247,14 +259,15 @@ class HandlerSubscription(StreamHandle):
 
     @property
     def _over(self) -> bool:
-        """Whether no event is to be handled any more."""
+        """Returns whether the subscription is ending and handles no more events."""
         on_purpose = self._stream.state is SubscriptionState.CLOSED
         return self._stopping or self._transport.closed or on_purpose
 
     async def _outcome(self, function: Callable[[Any], Any], argument: object) -> Exception | None:
-        """Calls a function of the user; returns what it raised."""
+        """Calls a function of the user; returns the exception it raised, or None."""
         try:
             await call_user(function, argument, is_ending=lambda: self._over)
         except Exception as error:  # noqa: BLE001 - a handler's error never ends the stream
+            # Returned, because an error of the user's code must not end the subscription.
             return error
         return None

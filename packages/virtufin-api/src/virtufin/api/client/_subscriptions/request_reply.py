@@ -1,7 +1,7 @@
-"""Request and reply over topics: one shared stream per reply topic.
+"""Request and reply over topics, with one shared stream per reply topic.
 
-A request carries the CloudEvents extensions `correlationid` and `replytopic`; the reply comes back
-on that topic with the same `correlationid`. A waiting call costs one future.
+A request carries the CloudEvents extensions `correlationid` and `replytopic`. The reply goes to
+that topic and carries the same `correlationid`. A waiting call costs one future.
 """
 
 from __future__ import annotations
@@ -37,15 +37,16 @@ from .event_stream import EventStream
 from .handlers import OnEvent
 
 FAILED = "com.virtufin.client.reply.failed"
-"""Type of a reply that tells a failure."""
+"""The event type of a reply that reports a failure."""
+# An extension, because the status must be readable even if the data is not.
 STATUS = "replystatus"
-"""Extension with the status of a failure."""
+"""The extension that holds the status of a failure."""
 
 Reply = Callable[..., Awaitable[object]]
 
 
 class Responder:
-    """Turns what a handler returns, or raises, into a reply."""
+    """A handler that publishes the result or the error of the user's handler as a reply."""
 
     def __init__(self, reply: Reply, handler: OnEvent, redact: Callable[[str], str]) -> None:
         if not callable(handler):
@@ -55,13 +56,20 @@ class Responder:
         self._redact = redact
 
     async def on_event(self, event: PubsubEvent) -> None:
-        """Handles one request; what the handler raises is told to the asker, and raised."""
+        """Handles one request, and replies with the result or the error of the user's handler.
+
+        An event that is no request is handled without a reply.
+
+        Raises:
+            Exception: The user's handler raised this error, or publishing the reply failed.
+        """
         asked = is_request(event)
         try:
             result = await call_user(self._handler, event)
         except Exception as error:
             if asked:
-                # Closing the client cancels handlers, which Python 3.10 cannot tell from others.
+                # Suppressed, because a closing client cancels its handlers, which Python 3.10
+                # cannot distinguish from an error of the handler.
                 with suppress(ClientClosedError):
                     await tell(self._reply, event, error, self._redact)
             raise
@@ -72,7 +80,8 @@ class Responder:
         try:
             await self._reply(event, result)
         except InvalidInputError as error:
-            # Only then is the way to the asker open, and the result to blame.
+            # A failure is sent for this error only, because then the result is invalid and a reply
+            # can still be published. Other errors mean that publishing itself failed.
             await tell(self._reply, event, error, self._redact)
             raise
 
@@ -80,7 +89,14 @@ class Responder:
 async def tell(
     reply: Reply, event: PubsubEvent, error: BaseException, redact: Callable[[str], str]
 ) -> None:
-    """Replies to a request that it failed; `redact` takes secrets out of the error's text."""
+    """Publishes a reply that reports a failure.
+
+    Args:
+        reply: The function that publishes a reply to an event.
+        event: The request.
+        error: The error of the responder.
+        redact: A function that replaces secrets in the text of the error.
+    """
     status = status_of(error)
     if isinstance(error, VirtufinError):
         text = str(error.message)
@@ -91,19 +107,21 @@ async def tell(
 
 
 def is_request(event: PubsubEvent) -> bool:
-    """Whether somebody waits for a reply."""
+    """Returns whether an event is a request, which has a reply topic and a correlation id."""
     return bool(event.reply_topic and event.correlation_id)
 
 
 def checked_reply(event: PubsubEvent) -> PubsubEvent:
-    """Returns a reply.
+    """Returns a reply, or raises if the reply reports a failure.
 
     Raises:
-        RequestFailedError: It tells that the responder failed; also of the class of its status.
+        RequestFailedError: The responder reported a failure. The error is also an instance of the
+            class for the reported status.
     """
     if event.type != FAILED:
         return event
     told: Any = None
+    # Suppressed, because a failure without readable data is still a failure.
     with suppress(InvalidReplyError):
         told = event.data_as_json()
     told = told if isinstance(told, dict) else {}
@@ -122,7 +140,7 @@ Subscribe = Callable[[tuple[str, ...]], EventStream]
 
 
 class ReplyRouter:
-    """Hands replies to the calls that wait for them."""
+    """A router that delivers replies to the calls that wait for them."""
 
     def __init__(
         self, transport: Transport, subscribe: Subscribe, settings: SubscriptionSettings
@@ -143,20 +161,21 @@ class ReplyRouter:
         """Publishes a request once the reply stream is live, and waits for its reply.
 
         Args:
-            reply_topic: Where the reply comes.
-            correlation_id: What ties it to the request; unique among the waiting calls.
-            publish: Sends the request, within the budget.
-            budget: Time for all of it.
+            reply_topic: The topic of the reply.
+            correlation_id: The id that the reply repeats; unique among the waiting calls.
+            publish: A function that sends the request within the budget.
+            budget: The time for the wait, the request and the reply together.
 
         Raises:
-            InvalidInputError: Another call waits under that correlation id.
-            DeadlineExceededError: No reply came in time.
-            RequestFailedError: The responder told that it failed.
+            InvalidInputError: Another call waits for the same correlation id.
+            DeadlineExceededError: No reply arrived in time.
+            RequestFailedError: The responder reported a failure.
             VirtufinError: The request could not be sent, or the reply stream has failed.
         """
         stream = self._stream(reply_topic)
         with_reply = stream.expect(correlation_id)
         try:
+            # Half of the budget at most, because the request and its reply need time too.
             await stream.live(budget.at_most(self._settings.ready_wait, 0.5))
             await publish()
             await asyncio.wait((with_reply,), timeout=budget.left())
@@ -217,14 +236,14 @@ class ReplyStream:
         self.topic = stream.topics[0]
         stream.start()
         task = transport.spawn(self._route(), f"virtufin-replies {self.topic}")
-        # Not in a `finally`: a task cancelled before its first step never runs it.
+        # A callback, because a task that is cancelled before its first step runs no `finally`.
         task.add_done_callback(lambda _: self._end())
 
     def expect(self, correlation_id: str) -> asyncio.Future[PubsubEvent]:
-        """A future for the reply of that id.
+        """Returns a future for the reply with a correlation id.
 
         Raises:
-            InvalidInputError: Another call waits under it.
+            InvalidInputError: Another call waits for the same correlation id.
         """
         if correlation_id in self._waiting:
             raise InvalidInputError(
@@ -239,15 +258,17 @@ class ReplyStream:
         return future
 
     def forget(self, correlation_id: str) -> None:
-        """Ends the wait; after the last one the stream is kept for a while."""
+        """Ends the wait for a correlation id; starts the linger time after the last wait."""
         future = self._waiting.pop(correlation_id)
+        # Retrieved, because asyncio logs an exception that nothing has retrieved.
         if future.done() and not future.cancelled():
             future.exception()
+        # Kept for a while, because the next request would have to open a new stream.
         if not self._waiting and not self._stream.state.ended:
             self._idle = self._loop.call_later(self._linger, self._retire)
 
     async def live(self, timeout: float) -> None:
-        """Waits, bounded, until replies published from now on arrive."""
+        """Waits until the stream is live, or until `timeout` seconds have passed."""
         await self._stream.live(timeout)
 
     def _retire(self) -> None:
@@ -288,7 +309,8 @@ class ReplyStream:
                 future.set_exception(self._error())
 
     def _error(self) -> VirtufinError:
-        """A fresh error for each waiting call, as raising one adds to its traceback."""
+        """Returns a new error for one waiting call."""
+        # A new object for each call, because each raise adds to the traceback of an error.
         if self._failure is None:
             return ClientClosedError(
                 "the client was closed before the reply came", topic=self.topic

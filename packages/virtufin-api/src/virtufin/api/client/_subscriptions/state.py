@@ -1,4 +1,4 @@
-"""What people can see of a subscription."""
+"""The state and the counters of a subscription."""
 
 from __future__ import annotations
 
@@ -11,55 +11,55 @@ from dataclasses import dataclass
 
 
 class SubscriptionState(enum.Enum):
-    """Where a subscription is in its life."""
+    """The state of a subscription."""
 
     NEW = "new"
-    """Made, nothing sent yet."""
+    """Created; nothing has been sent yet."""
     CONNECTING = "connecting"
     """The first stream is being opened."""
     LIVE = "live"
-    """Events published from now on arrive."""
+    """The stream is open: events published from now on arrive."""
     RECONNECTING = "reconnecting"
-    """The stream was lost; events published meanwhile may be missing."""
+    """The stream was lost; events published in the meantime may be missing."""
     CLOSED = "closed"
-    """Ended on purpose."""
+    """The subscription was ended on purpose."""
     FAILED = "failed"
-    """Ended by an error that trying again would not change."""
+    """The subscription failed with an error that trying again would not change."""
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will come."""
+        """Returns whether the subscription has ended, on purpose or by a failure."""
         return self in (SubscriptionState.CLOSED, SubscriptionState.FAILED)
 
 
 @dataclass(frozen=True)
 class SubscriptionStats:
-    """Counters of one subscription, as they were when asked for."""
+    """A snapshot of the counters of one subscription."""
 
     received: int
     """Events read from the gateway."""
     delivered: int
-    """Events handed to the consumer; a handler's filters come after that."""
+    """Events delivered to the consumer, before the filters of a handler."""
     buffered: int
-    """Events that wait for the consumer now, and reports of gaps among them."""
+    """Events and interruptions that wait for the consumer."""
     interruptions: int
-    """Times the stream was lost or could not be opened, each gap counted once."""
+    """Gaps: times the stream was lost or could not be opened. Each gap counts once."""
     attempts: int
-    """Streams opened or tried, the first included."""
+    """Attempts to open a stream, the first included."""
     handovers: int = 0
-    """Times a silent stream was left for a new one, which is no interruption."""
+    """Switches from an idle stream to a new one. A switch is no interruption."""
 
 
 UNDECIDED = frozenset(
     {SubscriptionState.NEW, SubscriptionState.CONNECTING, SubscriptionState.RECONNECTING}
 )
-"""States in which it is open whether the stream will be live."""
+"""States before the stream is live or has ended."""
 ENDED = frozenset(state for state in SubscriptionState if state.ended)
-"""States after which nothing more comes."""
+"""States of a subscription that has ended."""
 
 
 class Lifecycle:
-    """A state that many may await."""
+    """The current state of a subscription, which any number of tasks may await."""
 
     def __init__(self) -> None:
         self.state = SubscriptionState.NEW
@@ -67,18 +67,28 @@ class Lifecycle:
         self._watchers: list[deque[SubscriptionState]] = []
 
     def move(self, state: SubscriptionState) -> None:
-        """Enters a state; the same one again is no change."""
+        """Enters a state; does nothing if the state is the current one."""
         if state is self.state:
             return
         self.state = state
+        # A queue for each watcher, because a slow one must not miss a short state.
         for watcher in self._watchers:
             watcher.append(state)
+        # Replaced at each change, because a future can be set only once.
         changed, self._changed = self._changed, None
         if changed is not None and not changed.done():
             changed.set_result(None)
 
     async def leaves(self, states: frozenset[SubscriptionState], timeout: float | None) -> bool:
-        """Waits until the state is none of these; returns whether it came to that in time."""
+        """Waits until the state is none of `states`.
+
+        Args:
+            states: The states to leave.
+            timeout: Seconds; None means no limit.
+
+        Returns:
+            False if the timeout ended first.
+        """
         until = None if timeout is None else time.monotonic() + timeout
         while self.state in states:
             left = None if until is None else until - time.monotonic()
@@ -88,7 +98,7 @@ class Lifecycle:
         return True
 
     async def changes(self) -> AsyncIterator[SubscriptionState]:
-        """Yields the state, then each one entered after it, in order, to the end."""
+        """Yields the current state, then each later state in order, until an ended state."""
         seen = deque([self.state])
         self._watchers.append(seen)
         try:
@@ -100,19 +110,21 @@ class Lifecycle:
                         return
                 await self._change(None)
         finally:
-            # By identity: another watcher may have seen the same.
+            # By identity, because the queue of another watcher may be equal.
             self._watchers = [watcher for watcher in self._watchers if watcher is not seen]
 
     async def _change(self, timeout: float | None) -> None:
         if self._changed is None:
             self._changed = asyncio.get_running_loop().create_future()
+        # `wait`, because cancelling one task must not cancel the future that others await.
         await asyncio.wait((self._changed,), timeout=timeout)
 
 
 class Presumption:
-    """Takes a stream for live when its connection stands and nothing was heard for a while.
+    """A timer that marks an unconfirmed stream as live if its channel has a connection.
 
-    Some servers send response headers only with the first event, so silence says nothing.
+    Some servers send response headers only with the first event, so missing headers do not mean
+    that the stream is not live.
     """
 
     def __init__(
@@ -127,8 +139,9 @@ class Presumption:
         if self._connected():
             self._presume()
         else:
+            # Soon again, because the connection may come up at any time.
             self._timer = asyncio.get_running_loop().call_later(self._wait / 4, self._fire)
 
     def cancel(self) -> None:
-        """The gateway was heard, or the stream is gone."""
+        """Cancels the timer, because the stream has ended."""
         self._timer.cancel()

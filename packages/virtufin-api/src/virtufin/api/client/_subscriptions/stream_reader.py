@@ -1,12 +1,15 @@
-"""Reading one gateway stream, and moving from a silent one to its successor.
+"""Readers of gateway streams, which switch from an idle stream to a second stream.
 
-Gateways may sweep a stream that was idle for minutes without a word, which looks just like a topic
-on which nothing happens. So after a while of silence a second stream is opened, and when it is
-confirmed the first is left.
+A gateway may drop an idle stream without notice, which looks like a topic without events. So after
+some idle time the client opens a second stream. Once the second stream is confirmed, the client
+switches to it, unless the first has delivered an event in the meantime.
 
-Nothing is lost, doubled or reordered: from the moment the second is registered it brings all that
-comes; the first is read a moment longer, as what was on its way before comes over it alone; and
-where it brings anything it is alive, and kept, so that nothing is ever taken from both.
+No event is lost, doubled or reordered:
+
+- From its registration on, the second stream delivers all new events.
+- The first stream is read a moment longer, because only it delivers the events sent before that.
+- If the first stream delivers an event, it is kept and the second is closed. So the client never
+  takes events from both.
 """
 
 from __future__ import annotations
@@ -25,18 +28,21 @@ from virtufin.api.client.errors import ClientClosedError, VirtufinError
 
 logger = logging.getLogger("virtufin.api.client.subscription")
 
+# Three, because a single failed attempt proves nothing about the first stream, but a stream that
+# can never be replaced must not stay live for ever.
 _REFUSALS = 3
-"""Successors in a row that could not be had, after which the silent stream counts as broken."""
+"""The number of failures in a row to open a second stream that breaks the idle first stream."""
+# Not zero, because some gateways send headers only with the first event, just before the event.
 _AT_ONCE = 0.05
-"""Seconds between headers and first event, below which the headers may have waited for it."""
+"""Seconds between headers and first event below which the headers may have waited for the event."""
 
 Deliver = Callable[[Any, int], Awaitable[None]]
-"""Takes a message of the stream and its size; returns when there is room for the next."""
+"""A function that takes a message and its size, and returns when the buffer has room again."""
 Open = Callable[[], Awaitable[Stream]]
 
 
 class Pump:
-    """One gateway stream and the task that reads it."""
+    """A gateway stream and its reader task."""
 
     def __init__(self, stream: Stream, deliver: Deliver, on_headers: Callable[[], None]) -> None:
         self.stream = stream
@@ -49,29 +55,31 @@ class Pump:
 
     @property
     def answers_first(self) -> bool:
-        """Whether the gateway has sent response headers without waiting for an event."""
+        """Returns whether the gateway sent response headers before the first event."""
         if self._answered is None:
             return False
         return self._first_event is None or self._first_event - self._answered > _AT_ONCE
 
     def silent_since(self) -> float:
-        """When it last brought something, or was last given time."""
+        """Returns the time of the last event or of the last `give_time`, whichever is later."""
         return max(self._began, self._last_event)
 
     def give_time(self) -> float:
-        """Counts its silence from now on; returns now."""
+        """Starts the idle time again, and returns the current time."""
         self._began = time.monotonic()
         return self._began
 
     def spoke_after(self, moment: float) -> bool:
-        """Whether it has brought an event since."""
+        """Returns whether the stream has delivered an event after a moment."""
         return self._last_event > moment
 
     async def stop(self) -> None:
-        """Ends the stream and its reading; also where this is cancelled meanwhile."""
+        """Ends the stream and its reader task."""
         self.task.cancel()
         self.stream.cancel()
         cancelled = False
+        # Waits in spite of a cancellation, because a stream left open would stay registered at the
+        # gateway, which buffers events for it. The cancellation is raised afterwards.
         while not self.task.done():
             try:
                 await asyncio.wait((self.task,))
@@ -82,7 +90,7 @@ class Pump:
             raise asyncio.CancelledError
 
     async def _run(self) -> VirtufinError | None:
-        """Reads to the end; returns what ended the stream, None for a clean end."""
+        """Reads to the end; returns the error that ended the stream, or None for a clean end."""
         try:
             if await self.stream.headers():
                 self._answered = time.monotonic()
@@ -97,14 +105,14 @@ class Pump:
         except VirtufinError as error:
             return error
         except asyncio.CancelledError:
-            # Only `stop` does that, and asks for no result. With the traceback the task would hold
-            # grpc's call, and that its channel, after both are closed.
+            # Swallowed, because only `stop` cancels this task and needs no result. The traceback of
+            # a CancelledError would keep grpc's call and its channel alive after both are closed.
             return None
         return None
 
 
 class Reader:
-    """Reads a stream to its end, handing over to a new one whenever it was silent for long."""
+    """A reader that switches to a new stream whenever the current stream is idle for long."""
 
     def __init__(
         self,
@@ -127,7 +135,14 @@ class Reader:
         self._refusals = 0
 
     async def read(self, stream: Stream) -> VirtufinError | None:
-        """Reads until a stream ends with no successor; returns what ended it."""
+        """Reads a stream and the streams that take over from it, until one ends.
+
+        Returns:
+            The error that ended the last stream; None for a clean end.
+
+        Raises:
+            ClientClosedError: The client or the channel was closed.
+        """
         self._refusals = 0
         pump = self._pump(stream)
         try:
@@ -148,19 +163,22 @@ class Reader:
         return Pump(stream, self._deliver, self._on_headers)
 
     def _patience(self, pump: Pump) -> float | None:
-        """Seconds until the stream counts as silent; None for never."""
+        """Returns the seconds until the stream counts as idle; None for never."""
         if self._idle_limit is None:
             return None
         if self._is_paused() or not pump.stream.connected:
-            # It is the consumer that is silent, or there is no connection yet.
+            # Not idle, because the consumer pauses the stream, or there is no connection yet.
             return self._idle_limit
         return max(0.0, pump.silent_since() + self._idle_limit - time.monotonic())
 
     async def _handed_over(self, old: Pump) -> Pump:
-        """The pump to go on with: a new one, or the old where that is alive, or broken.
+        """Opens a second stream, and decides which stream to keep reading.
+
+        Returns:
+            The new stream, or the current stream if it delivered an event or failed.
 
         Raises:
-            VirtufinError: No successor could be had several times in a row.
+            VirtufinError: Opening a second stream failed several times in a row.
         """
         began = old.give_time()
         try:
@@ -173,7 +191,8 @@ class Reader:
         self._refusals = 0
         taken = False
         try:
-            # What was published after the old one has ended and before now would be missing.
+            # No switch if the old stream has ended, because events published between that end and
+            # the registration of the new stream are a gap, which must be reported.
             if not old.task.done():
                 await asyncio.wait((old.task,), timeout=self._ready_wait / 2)
                 alive = old.spoke_after(began) or self._is_paused()
@@ -181,7 +200,8 @@ class Reader:
                     await old.stop()
                     taken = True
         finally:
-            # Also where this is cancelled while the old one ends.
+            # In a `finally`, because a cancellation while the old stream ends would leave the new
+            # stream open at the gateway.
             if not taken:
                 await stream.release()
         if not taken:
@@ -190,15 +210,17 @@ class Reader:
         return self._pump(stream)
 
     async def _successor(self, old: Pump) -> tuple[Stream, bool]:
-        """A second stream and whether it is confirmed.
+        """Opens a second stream.
 
-        A gateway that is known to answer at once has not registered a stream before it answers;
-        of another one the stream is presumed live after a while.
+        Returns:
+            The stream, and whether the gateway has confirmed it.
 
         Raises:
-            VirtufinError: It failed, or is not answered.
+            VirtufinError: The stream failed, or a gateway that answers at once did not answer.
         """
         patience = self._ready_wait
+        # Longer for a gateway that answers at once, because it has not registered a stream before
+        # it answers. Streams of other gateways are assumed to be live after `ready_wait`.
         if old.answers_first and self._idle_limit is not None:
             patience = max(patience, self._idle_limit)
         stream = await self._open()
@@ -220,13 +242,14 @@ class Reader:
             usable = True
             return stream, headers.done()
         finally:
+            # Retrieved, because asyncio logs an exception that nothing has retrieved.
             if not headers.cancel() and not headers.cancelled():
                 headers.exception()
             if not usable:
                 await stream.release()
 
     def _refused(self, old: Pump, error: VirtufinError) -> None:
-        """Notes that no successor could be had; raises the error where that is too often."""
+        """Counts a failure to open a second stream, and raises the error after the third."""
         self._refusals += 1
         logger.warning(
             "nothing came for %.3g s, and no second stream could be had (%d of %d): %s",

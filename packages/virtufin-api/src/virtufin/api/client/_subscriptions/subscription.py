@@ -1,4 +1,4 @@
-"""The subscription people iterate."""
+"""The subscription that users iterate, and the base of all subscriptions."""
 
 from __future__ import annotations
 
@@ -18,41 +18,41 @@ from .state import ENDED, SubscriptionState, SubscriptionStats
 
 
 class StreamHandle:
-    """Base of `Subscription` and `HandlerSubscription`."""
+    """The base of `Subscription` and `HandlerSubscription`."""
 
     def __init__(self, stream: EventStream) -> None:
         self._stream = stream
 
     @property
     def topics(self) -> tuple[str, ...]:
-        """The topics asked for; empty means what the gateway makes of no topics."""
+        """Returns the subscribed topics. An empty tuple leaves the choice to the gateway."""
         return self._stream.topics
 
     @property
     def state(self) -> SubscriptionState:
-        """Where the subscription is in its life."""
+        """Returns the current state of the subscription."""
         return self._stream.state
 
     @property
     def confirmed(self) -> bool:
-        """Whether the gateway has answered on the current stream."""
+        """Returns whether the gateway has answered on the current stream."""
         return self._stream.confirmed
 
     @property
     def stats(self) -> SubscriptionStats:
-        """Counters, as they are now."""
+        """Returns the current counters of the subscription."""
         return self._stream.stats
 
     async def ready(self, timeout: Timeout = NOT_GIVEN) -> bool:
         """Waits until events published from now on arrive.
 
         Args:
-            timeout: Seconds; not given means 2 s (`SubscriptionSettings.ready_wait`), None no
-                limit. A surrounding `deadline()` bounds it too.
+            timeout: Seconds; not given means 2 s (`SubscriptionSettings.ready_wait`), None means no
+                limit. A surrounding `deadline()` bounds the wait too.
 
         Returns:
-            Whether the gateway has confirmed the stream. False means that it did not within the
-            wait: some gateways answer with the first event only, or it is not reachable yet.
+            True if the gateway has confirmed the stream. False means that the gateway is not
+            reachable yet, or answers with the first event only.
 
         Raises:
             VirtufinError: The subscription has failed for good.
@@ -68,14 +68,14 @@ class StreamHandle:
 
         Args:
             *states: The states to wait for.
-            timeout: Seconds; None means no limit. A surrounding `deadline()` bounds it too.
+            timeout: Seconds; None means no limit. A surrounding `deadline()` bounds the wait too.
 
         Returns:
-            The state it is in then.
+            The state of the subscription after the wait.
 
         Raises:
-            DeadlineExceededError: It did not come to that in time.
-            InvalidInputError: One is no SubscriptionState.
+            DeadlineExceededError: The timeout ended first.
+            InvalidInputError: An argument is not a SubscriptionState.
 
         Example:
             >>> from virtufin.api.client import SubscriptionState
@@ -84,9 +84,11 @@ class StreamHandle:
         """
         budget = Budget(require_timeout(timeout))
         self._stream.check_loop()
+        # Checked, because a text such as "live" would match no state and wait for ever.
         for state in states:
             if not isinstance(state, SubscriptionState):
                 raise InvalidInputError(f"states are SubscriptionState, not {short_repr(state)}")
+        # Ended states count too, because the subscription can then enter no other state.
         others = frozenset(SubscriptionState) - ENDED - frozenset(states)
         if not await self._stream.life.leaves(others, budget.left()):
             raise DeadlineExceededError(
@@ -96,7 +98,7 @@ class StreamHandle:
         return self.state
 
     async def states(self) -> AsyncIterator[SubscriptionState]:
-        """Yields the state, then each one entered after it, until the subscription has ended.
+        """Yields the current state, then each later state, until the subscription has ended.
 
         Example:
             >>> async def report(subscription):
@@ -108,10 +110,10 @@ class StreamHandle:
             yield state
 
     async def wait_closed(self) -> None:
-        """Waits for the end.
+        """Waits until the subscription has ended.
 
         Raises:
-            VirtufinError: It ended by failing (`StreamFailedError`).
+            VirtufinError: The subscription failed (`StreamFailedError`).
         """
         await self._stream.ended()
         failure = self._stream.failure
@@ -120,12 +122,12 @@ class StreamHandle:
 
 
 class Subscription(StreamHandle):
-    """Events of some topics, for as long as you iterate.
+    """A subscription to iterate with `async for`.
 
     Connects at the first use: iteration, `ready()` or `async with`. Reconnects after an
-    interruption, pauses the gateway while the consumer is slow, and loses no received event when a
-    wait for the next one is cancelled (`asyncio.wait_for(anext(subscription), 1.0)` is safe).
-    Letting go of the object ends it like `aclose()`.
+    interruption. Pauses the gateway while the consumer is slow. Loses no received event when a wait
+    for the next event is cancelled, so `asyncio.wait_for(anext(subscription), 1.0)` is safe.
+    Dropping the last reference to the object ends the subscription, like `aclose()`.
 
     Example:
         >>> async def watch(client):
@@ -139,13 +141,20 @@ class Subscription(StreamHandle):
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def ready(self, timeout: Timeout = NOT_GIVEN) -> bool:
-        """Connects where that has not been done; see `StreamHandle.ready`."""
+        """Connects if necessary, and waits until events published from now on arrive.
+
+        Arguments, result and errors are those of `StreamHandle.ready`.
+        """
         self._start()
         return await super().ready(timeout)
 
     async def aclose(self) -> None:
-        """Ends the subscription. What was received can still be iterated. Idempotent."""
+        """Ends the subscription, and waits 5 s at most for the end of its stream.
+
+        Events received before can still be iterated. Idempotent.
+        """
         self._stream.stop()
+        # Bounded, because a reader that does not end must not block the caller.
         await self._stream.ended(CLOSE_WAIT)
 
     def __aiter__(self) -> Subscription:
@@ -154,7 +163,7 @@ class Subscription(StreamHandle):
         return self
 
     async def __anext__(self) -> PubsubEvent:
-        """The next event."""
+        """Waits for the next event; skips interruptions, which `states()` shows."""
         self._start()
         stream = self._stream
         try:
@@ -163,9 +172,10 @@ class Subscription(StreamHandle):
                 if isinstance(item, PubsubEvent):
                     return item
         except Ended:
+            # From None, because `Ended` is a signal inside this package.
             raise StopAsyncIteration from None
         except asyncio.CancelledError:
-            # Letting go of a subscription ends it, so the traceback must not hold it.
+            # Deleted, because dropping a subscription ends it, and the traceback would hold it.
             del self
             raise
 
@@ -179,11 +189,13 @@ class Subscription(StreamHandle):
         await self.aclose()
 
     def _start(self) -> None:
+        # Kept, because `__del__` may run while no event loop is running.
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
         self._stream.start()
 
     def __del__(self) -> None:
+        # Over `call_soon_threadsafe`, because the garbage collector may run in another thread.
         loop = self._loop
         if loop is not None and not loop.is_closed() and not self._stream.state.ended:
             loop.call_soon_threadsafe(self._stream.stop)

@@ -1,5 +1,6 @@
 """The connection to a gateway: channels, calls and streams in bytes, errors, closing."""
 
+# Other packages import from here only, so that its modules can change.
 from .calls import Stream
 from .channels import Lease, is_connected, is_connecting, leave_idle_and_connecting, settle
 from .credentials import Secrets

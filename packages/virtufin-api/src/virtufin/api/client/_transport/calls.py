@@ -1,8 +1,8 @@
-"""grpc's call objects, one unary call and one stream at a time.
+"""Wrappers of grpc's call objects: `Call` for a unary call, `Stream` for a server stream.
 
-A call's own cancellation (the waiting task was cancelled) cancels it on the wire; a call that ends
-because the client was closed, or because the owner of its channel closed that, fails with an error
-that says so, never with a CancelledError its task did not ask for.
+Cancelling the task that waits cancels the gRPC call. A call that ends because the client or its
+channel was closed raises an error that reports the reason. Such a call never raises CancelledError
+in a task that was not cancelled.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from .method import Method
 
 
 class Call:
-    """One unary call in flight."""
+    """A unary call in flight."""
 
     def __init__(
         self, call: Any, lease: Lease, redacting: Redacting, context: dict[str, Any]
@@ -51,11 +51,11 @@ class Call:
             self._call.cancel()
 
     async def response(self) -> bytes:
-        """Waits for the response; cancelling this cancels the call on the wire.
+        """Waits for the response; cancelling the wait cancels the gRPC call.
 
         Raises:
             VirtufinError: The call failed, or the client was closed.
-            Exception: Whatever an interceptor raised.
+            Exception: An interceptor of the user raised this error.
         """
         call = self._call
         failure: Exception
@@ -63,6 +63,7 @@ class Call:
             raw: bytes = await await_other(call)
             return raw
         except asyncio.CancelledError:
+            # Later, because the server counts the call until it has seen the cancellation.
             self._lease.release_later()
             raise
         except OtherCancelledError:
@@ -75,11 +76,12 @@ class Call:
         except Exception as error:  # noqa: BLE001 - an interceptor's own, raised below
             failure = error
         finally:
-            # A traceback of an error would hold grpc's call through these, and that its channel.
+            # Deleted, because the traceback of an error would keep grpc's call alive through these
+            # references, and the call would keep its channel alive.
             del call
             self._call = None
         if isinstance(failure, DeadlineExceededError):
-            # It ended on this side; the server may still count it.
+            # Later, because the call ended on this side only and the server may still count it.
             self._lease.release_later()
         if self._closed_by_client:
             raise ClientClosedError("the client was closed during the call", **self._context)
@@ -87,7 +89,7 @@ class Call:
 
 
 class Stream:
-    """One server stream: headers, then messages, until released."""
+    """A server stream: headers, then messages, until released."""
 
     def __init__(
         self, method: Method, call: Any, lease: Lease, redacting: Redacting, context: dict[str, Any]
@@ -97,19 +99,29 @@ class Stream:
         self._lease = lease
         self._redacting = redacting
         self._context = context
-        # Not `read()`: that returns nothing more once the status is in, whatever came before it.
+        # An iterator instead of `read()`, because `read()` returns no message once the status has
+        # arrived, even if messages arrived before the status.
         self._messages = self._call.__aiter__()
 
     @property
     def connected(self) -> bool:
-        """Whether the channel below has a connection."""
+        """Returns whether the channel of the stream has a connection."""
         return is_connected(self._lease.channel)
 
     async def headers(self) -> bool:
-        """Waits for response headers; False where the stream ended without any."""
+        """Waits for response headers.
+
+        Returns:
+            False if the stream ended without headers.
+
+        Raises:
+            CallCancelledError: The owner of the channel closed the channel.
+        """
         try:
             await self._call.initial_metadata()
         except asyncio.CancelledError:
+            # Checked, because grpc raises CancelledError here too if the channel was closed, and
+            # then the running task was not cancelled.
             if not _is_closed(self._lease.channel):
                 raise
         else:
@@ -117,12 +129,14 @@ class Stream:
         raise cancelled_elsewhere(self._context)
 
     async def next(self) -> tuple[Any, int] | None:
-        """The next message (None for one that says nothing) with its size in bytes.
+        """Waits for the next message.
 
-        None alone stands for a clean end.
+        Returns:
+            The message and its size in bytes, or None at the clean end of the stream. The message
+            is None if the method skips it, such as a heartbeat.
 
         Raises:
-            VirtufinError: The stream ended otherwise.
+            VirtufinError: The stream ended with an error.
         """
         try:
             raw = await self._messages.__anext__()
@@ -143,32 +157,38 @@ class Stream:
             )
         else:
             return decoded(self._method, raw, self._context), len(raw)
-        # Out here, as grpc's error would be its context and show what was taken out of it.
+        # Raised outside the except block, because grpc's error would be its `__context__` and show
+        # the secrets that were redacted.
         raise failure
 
     def cancel(self) -> None:
-        """Cancels the stream where it still runs, and gives its place back."""
+        """Cancels the stream if it still runs, and releases its place."""
+        # Later for a running stream, because the server counts it until it has seen the end.
         if self._call is not None and self._call.cancel():
             self._lease.release_later()
         else:
             self._lease.release()
 
     async def release(self) -> None:
-        """Cancels the stream, and lets go of what reads it; nobody may be reading.
-
-        As long as anyone holds grpc's call, its channel lives on, closed or not.
-        """
+        """Cancels the stream and closes its message iterator; no task may be reading."""
         self.cancel()
+        # Set to None, because a reference to grpc's call keeps its channel alive after closing.
         messages, self._call, self._messages = self._messages, None, None
         if messages is not None:
             await messages.aclose()
 
 
 def start(callable_: Any, payload: bytes, context: dict[str, Any], **options: Any) -> Any:
-    """Starts a call on a channel that may have been closed by its owner.
+    """Starts a gRPC call.
+
+    Args:
+        callable_: The callable that the channel made for the method.
+        payload: The serialized request.
+        context: The attributes of errors.
+        **options: The options of grpc's call, such as `timeout` and `metadata`.
 
     Raises:
-        ClientClosedError: It was.
+        ClientClosedError: The owner of the channel closed the channel.
     """
     try:
         return callable_(payload, **options)
@@ -177,15 +197,21 @@ def start(callable_: Any, payload: bytes, context: dict[str, Any], **options: An
 
 
 def _is_closed(channel: aio.Channel) -> bool:
-    """Whether the owner of a channel has closed it, which cancels the streams on it."""
+    """Returns whether the owner of a channel closed it, which cancels the streams on it."""
     try:
         return channel.get_state() is grpc.ChannelConnectivity.SHUTDOWN
     except aio.UsageError:
+        # True, because grpc raises this error for a closed channel.
         return True
 
 
 def decoded(method: Method, raw: bytes, context: dict[str, Any]) -> Any:
-    """Parses a response; a gateway that speaks another wire shows here."""
+    """Parses a response.
+
+    Raises:
+        InvalidReplyError: The bytes are no such message. The gateway may have another message
+            layout.
+    """
     try:
         return method.decode(raw)
     except DecodeError as error:

@@ -1,4 +1,4 @@
-"""What a channel is made with: gRPC arguments, the service config, credentials."""
+"""The options of a gRPC channel: channel arguments, service config, TLS credentials."""
 
 from __future__ import annotations
 
@@ -19,12 +19,16 @@ from virtufin.api.client.errors import InvalidInputError
 
 from .method import Method
 
+# Two seconds, because with gRPC's default a channel was usable again only 16 s after a server came
+# back from 50 s of absence; with this value, after 1.8 s.
 _MAX_RECONNECT_BACKOFF_MS = 2000
 
 
+# This prefix distinguishes PEM text from a path, because both are passed as `str`.
 _PEM = "-----BEGIN "
 
 
+# Only methods that read, because a retried write could be carried out twice.
 _IDEMPOTENT = {
     "virtufin.Gateway": ("ListServices", "ListMethods", "GetMethodSchema"),
     "virtufin.State": ("GetState", "GetBulkState", "QueryState", "GetAllState"),
@@ -33,22 +37,24 @@ _IDEMPOTENT = {
 
 
 def channel_options(settings: ClientSettings) -> list[tuple[str, Any]]:
-    """The channel arguments for these settings."""
+    """Returns the channel arguments for these settings."""
     keepalive_time = int(settings.keepalive.time * 1000)
     keepalive_timeout = int(settings.keepalive.timeout * 1000)
     options: list[tuple[str, Any]] = [
-        # All four are needed to find a half-open connection: without ping_timeout it takes a
-        # minute, without max_pings_without_data an idle stream is never probed.
+        # All four, because only together they find a half-open connection: without ping_timeout
+        # that takes a minute, without max_pings_without_data an idle stream is never probed.
         ("grpc.keepalive_time_ms", keepalive_time),
         ("grpc.keepalive_timeout_ms", keepalive_timeout),
         ("grpc.http2.ping_timeout_ms", keepalive_timeout),
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.max_reconnect_backoff_ms", _MAX_RECONNECT_BACKOFF_MS),
-        # Lower limits are in the service config, which leaves out reflection.
+        # At least the default, because a lower setting must not limit reflection. The service
+        # config holds the lower limit, for all methods but those of reflection.
         ("grpc.max_receive_message_length", max(settings.max_message_bytes, MAX_MESSAGE_BYTES)),
-        # Checked before sending, with an error that says what to do.
+        # No limit in gRPC, because the transport checks the size before sending and raises an error
+        # that states the remedy.
         ("grpc.max_send_message_length", -1),
-        # Channels with equal arguments would share one connection otherwise.
+        # Local, because channels with equal arguments would share one connection otherwise.
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.primary_user_agent", f"virtufin-api-python/{__version__}"),
         ("grpc.service_config", json.dumps(_service_config(settings))),
@@ -78,8 +84,8 @@ def _service_config(settings: ClientSettings) -> dict[str, Any]:
             "retryableStatusCodes": ["UNAVAILABLE"],
         }
         methods.append({"name": names, "retryPolicy": policy, **limit})
-        # Before the first call, and after a break, reflection is asked first: a call that may be
-        # tried again would fail with it otherwise.
+        # Reflection is retried too, because the message layout is looked up before the first call
+        # and after a break: a call that gRPC would retry must not fail in that lookup.
         reflection["retryPolicy"] = policy
         config["retryThrottling"] = {"maxTokens": 10, "tokenRatio": 0.1}
     config["methodConfig"] = methods
@@ -87,15 +93,15 @@ def _service_config(settings: ClientSettings) -> dict[str, Any]:
 
 
 def is_retried(method: Method, settings: ClientSettings) -> bool:
-    """Whether gRPC may try a call again, which it does not tell."""
+    """Returns whether gRPC may retry a call; gRPC does not report its retries."""
     return settings.retry.max_attempts > 1 and method.name in _IDEMPOTENT.get(method.service, ())
 
 
 def read_credentials(tls: TlsSettings) -> grpc.ChannelCredentials:
-    """Makes credentials; reads files, so it belongs in a thread.
+    """Makes channel credentials; reads files, so call this function in a thread.
 
     Raises:
-        InvalidInputError: A file cannot be read, or what is given is not PEM.
+        InvalidInputError: A file cannot be read, or a setting holds no PEM.
     """
     return grpc.ssl_channel_credentials(
         root_certificates=_pem("ca", tls.ca),
@@ -111,10 +117,10 @@ def _pem(name: str, source: bytes | str | Path | None) -> bytes | None:
     if isinstance(source, str) and _PEM in source:
         source = source.encode()
     if not isinstance(source, bytes):
-        # What is given for the key may be the key itself, so it is not shown.
+        # A key is not shown, because a malformed private key would be taken for a path.
         where += "" if name == "key" else f", file {source}"
         source = _read(where, source)
-    # gRPC itself only logs it, and some versions then never connect.
+    # Checked here, because gRPC only logs invalid PEM, and some versions then never connect.
     if _PEM.encode() not in source:
         raise InvalidInputError(f"{where}: holds no PEM block ({_PEM}...)")
     return source
@@ -125,5 +131,6 @@ def _read(where: str, path: str | Path) -> bytes:
         return Path(path).read_bytes()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is no path"
-    # Out here, as the error of the file would be its context and show the path.
+    # Raised outside the except block, because the OSError would be its `__context__` and show the
+    # path, which may be a malformed key.
     raise InvalidInputError(f"{where}: cannot be read: {reason}")

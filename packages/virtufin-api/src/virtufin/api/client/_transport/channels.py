@@ -1,4 +1,4 @@
-"""gRPC channels: how they are made, and which of them a call goes over."""
+"""The pool of gRPC channels, and leases of places on them."""
 
 from __future__ import annotations
 
@@ -11,22 +11,28 @@ from grpc import aio
 
 from virtufin.api.client._types import Metadata
 
+# Below 100, because servers commonly allow 100 calls per connection and then reject further calls
+# or let them wait without notice.
 CALLS_PER_CONNECTION = 80
-"""Servers commonly allow 100 per connection and refuse further ones, or let them wait silently."""
+"""The number of calls or streams on one channel at which the next channel is opened."""
 
+# Checked, because grpcio 1.78 fixed the hang that `settle` prevents.
 _MAY_HANG = tuple(int(part) for part in grpc.__version__.split(".")[:2]) < (1, 78)
 _MOST_UNREAD = 300
+# A second, because the server counts a cancelled call until it has seen the cancellation.
 _STILL_COUNTED = 1.0
 
 
 async def settle() -> None:
-    """To be awaited when a channel or server is closed, before it is let go.
+    """Lets the event loop read grpc's pending notifications; prevents a hang before grpcio 1.78.
 
-    gRPC's polling thread tells the event loop of each thing that happened by a byte, of which the
-    loop reads one a turn. Before grpcio 1.78 the loop hangs for good where the last channel goes
-    while that thread waits for a place to write, as after a burst of calls.
+    Await this after closing a channel or server, while a reference to the object still exists.
     """
     if _MAY_HANG:
+        # Turns of the loop, because grpc's polling thread writes one byte for each event to a
+        # socket pair, and the loop reads one byte a turn. If the last channel is destroyed while
+        # that thread waits to write to the full socket pair, as after a burst of calls, the loop
+        # waits for the thread and the thread for the loop.
         for _ in range(_MOST_UNREAD):
             await asyncio.sleep(0)
 
@@ -41,22 +47,20 @@ class Lease:
         self.metadata: Metadata = ()
         """The headers of the call."""
         self.was_connected = is_connected(self.channel)
-        """Whether the channel had a connection when the lease was taken."""
+        """True if the channel had a connection when the lease was taken."""
 
     def release(self) -> None:
-        """Gives the place back; does nothing the second time."""
+        """Releases the place; does nothing the second time."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.calls -= 1
 
     def release_later(self) -> None:
-        """Gives the place of a call that ended on this side back after a moment.
-
-        The server counts such a call until it has seen the end of it, and refuses calls above its
-        limit in the meantime.
-        """
+        """Releases the place after 1 s, for a call that ended on this side only."""
         connection, self._connection = self._connection, None
         if connection is not None:
+            # Not at once, because the server counts the call until it has seen the end, and rejects
+            # calls above its limit in the meantime.
             asyncio.get_running_loop().call_later(_STILL_COUNTED, connection.end_call)
 
     def __enter__(self) -> Lease:
@@ -78,7 +82,8 @@ class _Connection:
 
 
 def _lease_of(connections: list[_Connection], new: Callable[[], aio.Channel]) -> Lease:
-    """Takes a place on the first channel that has one, so that the last fall idle first."""
+    """Takes a place on the first channel that has a free place, or on a new channel."""
+    # In order, because the last channels then become idle after a burst.
     for connection in connections:
         if connection.calls < CALLS_PER_CONNECTION:
             return Lease(connection)
@@ -87,7 +92,10 @@ def _lease_of(connections: list[_Connection], new: Callable[[], aio.Channel]) ->
 
 
 class ChannelPool:
-    """Channels for unary calls and others for streams, as many as it takes."""
+    """A pool of channels, with separate channels for unary calls and for streams.
+
+    Opens a further channel when all others are full.
+    """
 
     def __init__(
         self,
@@ -117,48 +125,49 @@ class ChannelPool:
         )
 
     def lease(self, *, stream: bool) -> Lease:
-        """Takes a place for a call or a stream, on a new channel if the others are full."""
+        """Takes a place for a call or a stream; opens a new channel if all others are full."""
         return _lease_of(self._streams if stream else self._unary, self._new)
 
     async def close(self) -> None:
-        """Closes all channels, ending what still runs on them."""
+        """Closes all channels, and cancels the calls and streams on them."""
         for connection in (*self._unary, *self._streams):
             await connection.channel.close()
+        # Before the caller drops the pool, because grpcio below 1.78 may hang otherwise.
         await settle()
 
 
 class BorrowedChannel:
-    """A channel the caller brought: used for everything, never closed."""
+    """A channel that belongs to the caller: used for all calls and streams, never closed."""
 
     def __init__(self, channel: aio.Channel) -> None:
         self._connection = _Connection(channel)
 
     def lease(self, *, stream: bool) -> Lease:
-        """Takes a place on the one channel."""
+        """Takes a place on the channel of the caller."""
         return Lease(self._connection)
 
     async def close(self) -> None:
-        """Leaves the channel to its owner."""
+        """Does nothing: the owner closes the channel."""
 
 
 def is_connected(channel: aio.Channel) -> bool:
     """Returns whether a channel has a connection now."""
     try:
         return channel.get_state() is grpc.ChannelConnectivity.READY
-    except aio.UsageError:  # closed by its owner
+    except aio.UsageError:  # because the owner closed the channel
         return False
 
 
 def is_connecting(channel: aio.Channel) -> bool:
-    """Returns whether a channel is making its first connection, or the next one."""
+    """Returns whether a channel is connecting, for the first time or after a break."""
     try:
         return channel.get_state() is grpc.ChannelConnectivity.CONNECTING
-    except aio.UsageError:
+    except aio.UsageError:  # because the owner closed the channel
         return False
 
 
 async def leave_idle_and_connecting(channel: aio.Channel) -> None:
-    """Waits until a channel has a connection, or has failed to make one.
+    """Waits until a channel has connected or has failed to connect.
 
     Raises:
         UsageError: The channel was closed.

@@ -1,4 +1,4 @@
-"""API keys and tokens: asked for at each call, and taken out of every text people may read."""
+"""API keys and tokens: fetched for each call, and redacted from every text that people read."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from virtufin.api.client.errors import (
 )
 
 _REDACTED = "***"
-# Names of metadata whose values are taken for secrets.
+# Parts of metadata names, because a client cannot know which of the user's headers are secret.
 _SENSITIVE = ("auth", "cookie", "credential", "key", "password", "secret", "session", "token")
-# Keys that rotate: an error may still speak of one of the last few.
+# Several keys, because keys rotate and an error may contain one of the last few.
 _REMEMBERED = 8
 
 
 class Secrets:
-    """The API key of a client, and what must not show in its errors."""
+    """The API key of a client, and the secrets to redact from its errors."""
 
     def __init__(
         self, api_key: ApiKey | None, metadata: Iterable[tuple[str, str | bytes]] = ()
@@ -39,28 +39,35 @@ class Secrets:
         self._fixed: list[str | bytes] = []
         for name, value in metadata:
             if any(word in name for word in _SENSITIVE):
-                # "Bearer <token>": the token alone may be echoed.
+                # The last word too, because of "Bearer <token>" a server may echo only the token.
                 last = value.split()[-1:]
                 self._fixed += [value, *last]
 
     @property
     def has_key(self) -> bool:
-        """Whether calls carry an API key."""
+        """Returns whether calls carry an API key."""
         return self._source is not None
 
     @property
     def rotates(self) -> bool:
-        """Whether the API key is asked for at every call."""
+        """Returns whether a function of the user provides the API key at every call."""
         return callable(self._source)
 
     async def current(self, budget: Budget, context: dict[str, Any]) -> str | None:
-        """The API key to send now, from the function that was given for it where that is so.
+        """Returns the API key to send now; calls the `api_key` function if there is one.
+
+        Args:
+            budget: The time for the function.
+            context: The attributes of errors.
+
+        Returns:
+            The key, or None for a client without a key.
 
         Raises:
             ApiKeyError: The function failed.
-            ClientClosedError: The client was closed meanwhile.
-            DeadlineExceededError: It took longer than the call may.
-            InvalidInputError: What it returned is no key.
+            ClientClosedError: The client was closed during the wait.
+            DeadlineExceededError: The budget ended before the function returned.
+            InvalidInputError: The function returned something that is not a key.
         """
         if self._source is None:
             return None
@@ -81,7 +88,7 @@ class Secrets:
             raise ApiKeyError(f"the api_key function failed: {error!r}", **context) from error
 
     def end(self) -> None:
-        """The client is closed: who waits for a key is told so."""
+        """Ends all waits for a key with `ClientClosedError`, because the client is closing."""
         self._ended = True
         for answer in self._asking:
             answer.cancel()
@@ -89,9 +96,17 @@ class Secrets:
     async def _within(
         self, answer: asyncio.Future[Any], budget: Budget, context: dict[str, Any]
     ) -> Any:
-        """Awaits within the budget; unlike wait_for, tells its own timeout from the function's."""
+        """Awaits the result of the user's function within the budget.
+
+        Raises:
+            ClientClosedError: The client was closed during the wait.
+            DeadlineExceededError: The budget ended first.
+            Exception: The function raised this error.
+        """
         self._asking.add(answer)
         try:
+            # Not `wait_for`, because a TimeoutError of the function must not look like the end of
+            # the budget.
             done, _ = await asyncio.wait((answer,), timeout=budget.left())
         except asyncio.CancelledError:
             answer.cancel()
@@ -106,14 +121,14 @@ class Secrets:
         return answer.result()
 
     def redact(self, text: str) -> str:
-        """The text without secrets."""
+        """Returns the text with every secret replaced by `***`."""
         for secret in (*self._seen, *self._fixed):
             if isinstance(secret, str) and secret:
                 text = text.replace(secret, _REDACTED)
         return text
 
     def redact_value(self, value: str | bytes) -> str | bytes:
-        """A metadata value without secrets."""
+        """Returns a metadata value with every secret replaced by `***`."""
         if isinstance(value, str):
             return self.redact(value)
         for secret in (*self._seen, *self._fixed):

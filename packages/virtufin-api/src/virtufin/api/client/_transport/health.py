@@ -1,4 +1,4 @@
-"""Waiting until the gateway answers."""
+"""Health checks of the gateway, once or until the gateway serves."""
 
 from __future__ import annotations
 
@@ -23,40 +23,50 @@ from virtufin.api.client.errors import (
 from .method import Method
 from .transport import Transport
 
+# Seconds for one check, because a check that is never answered must not use up the timeout.
 _ONE_TRY = 5.0
+# `Empty` for both messages, because the health protos would be a further dependency. The status is
+# read as an unknown field.
 _CHECK = Method("grpc.health.v1.Health", "Check", Empty, Empty)
-# HealthCheckResponse of grpc.health.v1: field 1, `status`.
+# Field `status` of HealthCheckResponse in grpc.health.v1.
 _STATUS_FIELD = 1
 _NOT_SERVING = 2
 
 
 class Health(Enum):
-    """What the gateway's health service says."""
+    """The answer of the gateway's health service."""
 
     SERVING = True
     NOT_SERVING = False
 
 
 async def ask_health(transport: Transport, budget: Budget) -> Health:
-    """Asks the gateway's health service once.
+    """Calls the gateway's health service once.
 
     Raises:
-        VirtufinError: It did not answer, or with an error.
+        VirtufinError: The health service did not answer within the budget, or returned an error.
     """
     health = await transport.call(_CHECK, Empty(), budget)
     return Health.SERVING if _is_serving(health) else Health.NOT_SERVING
 
 
 async def wait_for_gateway(transport: Transport, timeout: Timeout) -> None:
-    """Asks the gateway's health service until it answers.
+    """Calls the gateway's health service until the gateway serves.
+
+    A gateway without a health service (UNIMPLEMENTED) counts as serving.
+
+    Args:
+        transport: The connection to the gateway.
+        timeout: Seconds for all attempts together.
 
     Raises:
-        UnavailableError: It did not, or not as serving, within the timeout; the last failure is
-            told.
-        DeadlineExceededError: Something is there, and did not answer at all.
-        VirtufinError: It answered with an error that waiting will not change.
+        UnavailableError: The gateway was not reachable or not serving within the timeout. The error
+            reports the last failure.
+        DeadlineExceededError: The peer did not answer any check.
+        VirtufinError: The gateway answered with an error that waiting will not change.
     """
     budget = transport.budget(timeout)
+    # Short waits, because a gateway that is just starting must be found soon.
     waits = delays(0.05, 1.0, 2.0, 0.5)
     last: VirtufinError | None = None
     while last is None or budget.left() != 0.0:
@@ -70,10 +80,12 @@ async def wait_for_gateway(transport: Transport, timeout: Timeout) -> None:
                 method=_CHECK.full_name,
             )
         except UnsupportedError:
+            # Success, because a gateway that reports UNIMPLEMENTED has answered.
             return
         except UnavailableError as error:
             last = error
         except DeadlineExceededError as error:
+            # Not over an earlier failure, because that names the reason better than a timeout.
             last = last or error
         await asyncio.sleep(budget.at_most(next(waits)))
     raise last

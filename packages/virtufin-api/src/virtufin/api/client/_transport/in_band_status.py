@@ -1,4 +1,4 @@
-"""What replies have in common: the status that the gateway sends in-band."""
+"""The in-band status of replies: `success`, `status` and `message`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,18 @@ from .transport import Transport
 
 
 def accepted(reply: Any, transport: Transport, method: str, **context: Any) -> StatusResult:
-    """The outcome of a call whose reply carries `status`; unset counts as success.
+    """Returns the status of a reply, or raises if the gateway rejected the call.
+
+    Args:
+        reply: A message with a field `status`.
+        transport: The connection that carried the call.
+        method: Full name of the method, for the error.
+        **context: Further attributes of the error: service, key, topic, etag.
 
     Raises:
-        VirtufinError: The gateway refused; also a ValueError.
+        VirtufinError: The gateway rejected the call. The error is also a ValueError.
     """
+    # Checked first, because an unset status counts as success although its `success` is false.
     if not reply.HasField("status"):
         return success()
     check(reply.status, transport, method, **context)
@@ -24,20 +31,24 @@ def accepted(reply: Any, transport: Transport, method: str, **context: Any) -> S
 
 
 def success(message: str = "") -> StatusResult:
-    """Returns the status of a call that did what it was to do."""
+    """Returns the status of a successful call."""
     return {"success": True, "status": "OK", "message": message}
 
 
 def check(status: Any, transport: Transport, method: str, **context: Any) -> None:
-    """Raises where `success` is false.
+    """Raises if the `success` of a status is false.
 
     Args:
-        status: Anything with `success`, `status` and `message`.
-        transport: What the call went over; takes its secrets out of the message.
+        status: Any object with `success`, `status` and `message`.
+        transport: The connection that carried the call. Its secrets are redacted from the message.
         method: Full name of the method, for the error.
-        **context: Further things the error is to tell: service, key, topic, etag.
+        **context: Further attributes of the error: service, key, topic, etag.
+
+    Raises:
+        VirtufinError: `success` is false. The error is also a ValueError.
     """
     if not status.success:
+        # Redacted, because a gateway may repeat the API key in its message.
         message = transport.secrets.redact(status.message)
         raise from_refusal(
             status.status,

@@ -1,4 +1,4 @@
-"""One RPC of the gateway."""
+"""A gRPC method: its path, its message classes, and its encoding."""
 
 from __future__ import annotations
 
@@ -8,42 +8,44 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Method:
-    """One RPC: where it is and what goes over it."""
+    """A gRPC method: its path and its message classes."""
 
     service: str
     """Full name of the service, `virtufin.State`."""
     name: str
     """Name of the method, `GetState`."""
+    # Any, because classes of other message layouts are made at run time from descriptors.
     request: Any
     """Message class of the request."""
     response: Any
     """Message class of the response, or of each item of a stream."""
     server_streaming: bool = False
-    """Whether the response is a stream."""
+    """True if the response is a stream."""
 
     def encode(self, request: Any) -> bytes:
-        """The bytes to send for a request.
+        """Serializes a request.
 
         Raises:
-            UnsupportedError: What it says cannot be said to this gateway.
+            UnsupportedError: The gateway's message layout has no place for part of the request.
         """
+        # A variable, because `request` is Any and mypy rejects returning that as bytes.
         payload: bytes = request.SerializeToString()
         return payload
 
     def decode(self, raw: bytes) -> Any:
-        """The response in these bytes; None for an item of a stream that says nothing.
+        """Parses a response; returns None for an item of a stream to skip.
 
         Raises:
-            DecodeError: They are something else.
+            DecodeError: The bytes are no response of this method.
         """
         return self.response.FromString(raw)
 
     @property
     def path(self) -> str:
-        """The HTTP/2 path of the RPC."""
+        """Returns the HTTP/2 path of the RPC."""
         return f"/{self.service}/{self.name}"
 
     @property
     def full_name(self) -> str:
-        """The name people read in errors, `virtufin.State/GetState`."""
+        """Returns the name for error texts, such as `virtufin.State/GetState`."""
         return f"{self.service}/{self.name}"

@@ -1,4 +1,4 @@
-"""The `memory:` target: a gateway inside the process, from the emulator distribution."""
+"""Targets on this machine, and `memory:`, an emulator inside the process."""
 
 from __future__ import annotations
 
@@ -15,15 +15,19 @@ class MemoryLease(Protocol):
     target: str
 
     async def release(self) -> None:
-        """Gives the share back; the last one stops the emulator."""
+        """Releases the share; the emulator stops with the last release."""
 
 
 async def lease(name: str) -> MemoryLease:
-    """Starts the emulator of that name in the running loop, or joins it; "" is never shared.
+    """Starts an emulator in the running loop, or takes a share in the running one of that name.
+
+    Args:
+        name: The name after `memory:`. An emulator with the name "" is never shared.
 
     Raises:
         UnavailableError: The emulator distribution is not installed.
     """
+    # Imported by name here, because the client must run without the emulator distribution.
     try:
         module = importlib.import_module("virtufin.api.emulator._memory")
     except ModuleNotFoundError as error:
@@ -35,7 +39,7 @@ async def lease(name: str) -> MemoryLease:
 
 
 def _is_local(target: str) -> bool:
-    """Whether every address of a gRPC target is on this machine."""
+    """Returns whether every address of a gRPC target is on this machine."""
     scheme, _, rest = target.partition(":")
     if scheme in {"unix", "unix-abstract", "memory"}:
         return True
@@ -46,6 +50,7 @@ def _is_local(target: str) -> bool:
 
 
 def _is_loopback(address: str) -> bool:
+    # Only a single colon separates a port, because bare IPv6 addresses contain several.
     host = address.rpartition(":")[0] if address.count(":") == 1 else address
     if address.startswith("["):
         host = address[1:].partition("]")[0]

@@ -1,4 +1,7 @@
-"""Every RPC goes through here: channel, deadline, authentication, background tasks, closing."""
+"""The connection of a client to its gateway, which carries every RPC.
+
+Opens channels, adds deadlines and authentication headers, owns background tasks, and closes.
+"""
 
 from __future__ import annotations
 
@@ -41,20 +44,20 @@ _CLOSED = "the client is closed; make a new one"
 
 
 class Channels(Protocol):
-    """Where calls go over: channels of our own, or one the caller brought."""
+    """The channels that carry calls: a pool of the client's own, or the channel of the caller."""
 
     def lease(self, *, stream: bool) -> Lease:
         """Takes a place for one call or stream."""
 
     async def close(self) -> None:
-        """Ends what is ours."""
+        """Closes the channels that belong to the client."""
 
 
 class Unused(Protocol):
-    """What was made and not used yet, so that no task would end it."""
+    """A subscription that was never started and so has no task to cancel."""
 
     def stop(self) -> None:
-        """Ends it."""
+        """Ends the subscription."""
 
 
 class Transport:
@@ -72,30 +75,35 @@ class Transport:
         self._closed = False
         self._calls: set[Call] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
+        # Weak, because a subscription that the user drops unused must be collected.
         self.unused: weakref.WeakSet[Unused] = weakref.WeakSet()
+        # A flag here, because calls outside `Rpc` (health checks) take no part in discovery, but
+        # may find that the connection broke.
         self.was_disconnected = False
-        """Whether a `call` began without a connection since this was last cleared."""
+        """True if a `call` began without a connection since the flag was last cleared."""
         self.peer = settings.target if channel is None else "the given channel"
 
-    # Life
+    # Opening and closing
 
     @property
     def encrypted(self) -> bool | None:
-        """Whether the connection has TLS; None where the channel is the caller's own."""
+        """Returns whether the connection has TLS; None if the channel belongs to the caller."""
         return None if self._borrowed is not None else self._settings.tls is not None
 
     @property
     def local(self) -> bool:
-        """Whether the gateway is on this machine."""
+        """Returns whether the gateway is on this machine."""
         return _is_local(self._settings.target)
 
     @property
     def closed(self) -> bool:
-        """Whether the client was closed, or is about to be."""
+        """Returns whether the client was closed or is closing."""
         return self._closed
 
     def check(self) -> None:
-        """Binds to the running loop, or verifies it.
+        """Checks that the client is open and belongs to the running event loop.
+
+        The first check binds the client to the running loop.
 
         Raises:
             ClientClosedError: The client was closed.
@@ -106,7 +114,9 @@ class Transport:
             raise ClientClosedError(_CLOSED, peer=self.peer)
 
     def check_loop(self) -> None:
-        """Binds to the running loop, or verifies it.
+        """Checks that the client belongs to the running event loop.
+
+        The first check binds the client to the running loop.
 
         Raises:
             WrongLoopError: The client belongs to another loop.
@@ -121,13 +131,19 @@ class Transport:
             )
 
     async def open(self) -> Channels:
-        """Opens the channel where that has not been done; does not wait for the gateway."""
+        """Opens the channel if it is not open yet; does not wait for the gateway.
+
+        Raises:
+            VirtufinError: The client was closed, belongs to another loop, or cannot open a channel.
+        """
         self.check()
         while self._channels is None:
+            # A task, because concurrent first calls share it and a cancelled call must not end it.
             if self._opening is None:
                 self._opening = self.spawn(self._open(), "virtufin-open")
             opening = self._opening
             await asyncio.wait((opening,))
+            # Again, because the client may have been closed during the wait.
             self.check()
             if self._opening is opening:
                 self._opening = None
@@ -144,6 +160,7 @@ class Transport:
             self._memory = await target.lease(settings.memory)
         credentials = None
         if settings.tls is not None:
+            # In a thread, because reading files would block the event loop.
             credentials = await asyncio.to_thread(read_credentials, settings.tls)
         self._channels = ChannelPool(
             settings.target if self._memory is None else self._memory.target,
@@ -162,12 +179,10 @@ class Transport:
             )
 
     def spawn(self, coroutine: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
-        """Starts a task that `close()` cancels and awaits, in a context of its own.
-
-        A fresh context, because a caller's `deadline()` is not meant for work that outlives it.
-        """
+        """Starts a background task in a new, empty context; `close()` cancels and awaits it."""
         if self._loop is None:
             raise RuntimeError("spawn before check()")
+        # An empty context, because a caller's `deadline()` must not bound work that outlives it.
         task = contextvars.Context().run(self._loop.create_task, coroutine, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
@@ -176,11 +191,18 @@ class Transport:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
+        # A VirtufinError is not logged, because the code that started the task reports it.
         if error is not None and not isinstance(error, VirtufinError):
             logger.error("background task %s failed", task.get_name(), exc_info=error)
 
     async def close(self) -> None:
-        """Ends calls, streams and tasks within a bound, then closes the channel. Idempotent."""
+        """Cancels calls, streams and tasks, waits 5 s at most for them, and closes the channel.
+
+        Idempotent.
+
+        Raises:
+            WrongLoopError: The client belongs to another loop.
+        """
         if self._loop is None:
             self._closed = True
             return
@@ -190,13 +212,16 @@ class Transport:
             self._closed = True
             caller = asyncio.current_task()
             closing = self._close(caller)
+            # An empty context, because the deadline of the caller must not bound closing.
             self._closing = contextvars.Context().run(
                 self._loop.create_task, closing, name="virtufin-close"
             )
+        # Shielded, because a caller that is cancelled must not leave the client half closed.
         await asyncio.shield(self._closing)
 
     async def _close(self, caller: asyncio.Task[Any] | None) -> None:
-        # A handler may close the client: its own task is left to end by itself.
+        # Without the caller's task, because a handler that closes its own client must not be
+        # cancelled by that. It ends by itself.
         tasks = self._tasks - {caller} if caller is not None else set(self._tasks)
         for task in tasks:
             task.cancel()
@@ -212,7 +237,7 @@ class Transport:
             await self._memory.release()
 
     async def see_end(self, tasks: Iterable[asyncio.Task[Any]]) -> None:
-        """Waits for tasks that were cancelled; those that take longer than 5 s are logged."""
+        """Waits for cancelled tasks, and logs those that take longer than 5 s."""
         awaited = set(tasks)
         if awaited:
             _, late = await asyncio.wait(awaited, timeout=CLOSE_WAIT)
@@ -226,10 +251,16 @@ class Transport:
     ) -> Lease:
         """Takes a place for one call or stream, with its headers; opens the channel if needed.
 
+        Args:
+            budget: The time for fetching the API key.
+            context: The attributes of errors: peer, method, service, key, topic.
+            stream: True for a place on a channel for streams.
+
         Raises:
-            VirtufinError: The client cannot make calls, or `api_key` failed.
+            VirtufinError: The client is closed or belongs to another loop, or `api_key` failed.
         """
         channels = await self.open()
+        # Before taking a place, because fetching a key may take long and would block the place.
         metadata = await self._headers(budget, context)
         lease = channels.lease(stream=stream)
         lease.metadata = metadata
@@ -240,9 +271,9 @@ class Transport:
 
         Args:
             method: The RPC.
-            request: Its request.
-            budget: The time for it.
-            **context: What errors are to say of the call: service, key, topic.
+            request: The request message.
+            budget: The time for the call.
+            **context: The attributes of errors: service, key, topic.
 
         Raises:
             VirtufinError: See `errors`.
@@ -260,9 +291,12 @@ class Transport:
         budget: Budget,
         context: dict[str, Any],
     ) -> Any:
-        """Calls a unary method in a place that the caller releases; as `call`."""
+        """Calls a unary method over a lease that the caller releases.
+
+        Arguments, result and errors are those of `call`.
+        """
         context.update(peer=self.peer, method=method.full_name)
-        # If gRPC itself may try again, nothing says which attempt failed.
+        # None, because gRPC does not report which of its own attempts failed.
         context["attempt"] = None if is_retried(method, self._settings) else 1
         payload = self._serialized(method, request, context)
         left = budget.left()
@@ -285,10 +319,17 @@ class Transport:
         budget: Budget,
         context: dict[str, Any],
     ) -> Stream:
-        """Starts a server stream in a place that the stream releases; the budget is for that.
+        """Starts a server stream over a lease that the stream releases.
+
+        Args:
+            lease: The place on a channel; released at once if the stream cannot be started.
+            method: The RPC.
+            request: The request message.
+            budget: The time for opening the stream. The stream itself has no deadline.
+            context: The attributes of errors.
 
         Raises:
-            VirtufinError: The request cannot be sent; the place is released.
+            VirtufinError: The request cannot be sent.
         """
         context.update(peer=self.peer, method=method.full_name)
         try:
@@ -296,6 +337,7 @@ class Transport:
             if budget.left() == 0.0:
                 raise expired(budget, **context)
             invoke: Any = lease.channel.unary_stream(method.path)
+            # Without a timeout, because a gRPC deadline would end the subscription.
             call = start(invoke, payload, context, metadata=lease.metadata)
         except BaseException:
             lease.release()
@@ -303,7 +345,7 @@ class Transport:
         return Stream(method, call, lease, self.secrets, context)
 
     def budget(self, timeout: Timeout) -> Budget:
-        """The time a call may take."""
+        """Returns the budget of a call; `timeout` not given means the client's default."""
         if isinstance(timeout, NotGiven):
             return Budget(self._settings.timeout)
         return Budget(require_timeout(timeout))
@@ -324,7 +366,8 @@ class Transport:
 
     async def _headers(self, budget: Budget, context: dict[str, Any]) -> Metadata:
         key = await self.secrets.current(budget, context)
-        # Else a channel would be made for a client that was closed in the meantime.
+        # Again, because the client may have been closed while the key was fetched, and a channel
+        # made after that would never be closed.
         self.check()
         if key is None:
             return self._settings.metadata

@@ -1,5 +1,6 @@
-"""The message layout that a gateway has, and calls of its methods by name in that layout."""
+"""The message layout of a gateway, and calls of the gateway's methods by name in that layout."""
 
+# Other packages import from here only, so that its modules can change.
 from .discovery import Discovery
 from .earlier_events import flattened, restored
 from .rpc import Rpc

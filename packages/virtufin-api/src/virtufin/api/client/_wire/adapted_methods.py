@@ -1,6 +1,6 @@
-"""Methods of a gateway whose messages are laid out in another way than the packaged ones.
+"""Methods of a gateway whose message layout differs from the packaged protos.
 
-To the rest of the client they look like the packaged methods; only bytes differ.
+Adapted methods take and return packaged messages. Only the bytes differ.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ logger = logging.getLogger("virtufin.api.client.wire")
 
 @dataclass(frozen=True)
 class AdaptedMethod(Method):
-    """A method whose messages are those of the gateway, translated by field name."""
+    """A method that translates between packaged messages and the gateway's, by field name."""
 
     theirs: tuple[Any, Any] = (None, None)
     """The gateway's message classes for request and response."""
@@ -34,8 +34,11 @@ class AdaptedMethod(Method):
 
     def __post_init__(self) -> None:
         there = self.theirs
+        # Strict for requests only, because a request that loses a field would do something else,
+        # while a reply may have fields that this client does not know.
         out = Translation(self.request.DESCRIPTOR, there[0].DESCRIPTOR, strict=True)
         back = Translation(there[1].DESCRIPTOR, self.response.DESCRIPTOR, strict=False)
+        # Through `object`, because the dataclass is frozen.
         object.__setattr__(self, "_out", out)
         object.__setattr__(self, "_back", back)
 
@@ -55,13 +58,13 @@ class AdaptedMethod(Method):
             raise DecodeError(str(error)) from error
 
     def _there(self, request: Any) -> Any:
-        """The request as the gateway's message."""
+        """Returns the request as a message of the gateway."""
         message = self.theirs[0]()
         self._out.fill(message, request)
         return message
 
     def _here(self, message: Any) -> Any:
-        """The packaged message for the gateway's."""
+        """Returns the packaged message for a message of the gateway."""
         response = self.response()
         self._back.fill(response, message)
         return response
@@ -75,7 +78,7 @@ class AdaptedMethod(Method):
 
 @dataclass(frozen=True)
 class EarlierPublish(AdaptedMethod):
-    """`PublishEvent` of gateways that take `data` and `metadata` instead of a CloudEvent."""
+    """The method `PublishEvent` of gateways that take `data` and `metadata`, not a CloudEvent."""
 
     def _there(self, request: Any) -> Any:
         event = request.cloudevent
@@ -100,9 +103,10 @@ class EarlierPublish(AdaptedMethod):
 
 @dataclass(frozen=True)
 class EarlierEvents(AdaptedMethod):
-    """A subscription whose events come in another form. One that cannot be read is skipped."""
+    """A subscription whose events have another layout; skips events that cannot be read."""
 
     def decode(self, raw: bytes) -> Any:
+        # An unreadable event is logged and skipped, because raising would end the subscription.
         try:
             return self._here(self.theirs[1].FromString(raw))
         except Exception as error:  # noqa: BLE001 - of one event, and others follow
@@ -112,9 +116,9 @@ class EarlierEvents(AdaptedMethod):
 
 @dataclass(frozen=True)
 class EarlierSubscribe(EarlierEvents):
-    """`Pubsub.Subscribe` of gateways whose events come as `data` and `metadata`.
+    """The method `Pubsub.Subscribe` of gateways whose events are `data` and `metadata`.
 
-    They send events with empty data, id and type as heartbeats.
+    Such gateways send events with empty data, id and type as heartbeats, which are skipped.
     """
 
     def _here(self, item: Any) -> Any:
@@ -129,9 +133,9 @@ class EarlierSubscribe(EarlierEvents):
 
 @dataclass(frozen=True)
 class EarlierGatewaySubscribe(EarlierEvents):
-    """`Gateway.Subscribe`, where a gateway has no `Pubsub.Subscribe`.
+    """The method `Gateway.Subscribe` of gateways that have no `Pubsub.Subscribe`.
 
-    Its event message has no place for extensions, correlation ids and reply topics among them.
+    The event message has no place for extensions, and so none for correlation ids and reply topics.
     """
 
     def _here(self, item: Any) -> Any:
@@ -147,6 +151,7 @@ class EarlierGatewaySubscribe(EarlierEvents):
 
 
 def _event(response: Any, topic: str, data: bytes | str, metadata: dict[str, str]) -> Any:
+    # A heartbeat. All three are checked, because an event with empty data alone must arrive.
     if not data and not metadata.get("ce-id") and not metadata.get("ce-type"):
         return None
     return response(topic=topic, cloudevent=restored(data, metadata))
@@ -157,7 +162,7 @@ def _set_time(message: Any, text: str) -> None:
     if described.type == FieldDescriptor.TYPE_STRING:
         message.timestamp = text
     elif _is_timestamp(described) and text:
-        with suppress(ValueError):  # A time that is none stays in the metadata.
+        with suppress(ValueError):  # because an invalid time still travels in the metadata
             message.timestamp.FromJsonString(text)
 
 

@@ -1,21 +1,21 @@
 """Looks up the gateway's message layout by its reflection service.
 
-When (decisions of the project; each call pays one `get_state()` for it):
+The layout is looked up:
 
-- before the first call, and before a call that begins without a connection, as what answers after
-  a break may be another gateway;
-- before the next call after one that ended UNAVAILABLE or whose reply did not parse, and after a
-  stream that ended;
-- beside a call, when the layout is older than five minutes.
+- before the first call, and before a call that starts without a connection, because another gateway
+  may answer after a break (each call pays one `get_state()` for this);
+- before the next call after a call that ended UNAVAILABLE, after a reply that did not parse, and
+  after a stream that ended;
+- in the background of a call, if the layout is older than five minutes.
 
-Nothing is sent before the layout is known: concurrent calls wait for the same lookup. A gateway
-without reflection, or whose reflection does not answer within its bound, is taken to have the
-layout known last, at first the packaged one. If the gateway cannot be reached, the call fails as it
-would have anyway.
+No call is sent before the lookup has ended. Concurrent calls wait for the same lookup. If the
+gateway has no reflection, the packaged layout is used. If reflection fails or does not answer in
+time, the layout of the last lookup is used, which is the packaged layout at first. If the gateway
+cannot be reached, the call fails with UnavailableError.
 
-What this leaves open: behind one channel with several addresses, one layout is used for all of
-them; and a gateway that is replaced while the channel stays READY, as seen by calls, is noticed
-within five minutes or by the first reply that does not parse.
+Two limits remain. Behind one channel with several addresses, all of them get the same layout. A
+gateway that is replaced while the channel stays READY is noticed within five minutes, or by the
+first reply that does not parse.
 """
 
 from __future__ import annotations
@@ -52,9 +52,10 @@ from .wire import Wire
 
 logger = logging.getLogger("virtufin.api.client.wire")
 
+# Five minutes, because an upgrade in place that moves fields to other numbers may show in no reply,
+# so only time can trigger the lookup.
 LIFETIME = 300.0
-"""Seconds after which the layout is looked up again beside a call: an upgrade in place, with the
-same fields under other numbers, may show in no reply."""
+"""Seconds after which the layout is looked up again in the background of a call."""
 
 
 class Discovery:
@@ -69,15 +70,15 @@ class Discovery:
             transport: The connection to the gateway.
             packaged: The layout of the packaged protos.
             timeout: Seconds that an answer of the reflection service may take.
-            enabled: Whether to look the layout up at all, instead of using the packaged one.
+            enabled: False uses the packaged layout and never looks the gateway's layout up.
         """
         self.wire = packaged
         """The layout in use."""
         self.failure: Exception | None = None
-        """Why the last lookup got no descriptors; None if it got them."""
+        """The error of the last lookup; None if the lookup returned descriptors."""
+        # Kept, because schemas of backends from before a break may belong to another gateway.
         self.connected_at = 0.0
-        """When a call last found no connection, on the monotonic clock: what was learned of the
-        backends before may be of another gateway."""
+        """The time on the monotonic clock at which a call last started without a connection."""
         self.timeout = timeout
         self._transport = transport
         self._packaged = packaged
@@ -90,16 +91,21 @@ class Discovery:
         self._client: ReflectionClient | None = None
 
     def expire(self) -> None:
-        """Has the layout looked up again before the next call."""
+        """Marks the layout for a new lookup before the next call."""
         self._known = False
 
     async def ensure(self, lease: Lease, budget: Budget) -> None:
         """Looks the layout up if it is not known, over the channel of a call.
 
+        Args:
+            lease: The place of the call.
+            budget: The time for the call.
+
         Raises:
             DeadlineExceededError: The budget ended first.
             UnavailableError: The gateway cannot be reached.
         """
+        # Everything starts over, because another gateway may answer after a break.
         if self._transport.was_disconnected or not lease.was_connected:
             self._transport.was_disconnected = False
             self.connected_at = time.monotonic()
@@ -110,24 +116,25 @@ class Discovery:
             return
         if self._known:
             if time.monotonic() >= self._expires_at and self._task is None:
-                _ = self._start(lease)  # owned by the transport; this call does not wait for it
+                _ = self._start(lease)  # not awaited, because the transport owns the task
         elif self._retry.over:
             await self._wait(lease, budget)
 
     async def files(self, symbol: str) -> list[FileDescriptorProto]:
-        """Fetches the files that define a symbol, with all they import, imported files first.
+        """Fetches the proto files that define a symbol, and their imports, imported files first.
 
         Args:
             symbol: A full name, or the registered name of a backend.
 
         Raises:
-            ReflectionError: One of its subclasses; at once if the lookup over this connection has
-                found that reflection is missing or does not answer.
+            ReflectionError: Fetching failed. The error is raised at once if the lookup over this
+                connection found that reflection is missing or does not answer.
         """
+        # Without the traceback, because each raise adds frames to the stored error.
         if self._known and self.failure is not None:
             raise self.failure.with_traceback(None)
         try:
-            # Fetching the API key has a time of its own, as for any call.
+            # A budget of its own, because fetching the API key is bounded as for any call.
             budget = self._transport.budget(NOT_GIVEN)
             with await self._transport.lease(budget, {"peer": self._transport.peer}) as lease:
                 return await self._fetch(lease, (symbol,), skip_missing=False)
@@ -135,12 +142,18 @@ class Discovery:
             raise ReflectionUnavailableError(grpc.StatusCode.UNKNOWN, str(error)) from error
 
     async def _wait(self, lease: Lease, budget: Budget) -> None:
-        """Waits for a lookup, and for further ones as long as the channel is still connecting."""
-        # With no time left the call is refused anyway, so nothing is looked up for it.
+        """Waits for a lookup, and for further lookups while the channel is still connecting.
+
+        Raises:
+            DeadlineExceededError: The budget ended first.
+            UnavailableError: The gateway cannot be reached.
+        """
+        # Not with an empty budget, because the transport then fails the call without sending.
         while not self._known and budget.left() != 0.0:
             own = self._task is None
             task = self._task or self._start(lease)
             await asyncio.wait((task,), timeout=budget.left())
+            # Again, because the client may have been closed during the wait.
             self._transport.check()
             if not task.done():
                 raise from_status(
@@ -157,7 +170,8 @@ class Discovery:
             timed_out = error.code is grpc.StatusCode.DEADLINE_EXCEEDED
             if timed_out and is_connecting(lease.channel):
                 continue
-            # A lookup that another call began may have failed on that call's channel alone.
+            # Another call's lookup is repeated, because it may have failed on the channel of that
+            # call only, such as the channel of a stream that was still connecting.
             if own or not is_connected(lease.channel):
                 raise unreachable(error.details, peer=self._transport.peer)
 
@@ -173,6 +187,7 @@ class Discovery:
         """Looks the layout up; returns an error if the gateway could not be reached."""
         try:
             files = await self._gateway_files(lease)
+            # In a thread, because building a pool of large descriptors would block the event loop.
             wire = await asyncio.to_thread(lambda: self._packaged.described_by(build_pool(files)))
         except Exception as error:  # noqa: BLE001 - calls go on with the layout known last
             if isinstance(error, ReflectionUnavailableError) and _is_away(error, lease):
@@ -189,28 +204,31 @@ class Discovery:
         return None
 
     async def _gateway_files(self, lease: Lease) -> list[FileDescriptorProto]:
-        """Fetches the files of the gateway's own services, without those that it does not have."""
+        """Fetches the proto files of the gateway's own services; skips services it lacks."""
         await self._connect(lease.channel)
         try:
             return await self._fetch(lease, self._services, skip_missing=True)
         except ReflectionUnavailableError as error:
-            # Connecting failed, and there is a connection by now: what comes over that counts.
+            # A second request, because the failure may be that of an earlier attempt to connect,
+            # and there is a connection by now.
             if error.code is not grpc.StatusCode.UNAVAILABLE or not is_connected(lease.channel):
                 raise
         return await self._fetch(lease, self._services, skip_missing=True)
 
     async def _connect(self, channel: aio.Channel) -> None:
-        """Waits for the connection first, so that it takes none of the time for the answer.
+        """Waits until the channel has connected or has failed to connect.
+
+        Connecting is awaited separately so that the time for the answer starts afterwards.
 
         Raises:
-            ReflectionUnavailableError: It takes as long as an answer may take.
+            ReflectionUnavailableError: Connecting takes longer than an answer may take.
         """
         try:
             await asyncio.wait_for(leave_idle_and_connecting(channel), self.timeout)
         except asyncio.TimeoutError:
             code = grpc.StatusCode.DEADLINE_EXCEEDED
             raise ReflectionUnavailableError(code, "still connecting") from None
-        except aio.UsageError as error:  # the owner of the channel closed it
+        except aio.UsageError as error:  # because the owner of the channel closed it
             raise ReflectionUnavailableError(grpc.StatusCode.CANCELLED, str(error)) from error
 
     async def _fetch(
@@ -225,11 +243,11 @@ class Discovery:
         except ReflectionUnavailableError as error:
             details = self._transport.secrets.redact(error.details)
             raise ReflectionUnavailableError(error.code, details) from None
-        except aio.UsageError as error:  # the owner of the channel closed it
+        except aio.UsageError as error:  # because the owner of the channel closed it
             raise ReflectionUnavailableError(grpc.StatusCode.CANCELLED, str(error)) from error
 
     def _fail(self, error: Exception) -> None:
-        """Records why there are no descriptors; what may change is tried again after a while."""
+        """Records the reason of a failed lookup, and schedules the next one if useful."""
         reason = self._transport.secrets.redact(str(error) or repr(error))
         logger.debug("the gateway's own descriptors could not be had: %s", reason)
         timed_out = (
@@ -239,17 +257,19 @@ class Discovery:
         unsupported = isinstance(error, ReflectionUnsupportedError)
         if unsupported:
             self.wire = self._packaged
+        # Known until the next connection, because a gateway without reflection stays so, and
+        # waiting again for one that does not answer would delay every call.
         if unsupported or timed_out:
             self._known = True
         else:
             self._retry.longer()
-        # Frames of a traceback would hold grpc's call, and with it the channel.
+        # No traceback, because its frames would keep grpc's call alive, and so the channel.
         error.__context__ = error.__cause__ = None
         self.failure = error.with_traceback(None)
         self.wire = self.wire.because(f"the gateway's own descriptors could not be had: {reason}")
 
 
 def _is_away(error: ReflectionUnavailableError, lease: Lease) -> bool:
-    """Returns whether the error is no answer of the gateway: it is not there, or not yet."""
+    """Returns whether a lookup failed because the gateway is not reachable, or not yet."""
     codes = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE)
     return error.code in codes and not is_connected(lease.channel)

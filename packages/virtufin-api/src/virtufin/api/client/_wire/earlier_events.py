@@ -1,9 +1,11 @@
 """Events in the layout of earlier gateways: payload bytes, and all attributes as text.
 
-The payload is in `data`, attributes in a string map `metadata`: `ce-*` keys for those that
-CloudEvents defines, bare names for extensions (contract, "Earlier layout"). What that cannot carry:
-the types of extensions, which become text; a protobuf Any, of which the value is left; whether a
-payload was text or bytes, which its media type decides.
+The payload is in `data`. Attributes are in a string map `metadata`: `ce-*` keys for attributes that
+CloudEvents defines, bare names for extensions (contract, "Earlier layout"). This layout loses:
+
+- the types of extensions, which become text;
+- the type of a protobuf Any, of which only the value is sent;
+- the difference between a text and a bytes payload, which the media type decides.
 """
 
 from __future__ import annotations
@@ -14,24 +16,26 @@ from virtufin.api.client._json import media_type
 from virtufin.api.client.events import PubsubEvent
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
+# Listed, because these media types hold text although they do not begin with `text/`.
 _TEXTUAL = ("application/json", "application/xml", "application/yaml", "application/javascript")
 _PREFIX = "ce-"
 _FIELDS = {"id": "id", "source": "source", "type": "type", "specversion": "spec_version"}
 
 
 def flattened(event: CloudEvent) -> tuple[bytes, dict[str, str]]:
-    """Payload and metadata of an event; attributes that are empty are left out."""
+    """Returns the payload and metadata of an event, without empty attributes."""
     view = PubsubEvent("", event)
     return view.data, {key: text for key, text in view.metadata.items() if text}
 
 
 def restored(data: bytes | str, metadata: Mapping[str, str]) -> CloudEvent:
-    """The event of a payload and metadata.
+    """Returns the event for a payload and metadata.
 
-    Text, or bytes of a textual media type (or none) that are UTF-8, become text data. A time that
-    is not RFC 3339 stays text. Keys are taken as they come: nobody checked them on the way.
+    Text becomes text data. Bytes become text data if they are UTF-8 and their media type is textual
+    or not given. A time that is not RFC 3339 stays text.
     """
     event = CloudEvent()
+    # Keys are not checked, because illegal attribute names are accepted when reading.
     for key, text in metadata.items():
         name = key[len(_PREFIX) :] if key.startswith(_PREFIX) else key
         if name in _FIELDS and name != key:
@@ -54,6 +58,7 @@ def _set_time(event: CloudEvent, text: str) -> None:
     try:
         attribute.ce_timestamp.FromJsonString(text)
     except ValueError:
+        # Kept as text, because nothing checks the time between publisher and subscriber.
         attribute.ce_string = text
 
 

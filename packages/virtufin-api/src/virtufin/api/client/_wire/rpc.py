@@ -1,7 +1,7 @@
 """Calls the gateway's methods by name, in the message layout that the gateway has.
 
-The one place where layouts and the transport meet: front rooms name a method and its fields, the
-transport sends bytes.
+Callers name a method and its fields. `Rpc` looks the layout up, and the transport sends bytes. No
+other module combines layouts with the transport.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from .discovery import Discovery
 
 
 class Rpc:
-    """The gateway's methods, such as `State.GetState`."""
+    """Calls of the gateway's methods by name, such as `State.GetState`."""
 
     def __init__(self, transport: Transport, discovery: Discovery) -> None:
         """Does no I/O.
 
         Args:
             transport: The connection to the gateway.
-            discovery: Its message layout.
+            discovery: The lookup of the gateway's message layout.
         """
         self.transport = transport
         self._discovery = discovery
 
     def budget(self, timeout: Timeout) -> Budget:
-        """Returns the time for one call of the user, whatever it takes."""
+        """Returns the budget for one call of the user, shared by all RPCs of that call."""
         return self.transport.budget(timeout)
 
     async def unary(self, name: str, fields: dict[str, Any], budget: Budget, **context: Any) -> Any:
@@ -41,8 +41,8 @@ class Rpc:
         Args:
             name: Service and method, such as `State.GetState`.
             fields: Fields of the packaged request message.
-            budget: The time for it.
-            **context: What errors report of the call: service, key, topic.
+            budget: The time for the call, the lookup of the layout included.
+            **context: The attributes of errors: service, key, topic.
 
         Raises:
             VirtufinError: See `errors`.
@@ -53,10 +53,12 @@ class Rpc:
     async def accept(
         self, name: str, fields: dict[str, Any], budget: Budget, **context: Any
     ) -> StatusResult:
-        """Calls a unary method whose reply is a status, as `unary`.
+        """Calls a unary method whose reply is a status, and returns the status.
+
+        Arguments are those of `unary`.
 
         Raises:
-            VirtufinError: Also if the gateway refused in-band.
+            VirtufinError: The call failed, or the gateway rejected the call in-band.
         """
         reply = await self.unary(name, fields, budget, **context)
         return self.check_status(name, reply, **context)
@@ -65,34 +67,34 @@ class Rpc:
         """Returns the status in a reply.
 
         Raises:
-            VirtufinError: The gateway refused.
+            VirtufinError: The gateway rejected the call.
         """
         return accepted(reply, self.transport, self.full_name(name), **context)
 
     async def acquire(self, name: str, budget: Budget, **context: Any) -> Lease:
-        """Takes a place for a call of that method; the message layout is known afterwards.
+        """Takes a place for a call of a method, and looks the message layout up if needed.
 
         Raises:
-            VirtufinError: The layout could not be looked up; the place is released.
+            VirtufinError: The lookup failed; the place is released.
         """
         return await self._acquire(name, budget, context)
 
     async def send(
         self, lease: Lease, name: str, fields: dict[str, Any], budget: Budget, **context: Any
     ) -> Any:
-        """Calls a unary method in a place that was acquired, as `unary`."""
+        """Calls a unary method over a lease of `acquire`; otherwise like `unary`."""
         return await self._send(lease, name, fields, budget, context)
 
     async def stream(
         self, name: str, fields: dict[str, Any], budget: Budget, **context: Any
     ) -> Stream:
-        """Opens a server stream; the caller releases it, and says when it has ended.
+        """Opens a server stream; the caller must release it, and call `stream_ended` at its end.
 
         Args:
-            name: Service and method.
+            name: Service and method, such as `Pubsub.Subscribe`.
             fields: Fields of the packaged request message.
-            budget: The time for opening.
-            **context: What errors report of the stream.
+            budget: The time for opening. The stream itself has no deadline.
+            **context: The attributes of errors.
 
         Raises:
             VirtufinError: See `errors`.
@@ -107,15 +109,17 @@ class Rpc:
         Raises:
             VirtufinError: The gateway cannot be reached, or the budget ended first.
         """
+        # Any method serves, because acquiring a lease looks up the layout of all methods.
         with await self.acquire("Gateway.ListServices", budget):
             pass
 
     def stream_ended(self) -> None:
-        """Has the layout looked up again before the next call, as the gateway may be another."""
+        """Marks the layout for a new lookup before the next call."""
+        # Looked up again, because a stream also ends when another gateway replaces this one.
         self._discovery.expire()
 
     def full_name(self, name: str) -> str:
-        """Returns the name of a method that people read in errors, `virtufin.State/GetState`."""
+        """Returns the name of a method for error texts, such as `virtufin.State/GetState`."""
         return self._discovery.wire[name].full_name
 
     async def _acquire(
@@ -131,7 +135,8 @@ class Rpc:
             if not isinstance(error, VirtufinError):
                 raise
             failure = fresh(error)
-        # Out here, as the error of the lookup would be its context.
+        # A copy raised outside the except block, because the error of the lookup would be its
+        # `__context__` otherwise, and users would see the failure twice.
         failure.__dict__.update(context)
         raise failure
 
@@ -148,5 +153,7 @@ class Rpc:
         try:
             return await self.transport.unary(lease, method, request, budget, context)
         except (InvalidReplyError, UnavailableError):
+            # A new lookup before the next call, because after a break, or a reply in another
+            # layout, another gateway may have taken the place of this one.
             self._discovery.expire()
             raise

@@ -1,9 +1,9 @@
-"""Message classes and method paths of the gateway, addressed by name.
+"""The methods of the gateway by name, in the gateway's message layout.
 
-Everything that speaks to a gateway, or plays one, takes its messages from a `Wire`, never from the
-generated modules: the gateway's protos are not public and have changed in place, so the packaged
-ones are the best reading of them, not the truth. `described_by` makes the wire of a gateway from
-its own descriptors: its methods take and give the packaged messages whatever their layout is there.
+The client and the emulator take message classes and method paths from a `Wire`, never from the
+generated modules: the gateway's protos are not public and have changed in place, so a gateway may
+differ from the packaged protos. `Wire.described_by` adapts the methods to a gateway's own
+descriptors. Adapted methods still take and return the packaged messages.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from .adapted_methods import (
 )
 
 PACKAGE = "virtufin"
+# Field names, because gateways of the earlier generation are recognised by them alone: a message
+# without `cloudevent` that has the fields of an earlier layout.
 _EVENT = "cloudevent"
 _EARLIER = {"data", "metadata"}
 _EARLIER_EVENT = {"id", "source", "type", "spec_version", "data_content_type", "data", "topic"}
@@ -33,7 +35,7 @@ _SUBSCRIBE = "Pubsub.Subscribe"
 
 
 class Wire:
-    """The methods of the gateway's services by short name: `wire["State.GetState"]`."""
+    """A mapping from short names to methods: `wire["State.GetState"]`."""
 
     def __init__(
         self,
@@ -45,22 +47,22 @@ class Wire:
     ) -> None:
         self._methods = dict(methods)
         self.origin = origin
-        """Where the descriptors come from: `packaged`, or `reflection` of the gateway."""
+        """The origin of the descriptors: `packaged`, or `reflection` of the gateway."""
         self.differences = tuple(differences)
-        """What is different between the gateway's own descriptors and the packaged ones."""
+        """The differences between the gateway's own descriptors and the packaged descriptors."""
         self.reason = reason
-        """Why this wire is in use, in words."""
+        """The reason why this layout is in use, as text for people."""
 
     @classmethod
     def packaged(cls, reason: str = "") -> Wire:
-        """The wire as the packaged protos describe it."""
+        """Returns the methods in the layout of the packaged protos."""
         files = (gateway_pb2, pubsub_pb2, state_pb2, config_pb2)
         descriptors = (module.DESCRIPTOR for module in files)
         return cls.from_files(descriptors, origin="packaged", reason=reason)
 
     @classmethod
     def from_files(cls, files: Iterable[FileDescriptor], *, origin: str, reason: str = "") -> Wire:
-        """The wire of all services defined in `files`."""
+        """Returns the methods of all services defined in `files`."""
         methods: dict[str, Method] = {}
         for file in files:
             for service in file.services_by_name.values():
@@ -69,15 +71,20 @@ class Wire:
         return cls(methods, origin=origin, reason=reason)
 
     def described_by(self, pool: Any) -> Wire:
-        """This wire as a gateway with these descriptors speaks it.
+        """Returns the methods adapted to the descriptors of a gateway.
 
-        Methods that it lays out alike, or lacks, stay as they are.
+        Methods whose layout is the same there stay unchanged, and so do methods that the gateway
+        lacks.
+
+        Args:
+            pool: The descriptor pool with the gateway's own descriptors.
         """
         methods: dict[str, Method] = {}
         differences: list[Difference] = []
         for name, ours in self._methods.items():
             methods[name], found = _as_there(ours, pool)
             differences += found
+        # `Gateway.Subscribe`, because earlier gateways have no `Pubsub.Subscribe`.
         theirs = method_of(pool, f"{PACKAGE}.Gateway", "Subscribe")
         missing = method_of(pool, self._methods[_SUBSCRIBE].service, "Subscribe") is None
         if missing and theirs is not None and _has(theirs.output_type, _EARLIER_EVENT):
@@ -89,18 +96,19 @@ class Wire:
         if changed:
             reason = "the gateway's own descriptors say something else than the packaged ones"
         origin = "reflection" if changed else "packaged"
+        # Without repeats, because methods share messages, and each reports the same difference.
         each_once = dict.fromkeys(differences)
         return Wire(methods, origin=origin, differences=each_once, reason=reason)
 
     @property
     def generation(self) -> Literal["current", "earlier"]:
-        """`earlier` where events travel as `data` and `metadata`, not as CloudEvent messages."""
+        """Returns `earlier` if events travel as `data` and `metadata`, else `current`."""
         kinds = (EarlierPublish, EarlierSubscribe, EarlierGatewaySubscribe)
         earlier = any(isinstance(method, kinds) for method in self._methods.values())
         return "earlier" if earlier else "current"
 
     def translates(self, difference: Difference) -> bool:
-        """Whether this wire makes up for a difference."""
+        """Returns whether the methods compensate for a difference."""
         if difference.is_method:
             return difference.where == f"{PACKAGE}.{_SUBSCRIBE}" and isinstance(
                 self._methods[_SUBSCRIBE], EarlierGatewaySubscribe
@@ -112,15 +120,19 @@ class Wire:
         return convertible(difference.packaged, difference.gateway)
 
     def because(self, reason: str) -> Wire:
-        """The same wire, in use for another reason."""
+        """Returns a copy with another reason."""
         return Wire(self._methods, origin=self.origin, differences=self.differences, reason=reason)
 
     def __getitem__(self, name: str) -> Method:
-        """The method of that short name."""
+        """Returns the method with a short name.
+
+        Raises:
+            KeyError: No method has this name.
+        """
         return self._methods[name]
 
     def __iter__(self) -> Iterator[str]:
-        """Short names of all methods."""
+        """Yields the short names of all methods."""
         return iter(self._methods)
 
     def __str__(self) -> str:
@@ -144,15 +156,18 @@ def _methods_of(service: ServiceDescriptor) -> Iterator[Method]:
 
 
 def _as_there(ours: Method, pool: Any) -> tuple[Method, list[Difference]]:
-    """A method as these descriptors have it, and what is different."""
+    """Returns a method adapted to a gateway's descriptors, and the differences."""
     theirs = method_of(pool, ours.service, ours.name)
     if theirs is None:
         return ours, [Difference(f"{ours.service}.{ours.name}", "a method", "", is_method=True)]
     packaged = method_of(ours.request.DESCRIPTOR.file.pool, ours.service, ours.name)
+    # Never None, because `ours` was made from this pool.
     assert packaged is not None
     found = list(different_methods(packaged, theirs))
+    # Unchanged, because protobuf skips fields that only the gateway has.
     if all(difference.is_addition for difference in found):
         return ours, found
+    # Unchanged, because translating messages cannot turn a stream into a unary reply.
     if theirs.client_streaming or theirs.server_streaming != ours.server_streaming:
         return ours, found
     kind: type[AdaptedMethod] = AdaptedMethod

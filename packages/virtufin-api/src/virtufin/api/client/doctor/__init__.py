@@ -1,6 +1,7 @@
-"""Whether this client can work with a gateway, and what stands in the way.
+"""Diagnosis of a gateway: whether this client can work with it, and the reasons if not.
 
-`await client.diagnose()` in code; `python -m virtufin.api.client.doctor HOST:PORT` in a shell.
+Code calls `await client.diagnose()`, or `diagnose` of this module. A shell runs
+`python -m virtufin.api.client.doctor HOST:PORT`.
 
 Example:
     >>> import asyncio
@@ -29,17 +30,22 @@ async def diagnose(
     topic: str | None = None,
     **settings: Any,
 ) -> Report:
-    """Makes a client, lets it look at its gateway, and closes it.
+    """Creates a client, checks its gateway, and closes the client.
 
     Args:
-        *address: Host and port, as `ApiClient` takes them.
+        *address: Host and port, as for `ApiClient`.
         timeout: Seconds that each check may take.
-        publish: Whether to publish an event and see it come back.
-        topic: Where; default `virtufin.doctor`.
+        publish: Whether to publish an event and wait for its delivery.
+        topic: Topic of that event; default `virtufin.doctor`.
         **settings: Further settings of `ApiClient`.
 
+    Returns:
+        The report: `ok`, `checks`, `as_dict()`, and a table by `str()`.
+
     Raises:
-        InvalidInputError: A setting cannot be used.
+        InvalidInputError: A setting has the wrong type or an unusable value.
     """
+    # `async with` does not wait for the gateway, so a gateway that is away becomes a failed check
+    # of the report instead of an exception.
     async with ApiClient(*address, **settings) as client:
         return await client.diagnose(timeout=timeout, publish=publish, topic=topic)

@@ -1,4 +1,4 @@
-"""`python -m virtufin.api.client.doctor [HOST:PORT]`."""
+"""The command `python -m virtufin.api.client.doctor [HOST:PORT]`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ _EPILOG = (
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the command; returns its exit code."""
+    """Runs the command and returns its exit code.
+
+    Args:
+        arguments: Arguments of the command; default those of the process.
+    """
     parser = _parser()
     given = parser.parse_args(arguments)
     try:
@@ -37,6 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
     except InvalidInputError as error:
         parser.error(str(error))
+    # 128 + SIGINT, because shells use that code for a command ended by Ctrl-C.
     except KeyboardInterrupt:
         return 130
     text = json.dumps(report.as_dict(), indent=2) if given.json else str(report)
@@ -44,7 +49,8 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read it has seen enough; Python would complain again when it flushes at its end.
+        # Ignored, because the reader of the pipe, such as `head`, has read enough. Output goes to
+        # the null device from here on, because Python would fail again when it flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0 if report.ok else 1
 
@@ -80,10 +86,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _address(target: str | None) -> tuple[Any, ...]:
-    """Host and port as the client takes them."""
+    """Returns the positional arguments of `ApiClient`: host and port, a gRPC target, or none."""
     if target is None:
         return ()
     host, colon, port = target.rpartition(":")
+    # Only a plain HOST:PORT is split, because gRPC targets and bare IPv6 addresses have colons too.
     plain = colon and port.isdecimal() and (":" not in host or (host[0] == "[" and host[-1] == "]"))
     if plain and host:
         return host, int(port)
