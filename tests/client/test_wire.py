@@ -168,7 +168,7 @@ async def test_a_reflection_that_does_not_answer_costs_its_bound_once(meet):
     for _ in range(3):
         await client.list_services_async()
     assert silent.used == 1
-    assert "could not be had" in client.wire.reason
+    assert "could not fetch" in client.wire.reason
 
 
 async def test_a_call_whose_time_ends_before_the_wire_is_known_is_not_sent(meet):

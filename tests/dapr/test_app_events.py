@@ -324,7 +324,7 @@ async def test_a_drop_that_cannot_be_told_is_still_a_drop(app, sidecar, serving,
 
     async with serving(app) as caller:
         assert status_of(await caller.send(request_event())) == "DROP"
-    assert "telling the failure of event '1'" in caplog.text
+    assert "reporting the failure of event '1'" in caplog.text
 
 
 async def test_tokens_do_not_show_in_what_is_told(sidecar, serving):

@@ -35,7 +35,9 @@ CHANNEL_OPTIONS = (
     # sidecar that has restarted is reconnected soon.
     ("grpc.enable_retries", 0),
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    # The least time for one attempt to connect. On a loaded machine a handshake takes longer than
+    # the backoff, and an attempt that is given up too soon never succeeds.
+    ("grpc.min_reconnect_backoff_ms", 5000),
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.max_send_message_length", -1),
 )

@@ -133,7 +133,7 @@ class ReconnectSettings:
             raise InvalidInputError("ReconnectSettings.should_reconnect must be a function")
         if inspect.iscoroutinefunction(self.should_reconnect):
             raise InvalidInputError(
-                "ReconnectSettings.should_reconnect must be a plain function: nobody would await it"
+                "ReconnectSettings.should_reconnect must be a plain function, as it is not awaited"
             )
         if self.multiplier < 1.0:
             raise InvalidInputError("ReconnectSettings.multiplier must be 1 or more")

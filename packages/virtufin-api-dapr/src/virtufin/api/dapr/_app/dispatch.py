@@ -62,7 +62,7 @@ class Dispatch:
             # RETRY and not DROP, because the next version of the app may have the handler, and a
             # dropped event would be lost.
             logger.error(
-                "no handler for topic %r of %r (path %r); event %s is to be delivered again",
+                "no handler for topic %r of %r (path %r); event %s will be delivered again",
                 event.topic, pubsub_name, path, event.message_id,
             )  # fmt: skip
             return Outcome.RETRY
@@ -166,9 +166,9 @@ class Dispatch:
         if not is_request(event):
             return
         try:
-            await self._replies.tell(route.pubsub_name, event, error)
+            await self._replies.reply_failure(route.pubsub_name, event, error)
         except VirtufinError as failure:
-            await self._failed(f"telling the failure of {_named(event)}", failure)
+            await self._failed(f"reporting the failure of {_named(event)}", failure)
 
     # Calls
 

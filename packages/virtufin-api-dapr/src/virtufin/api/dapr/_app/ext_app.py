@@ -201,8 +201,8 @@ class _Registering:
         response = self._extension.TopicEventResponse
         bulk = topic.bulk is not None
 
-        def on_event(told: Any) -> Any:
-            request, metadata = _topic_event(told, topic, path)
+        def on_event(received: Any) -> Any:
+            request, metadata = _topic_event(received, topic, path)
             self._check(metadata)
             outcome = self._outcome(lambda: messages.one(self._dispatch, request, bulk=bulk))
             return response(outcome.name.lower())
@@ -210,7 +210,7 @@ class _Registering:
         # Set explicitly, because from 1.19 on the App chooses the type of the event by this
         # annotation and warns about handlers without one.
         message = getattr(self._extension, "SubscriptionMessage", None)
-        on_event.__annotations__ = {} if message is None else {"told": message}
+        on_event.__annotations__ = {} if message is None else {"received": message}
         return on_event
 
     def _outcome(self, work: Callable[[], Coroutine[Any, Any, Outcome]]) -> Outcome:
@@ -238,7 +238,7 @@ def imported() -> Any:
     contained = _minor(version) >= (1, 19)
     if contained and other:
         raise ImportError(
-            f"dapr {version} contains dapr.ext.grpc, and dapr-ext-grpc {other} brought the same "
+            f"dapr {version} contains dapr.ext.grpc, and dapr-ext-grpc {other} installed the same "
             "files. Mend it: pip uninstall -y dapr-ext-grpc, then "
             f"pip install --force-reinstall --no-deps 'dapr=={version}'"
         )
@@ -285,11 +285,11 @@ def _offered(ext_app: Any) -> Any:
     return offered
 
 
-def _topic_event(told: Any, topic: Topic, path: str) -> tuple[Any, dict[str, str]]:
+def _topic_event(received: Any, topic: Topic, path: str) -> tuple[Any, dict[str, str]]:
     """Returns the message that the App created its event from, and the metadata of the call.
 
     Args:
-        told: The event of the App.
+        received: The event of the App.
         topic: The subscription that the event came through.
         path: Path of the route.
     """
@@ -298,25 +298,25 @@ def _topic_event(told: Any, topic: Topic, path: str) -> tuple[Any, dict[str, str
     )
     # By attribute and not by version, because the App chooses the type: `SubscriptionMessage` with
     # `raw_data` from dapr 1.19 on, or the event of the cloudevents package.
-    if hasattr(told, "raw_data"):
-        request.id = told.id()
-        request.source = told.source()
-        request.type = told.type()
-        request.spec_version = told.spec_version()
-        request.data_content_type = told.data_content_type()
-        request.data = told.raw_data()
-        request.topic = told.topic()
-        request.extensions.update(told.extensions())
-        return request, told.metadata()
-    request.id = told.EventID()
-    request.source = told.Source()
-    request.type = told.EventType()
-    request.spec_version = told.CloudEventVersion()
-    request.data_content_type = told.ContentType() or ""
-    request.data = told.Data() or b""
-    request.topic = told.Subject() or topic.name
+    if hasattr(received, "raw_data"):
+        request.id = received.id()
+        request.source = received.source()
+        request.type = received.type()
+        request.spec_version = received.spec_version()
+        request.data_content_type = received.data_content_type()
+        request.data = received.raw_data()
+        request.topic = received.topic()
+        request.extensions.update(received.extensions())
+        return request, received.metadata()
+    request.id = received.EventID()
+    request.source = received.Source()
+    request.type = received.EventType()
+    request.spec_version = received.CloudEventVersion()
+    request.data_content_type = received.ContentType() or ""
+    request.data = received.Data() or b""
+    request.topic = received.Subject() or topic.name
     metadata = {}
-    for name, value in told.Extensions().items():
+    for name, value in received.Extensions().items():
         if name.startswith(_METADATA):
             metadata[name[len(_METADATA) :]] = str(value)
         elif _ATTRIBUTE.fullmatch(name):

@@ -36,8 +36,8 @@ class CutError(Exception):
     # An Exception of its own, because a server never answers a call whose handler raises an error
     # that is no `Exception`.
     def __init__(self, cause: BaseException | None = None) -> None:
-        what = "a cancellation that nobody had asked for" if cause is None else short_repr(cause)
-        super().__init__(f"the handler let out {what}")
+        what = "a cancellation that was not requested" if cause is None else short_repr(cause)
+        super().__init__(f"the handler raised {what}")
         self.__cause__ = cause
 
 

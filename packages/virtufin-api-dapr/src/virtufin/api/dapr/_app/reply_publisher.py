@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from virtufin.api.client._subscriptions import tell
+from virtufin.api.client._subscriptions import send_failure
 from virtufin.api.client.events import PubsubEvent
 from virtufin.api.dapr._publishing import DaprPublisher
 
@@ -41,7 +41,9 @@ class Replies:
         """
         await self._publish(pubsub_name, request, data)
 
-    async def tell(self, pubsub_name: str, request: PubsubEvent, error: BaseException) -> None:
+    async def reply_failure(
+        self, pubsub_name: str, request: PubsubEvent, error: BaseException
+    ) -> None:
         """Publishes a reply that reports the failure of a request to the requester.
 
         Args:
@@ -56,7 +58,7 @@ class Replies:
         async def publish(request: PubsubEvent, data: object, **attributes: Any) -> None:
             await self._publish(pubsub_name, request, data, **attributes)
 
-        await tell(publish, request, error, self._redact)
+        await send_failure(publish, request, error, self._redact)
 
     async def close(self) -> None:
         """Closes the connections to the sidecar."""

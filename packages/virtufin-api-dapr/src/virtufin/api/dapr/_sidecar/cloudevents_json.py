@@ -261,6 +261,6 @@ def _check(text: str) -> None:
     try:
         json.loads(text, parse_constant=refuse)
     except ValueError as error:
-        raise InvalidInputError(f"the event's data is to be JSON and is not: {error}") from None
+        raise InvalidInputError(f"the event's data must be JSON and is not: {error}") from None
     except RecursionError:
         raise InvalidInputError("the event's data is JSON that is nested too deeply") from None

@@ -225,7 +225,7 @@ class Catalog:
         if service.is_untyped:
             raise RefusedError(
                 grpc.StatusCode.UNIMPLEMENTED,
-                f"{service.name} is called by app-id, and a sidecar does not tell what an app "
+                f"{service.name} is called by app-id, and a sidecar does not describe what an app "
                 "offers; a gRPC server can be described with reflection_address",
             )
         channel = self.channel(service)

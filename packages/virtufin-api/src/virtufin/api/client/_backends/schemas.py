@@ -74,7 +74,7 @@ class Schema:
         """Time of the next fetch, on the monotonic clock."""
 
 
-_LATE = Schema({}, reason="it was not told in time")
+_LATE = Schema({}, reason="the gateway did not describe it in time")
 
 
 class Schemas:

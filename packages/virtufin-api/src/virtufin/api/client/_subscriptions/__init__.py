@@ -10,7 +10,7 @@ from .handlers import (
     OnEvent,
     StreamEventHandler,
 )
-from .request_reply import ReplyRouter, Responder, is_request, tell
+from .request_reply import ReplyRouter, Responder, is_request, send_failure
 from .state import SubscriptionState, SubscriptionStats
 from .subscription import Subscription
 
@@ -28,5 +28,5 @@ __all__ = [
     "SubscriptionState",
     "SubscriptionStats",
     "is_request",
-    "tell",
+    "send_failure",
 ]

@@ -375,7 +375,7 @@ class EventStream:
         report = caused_by(
             StreamInterruptedError,
             f"subscription interrupted: {reason}. Trying again in {wait:.1f} s; "
-            f"events published meanwhile may be missing.{lost}",
+            f"events published in the meantime may be missing.{lost}",
             error,
             topic=self.name,
             retry_in=wait,

@@ -71,7 +71,7 @@ class Responder:
                 # Suppressed, because a closing client cancels its handlers, which Python 3.10
                 # cannot distinguish from an error of the handler.
                 with suppress(ClientClosedError):
-                    await tell(self._reply, event, error, self._redact)
+                    await send_failure(self._reply, event, error, self._redact)
             raise
         if asked:
             await self._answer(event, result)
@@ -82,11 +82,11 @@ class Responder:
         except InvalidInputError as error:
             # A failure is sent for this error only, because then the result is invalid and a reply
             # can still be published. Other errors mean that publishing itself failed.
-            await tell(self._reply, event, error, self._redact)
+            await send_failure(self._reply, event, error, self._redact)
             raise
 
 
-async def tell(
+async def send_failure(
     reply: Reply, event: PubsubEvent, error: BaseException, redact: Callable[[str], str]
 ) -> None:
     """Publishes a reply that reports a failure.

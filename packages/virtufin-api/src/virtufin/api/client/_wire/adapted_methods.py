@@ -71,8 +71,8 @@ class AdaptedMethod(Method):
 
     def _unsupported(self, reason: object) -> UnsupportedError:
         return UnsupportedError(
-            f"this gateway cannot be told all of the request: {reason} (client.wire says how its "
-            "messages differ)"
+            f"this gateway's messages cannot hold all of the request: {reason} (client.wire says "
+            "how its messages differ)"
         )
 
 

@@ -158,7 +158,7 @@ class Discovery:
             if not task.done():
                 raise from_status(
                     grpc.StatusCode.DEADLINE_EXCEEDED,
-                    "the gateway's reflection, which tells how its messages are laid out, had not "
+                    "the gateway's reflection, which has the layout of its messages, had not "
                     f"answered when the time was up ({budget.total:.3g} s), so nothing was sent; "
                     "give more time, or wire='packaged' to leave it out",
                     details="deadline exceeded before the call was sent",
@@ -249,7 +249,7 @@ class Discovery:
     def _fail(self, error: Exception) -> None:
         """Records the reason of a failed lookup, and schedules the next one if useful."""
         reason = self._transport.secrets.redact(str(error) or repr(error))
-        logger.debug("the gateway's own descriptors could not be had: %s", reason)
+        logger.debug("could not fetch the gateway's own descriptors: %s", reason)
         timed_out = (
             isinstance(error, ReflectionUnavailableError)
             and error.code is grpc.StatusCode.DEADLINE_EXCEEDED
@@ -266,7 +266,7 @@ class Discovery:
         # No traceback, because its frames would keep grpc's call alive, and so the channel.
         error.__context__ = error.__cause__ = None
         self.failure = error.with_traceback(None)
-        self.wire = self.wire.because(f"the gateway's own descriptors could not be had: {reason}")
+        self.wire = self.wire.because(f"could not fetch the gateway's own descriptors: {reason}")
 
 
 def _is_away(error: ReflectionUnavailableError, lease: Lease) -> bool:
