@@ -40,7 +40,6 @@ SHOWN = (
 )
 """Dependencies whose versions the page shows for a row."""
 _BETWEEN = (
-    "protos-3.12-lowest",  # the floor of protobuf is another one from there on
     "protos-3.12-protobuf6.31",  # the one major version that neither edge has
     "client-3.14-uvloop",
     # With the edges, each version of dapr: it is in each of them that something else is missing.
