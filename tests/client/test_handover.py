@@ -10,7 +10,7 @@ from tests.client.conftest import UNIT, until
 from tests.client.scripted import WIRE
 from virtufin.api.client import SubscriptionSettings, SubscriptionState, UnauthenticatedError
 from virtufin.api.client._subscriptions.event_stream import EventStream
-from virtufin.api.client._subscriptions.stream_reader import Pump
+from virtufin.api.client._subscriptions.stream_reader import StreamReader
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
 pytestmark = pytest.mark.slow
@@ -221,7 +221,7 @@ async def test_closing_while_the_old_stream_ends_lets_go_of_the_new_one(
     gateway, connect, monkeypatch
 ):
     leaving, opened = asyncio.Event(), []
-    stop, open_stream = Pump.stop, EventStream._open
+    stop, open_stream = StreamReader.stop, EventStream._open
 
     async def stop_at_last(pump):
         if not leaving.is_set():
@@ -233,7 +233,7 @@ async def test_closing_while_the_old_stream_ends_lets_go_of_the_new_one(
         opened.append(await open_stream(stream, *arguments))
         return opened[-1]
 
-    monkeypatch.setattr(Pump, "stop", stop_at_last)
+    monkeypatch.setattr(StreamReader, "stop", stop_at_last)
     monkeypatch.setattr(EventStream, "_open", remembered)
     settings = SubscriptionSettings(ready_wait=0.2 * UNIT, idle_limit=0.02 * UNIT)
     subscription = await connect(gateway, subscription=settings).pubsub.subscribe_async("t")

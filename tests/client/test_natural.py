@@ -13,7 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from tests.backend import PROBE, Probe
 from virtufin.api.client import InvalidInputError
-from virtufin.api.client._backends.encoder import Encoder
+from virtufin.api.client._backends.encoder import RequestEncoder
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
 MASKED = PROBE.replace(
@@ -72,7 +72,7 @@ UNTYPED = {
 @pytest.mark.parametrize("case", UNTYPED)
 def test_values_are_sent_by_rule_where_the_method_is_not_known(case):
     value, written = UNTYPED[case]
-    assert json.loads(Encoder().encode({"field": value})) == {"field": written}
+    assert json.loads(RequestEncoder().encode({"field": value})) == {"field": written}
 
 
 TYPED = {
@@ -115,15 +115,15 @@ TYPED = {
 @pytest.mark.parametrize("case", TYPED)
 def test_values_are_sent_as_their_field_wants_them(case):
     request, written = TYPED[case]
-    assert json.loads(Encoder().encode(request, EVERYTHING)) == written
+    assert json.loads(RequestEncoder().encode(request, EVERYTHING)) == written
 
 
 def test_a_dataclass_may_be_the_request():
-    assert json.loads(Encoder().encode(Order("a"), EVERYTHING))["some_text"] == "a"
+    assert json.loads(RequestEncoder().encode(Order("a"), EVERYTHING))["some_text"] == "a"
 
 
 def test_no_request_is_an_empty_one():
-    assert Encoder().encode(None, EVERYTHING) == "{}"
+    assert RequestEncoder().encode(None, EVERYTHING) == "{}"
 
 
 @pytest.mark.parametrize(
@@ -146,11 +146,11 @@ def test_no_request_is_an_empty_one():
 )
 def test_what_no_rule_covers_is_refused(request_data, said):
     with pytest.raises(InvalidInputError, match=said):
-        Encoder().encode(request_data, EVERYTHING)
+        RequestEncoder().encode(request_data, EVERYTHING)
 
 
 def test_what_contains_itself_is_refused():
     request = {}
     request["a"] = request
     with pytest.raises(InvalidInputError, match="contains itself"):
-        Encoder().encode(request)
+        RequestEncoder().encode(request)

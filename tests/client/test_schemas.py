@@ -12,7 +12,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool
 from tests.backend import PROBE, Probe, make_probe, probe
 from tests.client.conftest import UNIT, until
 from virtufin.api.client import ApiClient, VirtufinError, _backoff
-from virtufin.api.client._backends.decoder import Completer
+from virtufin.api.client._backends.decoder import ReplyDecoder
 from virtufin.api.client._backends.invoker import _typed
 from virtufin.api.emulator import SAMPLES, Emulator, InvocationPolicy, Service
 from virtufin.api.emulator._samples import workmanager_pb2
@@ -95,7 +95,7 @@ async def test_a_schema_that_changes_is_followed(behind, make_probe):
 async def test_a_reply_that_never_fits_is_not_asked_about_each_time(behind, monkeypatch):
     gateway, client = await behind()
     await client.gateway.workmanager.ListWorkers()
-    monkeypatch.setattr(Completer, "complete", lambda *_: ({}, [".odd"]))
+    monkeypatch.setattr(ReplyDecoder, "complete", lambda *_: ({}, [".odd"]))
     monkeypatch.setattr(_backoff, "_FIRST", 3600.0)
     asked = gateway.faults.delay(REFLECTION, 0.001, times=None)
     await client.gateway.workmanager.ListWorkers()
@@ -181,7 +181,7 @@ async def test_two_services_of_one_file_are_told_apart_by_what_the_gateway_lists
 def test_what_the_schema_does_not_know_is_kept():
     message = workmanager_pb2.DESCRIPTOR.message_types_by_name["WorkerInfo"]
     sent = {"id": 5, "topics": "none", "status": "WORKER_STATUS_NEW", "more": {"a": [1]}}
-    value, misfits = Completer().complete(message, sent)
+    value, misfits = ReplyDecoder().complete(message, sent)
     assert {key: value[key] for key in sent} == sent
     assert misfits == [".id", ".topics", ".status", ".more"]
     assert value["mime_type"] == ""
@@ -202,7 +202,7 @@ def test_what_the_schema_does_not_know_is_kept():
     ],
 )
 def test_values_are_read_in_each_of_their_forms(kind, sent, value):
-    assert Completer().complete(_message(kind), {"field": sent}) == ({"field": value}, [])
+    assert ReplyDecoder().complete(_message(kind), {"field": sent}) == ({"field": value}, [])
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_values_are_read_in_each_of_their_forms(kind, sent, value):
     ],
 )
 def test_values_that_do_not_fit_stay_as_sent(kind, sent):
-    value, misfits = Completer().complete(_message(kind), {"field": sent})
+    value, misfits = ReplyDecoder().complete(_message(kind), {"field": sent})
     assert value == {"field": sent}
     assert misfits == [".field"]
 
@@ -244,14 +244,14 @@ def test_a_reply_in_proto_names_is_not_crossed_by_json_names():
     pool.AddSerializedFile(file.SerializeToString())
     message = pool.FindMessageTypeByName("One")
     proto, camel = {"a_b": "1", "aB": "2"}, {"aB": "1", "c": "2"}
-    assert Completer().complete(message, proto) == (proto, [])
-    assert Completer().complete(message, camel) == (proto, [])
+    assert ReplyDecoder().complete(message, proto) == (proto, [])
+    assert ReplyDecoder().complete(message, camel) == (proto, [])
 
 
 @pytest.mark.parametrize("kind", ["\ud800", "t/\x00", "no/such.Type", 5])
 def test_an_any_of_a_type_nobody_knows_stays_as_sent(kind):
     sent = {"anything": {"@type": kind, "a": 1}}
-    value, _ = Completer().complete(Probe().message().DESCRIPTOR, sent)
+    value, _ = ReplyDecoder().complete(Probe().message().DESCRIPTOR, sent)
     assert value["anything"] == sent["anything"]
 
 

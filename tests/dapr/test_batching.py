@@ -805,7 +805,7 @@ async def test_many_short_lived_topics_leave_nothing_behind(sidecar, publisher):
         for number in range(500):
             await batch.publish_async(f"topic-{number}", number)
         await batch.flush()
-        assert batch._delivery._queue._lanes == {}
+        assert batch._delivery._queue._topics == {}
 
 
 # What must not happen, and what becomes of events then
@@ -815,7 +815,7 @@ async def test_an_unexpected_error_is_reported_for_each_event(publisher, caplog,
     async def broken(*arguments):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("virtufin.api.dapr._publishing.sender.Sender.several", broken)
+    monkeypatch.setattr("virtufin.api.dapr._publishing.sender.Sender.publish_bulk", broken)
     with pytest.raises(errors.InternalError, match="ZeroDivisionError") as caught:
         async with publisher.batching() as batch:
             await publish_all(batch, range(3))

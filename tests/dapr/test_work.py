@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from virtufin.api.dapr._app.handler_pool import DrainedError, Work
+from virtufin.api.dapr._app.handler_pool import AppStoppingError, HandlerPool
 
 
 class Step:
-    """Work that ends when it is told to."""
+    """HandlerPool that ends when it is told to."""
 
     def __init__(self):
         self.go = asyncio.Event()
@@ -26,7 +26,7 @@ async def begun(work, *steps):
 
 
 async def test_a_place_given_to_who_is_cancelled_meanwhile_is_passed_on():
-    work, first, second, third = Work(1), Step(), Step(), Step()
+    work, first, second, third = HandlerPool(1), Step(), Step(), Step()
     one, two, three = await begun(work, first, second, third)
     [running] = work._running
     running.add_done_callback(lambda _: two.cancel())
@@ -39,18 +39,18 @@ async def test_a_place_given_to_who_is_cancelled_meanwhile_is_passed_on():
 
 
 async def test_a_place_given_while_the_end_begins_is_not_taken():
-    work, first, second = Work(1), Step(), Step()
+    work, first, second = HandlerPool(1), Step(), Step()
     one, two = await begun(work, first, second)
     [running] = work._running
-    running.add_done_callback(lambda _: work._capacity.close(DrainedError))
+    running.add_done_callback(lambda _: work._capacity.close(AppStoppingError))
     first.go.set()
     await one
-    with pytest.raises(DrainedError):
+    with pytest.raises(AppStoppingError):
         await two
 
 
 async def test_who_was_cancelled_while_waiting_is_passed_over():
-    work, first, second, third = Work(1), Step(), Step(), Step()
+    work, first, second, third = HandlerPool(1), Step(), Step(), Step()
     one, two, three = await begun(work, first, second, third)
     two.cancel()
     first.go.set()
@@ -60,9 +60,9 @@ async def test_who_was_cancelled_while_waiting_is_passed_over():
 
 
 async def test_an_end_passes_over_who_was_cancelled():
-    work, first, second = Work(1), Step(), Step()
+    work, first, second = HandlerPool(1), Step(), Step()
     one, two = await begun(work, first, second)
     two.cancel()
     await work.drain(0.0)
-    with pytest.raises(DrainedError):
+    with pytest.raises(AppStoppingError):
         await one

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from virtufin.api.emulator import Emulator
-from virtufin.api.emulator._process.control import ControlServer, NumberedPlans
+from virtufin.api.emulator._process.control import ControlServer, PlanRegistry
 from virtufin.api.protos import state_pb2
 
 PLAN = {"action": "fail", "method": "State/GetState", "code": "INTERNAL"}
@@ -125,7 +125,7 @@ async def test_the_control_service_answers_what_is_no_request(connect, request_d
 
 
 def test_plans_that_are_over_are_soon_forgotten():
-    faults, plans = Emulator().faults, NumberedPlans(remembered=3)
+    faults, plans = Emulator().faults, PlanRegistry(remembered=3)
     kept = plans.add(faults.fail("*", "INTERNAL", times=None))
     for _ in range(10):
         plans.lift(last := plans.add(faults.fail("*", "INTERNAL")))
@@ -139,7 +139,7 @@ def test_plans_that_are_over_are_soon_forgotten():
 
 
 async def test_a_plan_that_is_over_still_says_what_it_used(gateway, stubs):
-    plans = NumberedPlans()
+    plans = PlanRegistry()
     number = plans.add(gateway.faults.delay("State/GetState", 0.001))
     await stubs.state.GetState(state_pb2.GetStateRequest(service="workmanager", key="k"))
     plans.add(gateway.faults.stall())

@@ -313,7 +313,7 @@ def test_a_plan_can_be_lifted_after_its_loop_has_ended():
 
     async def wait():
         # Left open, as by a call that its loop did not finish.
-        waits.append(plan.lifting())
+        waits.append(plan.wait_lifted())
         waits[0].__enter__()
 
     waits = []

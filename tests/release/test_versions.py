@@ -166,7 +166,7 @@ def test_work_that_is_not_committed_stays_out_of_the_release(clone, name):
 
 def test_other_changes_of_a_file_with_a_version_are_seen(clone):
     path = clone / "packages/virtufin-api-dapr/pyproject.toml"
-    path.write_text(path.read_text() + "\n# Work.\n")
+    path.write_text(path.read_text() + "\n# HandlerPool.\n")
     with pytest.raises(versions.ReleaseError, match="changed and not committed"):
         bump("7.8.9", clone)
 

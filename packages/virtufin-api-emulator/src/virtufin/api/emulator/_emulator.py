@@ -10,7 +10,7 @@ from typing import Literal
 import grpc.aio
 
 from virtufin.api.client._environment import address
-from virtufin.api.client._transport import settle
+from virtufin.api.client._transport import drain_notifications
 from virtufin.api.client._wire import Wire
 from virtufin.api.emulator import _ports
 from virtufin.api.emulator._backend_choice import chosen, plugin
@@ -19,7 +19,7 @@ from virtufin.api.emulator._invocation import SAMPLES, Catalog, Registry, Servic
 from virtufin.api.emulator._samples.server import SampleServer
 from virtufin.api.emulator._services import INFRASTRUCTURE, Behaviour, Servicers, is_flat
 from virtufin.api.emulator._settings import DaprSettings, InvocationPolicy
-from virtufin.api.emulator._status_errors import RefusedError
+from virtufin.api.emulator._status_errors import StatusError
 from virtufin.api.emulator._validation import api_keys as checked_keys
 from virtufin.api.emulator._validation import seconds, switch, text, whole
 from virtufin.api.emulator._wires import WireName, chosen_wire
@@ -343,7 +343,7 @@ class Emulator:
             sample.reset()
         try:
             await self._backend.reset()
-        except RefusedError as error:
+        except StatusError as error:
             raise ConnectionError(error.details) from error
 
     async def __aenter__(self) -> Emulator:
@@ -371,7 +371,7 @@ class Emulator:
                 await server.stop(grace)
             # Before grpcio 1.78 gRPC can hang at its end, because it waits for a thread that waits
             # for the event loop. This gives the loop the turns it needs.
-            await settle()
+            await drain_notifications()
 
     async def _return(self, away: float, stopped: asyncio.Event) -> None:
         ports = [(self._host, self._port)]

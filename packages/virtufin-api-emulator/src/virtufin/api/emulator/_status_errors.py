@@ -13,7 +13,7 @@ Continuation: TypeAlias = "Callable[[grpc.HandlerCallDetails], Awaitable[Handler
 """The next step of a call after an interceptor."""
 
 
-class RefusedError(Exception):
+class StatusError(Exception):
     """Raised to end the current call with a gRPC status."""
 
     def __init__(self, code: grpc.StatusCode, details: str = "") -> None:
@@ -22,9 +22,9 @@ class RefusedError(Exception):
         self.details = details
 
 
-def invalid(details: str) -> RefusedError:
+def invalid(details: str) -> StatusError:
     """Returns an error with the status INVALID_ARGUMENT."""
-    return RefusedError(grpc.StatusCode.INVALID_ARGUMENT, details)
+    return StatusError(grpc.StatusCode.INVALID_ARGUMENT, details)
 
 
 def refusing_handler(code: grpc.StatusCode, details: str) -> Handler:

@@ -31,7 +31,7 @@ _FIRST = 1.0
 _LONGEST = 60.0
 
 
-class Pause:
+class RetryDelay:
     """A delay before the next attempt, which doubles with each failure.
 
     There is no delay after the first failure, then 1 s, and 60 s at most.
@@ -42,16 +42,16 @@ class Pause:
         self._next = 0.0
 
     @property
-    def over(self) -> bool:
+    def elapsed(self) -> bool:
         """Returns whether the delay has passed, so that an attempt may be made."""
         return time.monotonic() >= self._until
 
-    def longer(self) -> None:
+    def failed(self) -> None:
         """Starts the delay after a failed attempt; each further failure doubles the delay."""
         self._until = time.monotonic() + self._next
         self._next = min(max(2 * self._next, _FIRST), _LONGEST)
 
-    def never(self) -> None:
+    def disable(self) -> None:
         """Allows no further attempt until `reset` is called."""
         self._until = float("inf")
 

@@ -71,7 +71,7 @@ class _TransportError(grpc.RpcError):
         return self._trailing
 
 
-class _RefusedError(ValueError):
+class _InBandError(ValueError):
     """A `ValueError`, the second base of errors from an in-band status."""
 
 
@@ -103,7 +103,7 @@ def from_status(
     return error
 
 
-def as_kind(error: VirtufinError, kind: type[VirtufinError], **context: Any) -> VirtufinError:
+def narrow(error: VirtufinError, kind: type[VirtufinError], **context: Any) -> VirtufinError:
     """Returns a copy of an error with a narrower class, such as conflict instead of abort."""
     narrowed = _combined(kind, *_kinds_of(error))(error.message)
     narrowed.__dict__.update(error.__dict__, **context)
@@ -123,7 +123,7 @@ def from_refusal(
     """
     meaning = BY_STATUS.get(status.upper(), errors.UnknownError)
     kinds = (meaning,) if kind is None else (kind, meaning)
-    return _combined(*kinds, _RefusedError)(message, status=status or "UNKNOWN", **context)
+    return _combined(*kinds, _InBandError)(message, status=status or "UNKNOWN", **context)
 
 
 def status_of(error: BaseException) -> str:
@@ -134,7 +134,7 @@ def status_of(error: BaseException) -> str:
     return "UNKNOWN" if isinstance(error, VirtufinError) else "INTERNAL"
 
 
-def fresh(error: VirtufinError) -> VirtufinError:
+def copy_error(error: VirtufinError) -> VirtufinError:
     """Returns a copy of an error, without its traceback."""
     # A new object, because each raise adds to the traceback of an error.
     twin = copy.copy(error)
@@ -143,15 +143,15 @@ def fresh(error: VirtufinError) -> VirtufinError:
     return twin
 
 
-def with_advice(error: VirtufinError, advice: str, **context: Any) -> VirtufinError:
+def with_suggestion(error: VirtufinError, advice: str, **context: Any) -> VirtufinError:
     """Returns a copy of an error with advice added to its message."""
-    twin = fresh(error)
+    twin = copy_error(error)
     twin.__dict__.update(context, message=f"{error.message.rstrip('.')}. {advice}")
     twin.args = (twin.message,)
     return twin
 
 
-def caused_by(
+def wrap_error(
     kind: type[VirtufinError], message: str, cause: VirtufinError | None, **context: Any
 ) -> VirtufinError:
     """Returns an error that is also an instance of the class of its cause.

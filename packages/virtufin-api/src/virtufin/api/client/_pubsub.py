@@ -16,8 +16,8 @@ from virtufin.api.client._settings import (
 from virtufin.api.client._subscriptions import (
     EventStream,
     Handler,
+    HandlerOptions,
     HandlerSubscription,
-    Handling,
     OnEvent,
     ReplyRouter,
     Responder,
@@ -206,7 +206,7 @@ class PubsubClient:
             VirtufinError: The gateway rejects the subscription for good, for example with
                 UnauthenticatedError.
         """
-        handling = Handling(
+        handling = HandlerOptions(
             require_names(services, "services"),
             require_names(event_types, "event_types"),
             max_concurrency=max_concurrency,
@@ -336,7 +336,7 @@ class PubsubClient:
         """
         # Redacted, because the text of a handler's error leaves this process in the reply.
         responder = Responder(self.reply_async, handler, self._transport.secrets.redact)
-        handling = Handling(max_concurrency=max_concurrency)
+        handling = HandlerOptions(max_concurrency=max_concurrency)
         return await self._handle(responder, handling, (require_name(topic, "topic"),), timeout)
 
     async def unsubscribe_async(
@@ -386,7 +386,7 @@ class PubsubClient:
         )
 
     async def _handle(
-        self, handler: Handler, handling: Handling, topics: tuple[str, ...], timeout: Timeout
+        self, handler: Handler, handling: HandlerOptions, topics: tuple[str, ...], timeout: Timeout
     ) -> HandlerSubscription:
         handle = HandlerSubscription(self._transport, self._stream(topics), handler, handling)
         try:

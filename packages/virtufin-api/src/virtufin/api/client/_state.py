@@ -10,7 +10,7 @@ from typing import Any
 from virtufin.api.client._asyncio import call_user
 from virtufin.api.client._backoff import delays
 from virtufin.api.client._deadlines import Budget
-from virtufin.api.client._error_mapping import as_kind, expired
+from virtufin.api.client._error_mapping import expired, narrow
 from virtufin.api.client._json import to_json
 from virtufin.api.client._transport import success
 from virtufin.api.client._types import NOT_GIVEN, Timeout
@@ -109,7 +109,7 @@ class StateClient:
                 raise
             # ABORTED means a conflict if an etag was sent, because gRPC has no status code of its
             # own for conflicts.
-            raise as_kind(error, ConflictError, etag=etag) from None
+            raise narrow(error, ConflictError, etag=etag) from None
 
     async def get(self, service: str, key: str, *, timeout: Timeout = NOT_GIVEN) -> StateResult:
         """Reads a key.

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from virtufin.api.client.errors import FailedPreconditionError
 
 from .dispatch import Core
-from .handler_pool import LATE, DrainedError
+from .handler_pool import LATE, AppStoppingError
 from .settings import AppSettings
 
 logger = logging.getLogger("virtufin.api.dapr.app")
@@ -111,13 +111,13 @@ class Attachment:
             The result of the coroutine.
 
         Raises:
-            DrainedError: The attachment or its event loop is closed.
+            AppStoppingError: The attachment or its event loop is closed.
         """
         # Under the lock, because `close` in another thread may close the event loop between the
         # check and the call, and a closed loop raises.
         with self._lock:
             if self._closed or not self._loop.is_running():
-                raise DrainedError
+                raise AppStoppingError
             future = asyncio.run_coroutine_threadsafe(work(), self._loop)
             self._calls.add(future)
         try:
@@ -125,7 +125,7 @@ class Attachment:
             return future.result()
         except concurrent.futures.CancelledError:
             # A drain error, because the event loop ended before the answer was there.
-            raise DrainedError from None
+            raise AppStoppingError from None
         finally:
             with self._lock:
                 self._calls.discard(future)
@@ -153,7 +153,7 @@ class Attachment:
     def _wait(self, future: concurrent.futures.Future[Any]) -> None:
         while not concurrent.futures.wait((future,), timeout=_LOOK).done:
             if not self._loop.is_running():
-                raise DrainedError
+                raise AppStoppingError
 
     def _end(self) -> None:
         with self._lock:

@@ -20,11 +20,11 @@ from virtufin.api.client.errors import InvalidInputError, InvalidRequestError, V
 from virtufin.api.client.events import PubsubEvent
 from virtufin.api.dapr._publishing import DaprPublisher
 
-from .handler_pool import CutError, DrainedError, Work
+from .handler_pool import AppStoppingError, HandlerCancelledError, HandlerPool
 from .handler_types import BindingRequest, Drop, InvocationRequest, Outcome
 from .registry import Function, Registrations, Route
 from .reply_publisher import Replies
-from .status_errors import RefusedError, described, refused
+from .status_errors import StatusError, described, refused
 
 logger = logging.getLogger("virtufin.api.dapr.app")
 
@@ -38,7 +38,7 @@ class Dispatch:
     def __init__(
         self,
         registrations: Registrations,
-        work: Work,
+        work: HandlerPool,
         replies: Replies,
         on_error: OnError | None,
         redact: Callable[[str], str],
@@ -68,9 +68,9 @@ class Dispatch:
             return Outcome.RETRY
         try:
             return await self._work.run(lambda: self._handle(route, event))
-        except DrainedError:
+        except AppStoppingError:
             return Outcome.RETRY
-        except CutError as error:
+        except HandlerCancelledError as error:
             return await self._failed(f"handler of {_named(event)}", error)
 
     async def invoke(self, request: InvocationRequest) -> tuple[bytes, str]:
@@ -83,13 +83,13 @@ class Dispatch:
             Data and media type of the answer.
 
         Raises:
-            RefusedError: The app has no such method, the handler failed, or the app is stopping.
+            StatusError: The app has no such method, the handler failed, or the app is stopping.
         """
         methods = self.registrations.methods
         function = methods.get(request.method)
         if function is None:
             unknown = unknown_name("method", request.method, "the app", sorted(methods))
-            raise RefusedError(grpc.StatusCode.UNIMPLEMENTED, unknown.text)
+            raise StatusError(grpc.StatusCode.UNIMPLEMENTED, unknown.text)
         return await self._answer(f"method {request.method!r}", function, request)
 
     async def bind(self, request: BindingRequest) -> bytes:
@@ -102,12 +102,12 @@ class Dispatch:
             Data of the answer.
 
         Raises:
-            RefusedError: The app has no such binding, the handler failed, or the app is stopping.
+            StatusError: The app has no such binding, the handler failed, or the app is stopping.
         """
         function = self.registrations.bindings.get(request.name)
         if function is None:
             reason = f"the app has no handler for binding {request.name!r}"
-            raise RefusedError(grpc.StatusCode.UNIMPLEMENTED, reason)
+            raise StatusError(grpc.StatusCode.UNIMPLEMENTED, reason)
         data, _ = await self._answer(f"binding {request.name!r}", function, request)
         return data
 
@@ -115,11 +115,11 @@ class Dispatch:
         """Runs the health check.
 
         Raises:
-            RefusedError: The app is unhealthy or stopping.
+            StatusError: The app is unhealthy or stopping.
         """
         unavailable = grpc.StatusCode.UNAVAILABLE
         if self._work.draining:
-            raise RefusedError(unavailable, str(DrainedError()))
+            raise StatusError(unavailable, str(AppStoppingError()))
         check = self.registrations.health_check
         if check is None:
             return
@@ -127,10 +127,10 @@ class Dispatch:
             healthy = await call_user(check)
         except Exception as error:  # noqa: BLE001 - because any error means an unhealthy app
             await self._failed("health check", error)
-            raise RefusedError(unavailable, self._redact(described(error))) from None
+            raise StatusError(unavailable, self._redact(described(error))) from None
         # Only False, because a function that returns nothing and does not raise is healthy too.
         if healthy is False:
-            raise RefusedError(unavailable, "the app says that it is not healthy")
+            raise StatusError(unavailable, "the app says that it is not healthy")
 
     # Events
 
@@ -178,8 +178,8 @@ class Dispatch:
 
         try:
             return await self._work.run(answer)
-        except DrainedError as ending:
-            raise RefusedError(grpc.StatusCode.UNAVAILABLE, str(ending)) from None
+        except AppStoppingError as ending:
+            raise StatusError(grpc.StatusCode.UNAVAILABLE, str(ending)) from None
         except Exception as error:  # noqa: BLE001 - because every failure is reported to the caller
             await self._failed(what, error)
             raise refused(error, self._redact) from None
@@ -235,7 +235,7 @@ class Core:
         publisher: Callable[[str], DaprPublisher],
         redact: Callable[[str], str],
     ) -> None:
-        self.work = Work(max_concurrency)
+        self.work = HandlerPool(max_concurrency)
         self._replies = Replies(publisher, redact)
         self.dispatch = Dispatch(registrations, self.work, self._replies, on_error, redact)
 

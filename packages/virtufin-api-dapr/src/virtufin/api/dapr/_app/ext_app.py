@@ -24,7 +24,7 @@ from virtufin.api.client.errors import InvalidInputError, UnsupportedError
 from . import messages
 from .attachment import Attachment
 from .dispatch import Core
-from .handler_pool import DrainedError
+from .handler_pool import AppStoppingError
 from .handler_types import BindingRequest, InvocationRequest, Outcome
 from .registry import Registrations, Topic
 from .servicer import WRONG_TOKEN, holds, texts, without_token
@@ -216,7 +216,7 @@ class _Registering:
     def _outcome(self, work: Callable[[], Coroutine[Any, Any, Outcome]]) -> Outcome:
         try:
             return self._attachment.call(work)
-        except DrainedError:
+        except AppStoppingError:
             return Outcome.RETRY
 
     def _check(self, metadata: Mapping[str, str]) -> None:

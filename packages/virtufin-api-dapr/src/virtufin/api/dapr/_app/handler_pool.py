@@ -19,14 +19,14 @@ LATE = 1.0
 Result = TypeVar("Result")
 
 
-class DrainedError(Exception):
+class AppStoppingError(Exception):
     """An error for work that was not started, or not finished, because the app is stopping."""
 
     def __init__(self) -> None:
         super().__init__("the app is ending")
 
 
-class CutError(Exception):
+class HandlerCancelledError(Exception):
     """An error for work that ended with a cancellation or another error that is no `Exception`.
 
     Args:
@@ -41,7 +41,7 @@ class CutError(Exception):
         self.__cause__ = cause
 
 
-class Work:
+class HandlerPool:
     """Runs handlers in tasks of their own, at most `limit` concurrently, in order of arrival.
 
     Args:
@@ -66,8 +66,8 @@ class Work:
             work: Function that returns the coroutine to run.
 
         Raises:
-            DrainedError: The app is stopping.
-            CutError: The work raised an error that is no `Exception`, such as a cancellation.
+            AppStoppingError: The app is stopping.
+            HandlerCancelledError: The work raised what is no `Exception`, such as a cancellation.
             Exception: Any other error that the work raised.
         """
         await self._capacity.acquire()
@@ -93,14 +93,14 @@ class Work:
             grace: Seconds that running work may take.
         """
         self.draining = True
-        self._capacity.close(DrainedError)
+        self._capacity.close(AppStoppingError)
         if self._running:
             await asyncio.wait(tuple(self._running), timeout=grace)
         left = dict(self._running)
         for task, answer in left.items():
             task.cancel()
             if not answer.done():
-                answer.set_exception(DrainedError())
+                answer.set_exception(AppStoppingError())
         if left:
             logger.warning("%d handlers were cancelled: the grace time is over", len(left))
             _, late = await asyncio.wait(tuple(left), timeout=LATE)
@@ -115,8 +115,10 @@ class Work:
         if answer.done():
             return
         if task.cancelled():
-            answer.set_exception(CutError())
+            answer.set_exception(HandlerCancelledError())
         elif error is None:
             answer.set_result(task.result())
         else:
-            answer.set_exception(error if isinstance(error, Exception) else CutError(error))
+            answer.set_exception(
+                error if isinstance(error, Exception) else HandlerCancelledError(error)
+            )

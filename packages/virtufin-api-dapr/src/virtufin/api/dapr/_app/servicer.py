@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 from . import messages
 from .dispatch import Dispatch
 from .handler_types import BindingRequest, InvocationRequest
-from .status_errors import RefusedError
+from .status_errors import StatusError
 
 TOKEN_KEY = "dapr-api-token"
 WRONG_TOKEN = f"the call has not the {TOKEN_KEY} that the app demands (APP_API_TOKEN)"
@@ -177,7 +177,7 @@ def verb_of(request: Any) -> str:
 async def _or_abort(context: Any, answer: Awaitable[Any]) -> Any:
     try:
         return await answer
-    except RefusedError as refusal:
+    except StatusError as refusal:
         await context.abort(refusal.code, refusal.details)
 
 

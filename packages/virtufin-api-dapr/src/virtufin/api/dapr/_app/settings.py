@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from virtufin.api.client._environment import port_from_environment, resolve_source
-from virtufin.api.client._transport import Secrets
+from virtufin.api.client._transport import Credentials
 from virtufin.api.client._types import NotGiven
 from virtufin.api.client._validation import require_name, require_timeout, require_whole, short_repr
 from virtufin.api.client.errors import InvalidInputError
@@ -89,7 +89,7 @@ def resolve(
         on_error=None if on_error is None else checked_function(on_error, "on_error"),
         publisher=publisher,
         api_token=app_token,
-        redact=Secrets(None, tuple(secrets)).redact,
+        redact=Credentials(None, tuple(secrets)).redact,
     )
 
 

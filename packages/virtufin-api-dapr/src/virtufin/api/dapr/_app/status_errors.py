@@ -16,7 +16,7 @@ _MOST = 1200
 """Largest length of a status text in bytes."""
 
 
-class RefusedError(Exception):
+class StatusError(Exception):
     """A failed call that is answered with a gRPC status.
 
     Args:
@@ -43,7 +43,7 @@ _CODES: dict[type[VirtufinError], grpc.StatusCode] = {
 }
 
 
-def refused(error: BaseException, redact: Callable[[str], str]) -> RefusedError:
+def refused(error: BaseException, redact: Callable[[str], str]) -> StatusError:
     """Returns the error that answers a call whose handler failed.
 
     Args:
@@ -51,13 +51,11 @@ def refused(error: BaseException, redact: Callable[[str], str]) -> RefusedError:
         redact: Function that removes secrets from the error's text.
     """
     if not isinstance(error, VirtufinError):
-        return RefusedError(grpc.StatusCode.INTERNAL, redact(described(error)))
+        return StatusError(grpc.StatusCode.INTERNAL, redact(described(error)))
     for kind, code in _CODES.items():
         if isinstance(error, kind):
-            return RefusedError(code, redact(str(error.message)))
-    return RefusedError(
-        grpc.StatusCode.INTERNAL, redact(f"{type(error).__name__}: {error.message}")
-    )
+            return StatusError(code, redact(str(error.message)))
+    return StatusError(grpc.StatusCode.INTERNAL, redact(f"{type(error).__name__}: {error.message}"))
 
 
 def described(error: BaseException) -> str:

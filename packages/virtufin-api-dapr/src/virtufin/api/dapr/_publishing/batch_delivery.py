@@ -139,14 +139,14 @@ class Delivery:
         """Sends queued events at once if no batch is due, so that capacity becomes free."""
         if not self._queue.has_due:
             # Without lingering, because the events that would fill the batch wait for capacity.
-            self._queue.hurry()
+            self._queue.flush()
         self.dispatch()
 
     def dispatch(self) -> None:
         """Sends the batches that are due, up to the limit of concurrent calls."""
         # Without lingering, because the events that would fill the batch wait for capacity.
         if self._capacity.has_waiters and not self._queue.has_due:
-            self._queue.hurry()
+            self._queue.flush()
         while len(self._tasks) < self._max_in_flight:
             batch = self._queue.take()
             if batch is None:
@@ -172,7 +172,7 @@ class Delivery:
         Returns:
             Whether the outcome of every event was known within the time.
         """
-        self._queue.hurry()
+        self._queue.flush()
         self.dispatch()
         if not self._open:
             return True
@@ -222,7 +222,9 @@ class Delivery:
         # The earliest deadline, because all events share the call and none may overrun its own.
         budget = min((event.budget for event in in_time), key=_left)
         again = []
-        for event, error in zip(in_time, await self._sender.several(in_time, budget), strict=True):
+        for event, error in zip(
+            in_time, await self._sender.publish_bulk(in_time, budget), strict=True
+        ):
             if error is None:
                 self._accepted(event)
                 continue
@@ -255,25 +257,25 @@ class Delivery:
     def _accepted(self, event: Pending) -> None:
         if self._forget(event):
             self.published += 1
-            event.receipt.settle(None)
+            event.receipt.resolve(None)
 
     async def _fail(self, event: Pending, error: VirtufinError) -> None:
         if event.index not in self._open:
             return
         self._settle_failed(event, error)
-        await self._reports.tell(_failed(event, error), event.size)
+        await self._reports.report(_failed(event, error), event.size)
         # After the report, because a flush must not end before `on_failed` has.
         self._forget(event)
 
     def _give_up(self, event: Pending, error: VirtufinError) -> None:
         if self._forget(event):
             self._settle_failed(event, error)
-            self._reports.keep(_failed(event, event.receipt.error or error), event.size)
+            self._reports.retain(_failed(event, event.receipt.error or error), event.size)
 
     def _settle_failed(self, event: Pending, error: VirtufinError) -> None:
         if not event.receipt.done:
             self.failed += 1
-            event.receipt.settle(error)
+            event.receipt.resolve(error)
 
     def _forget(self, event: Pending) -> bool:
         """Releases an event's capacity and ends the flushes that waited only for this event.

@@ -146,7 +146,7 @@ class BatchPublisher:
         settings = self._settings
         self._check()
         # The same limits hold for failures, because they are kept in memory until they are raised.
-        if self._reports.exceed(settings.max_pending_events, settings.max_pending_bytes):
+        if self._reports.is_over_limit(settings.max_pending_events, settings.max_pending_bytes):
             self._raise_kept()
         budget = self._transport.budget(
             settings.timeout if isinstance(timeout, NotGiven) else timeout
@@ -236,11 +236,11 @@ class BatchPublisher:
 
     def take_kept(self) -> list[FailedEvent]:
         """Returns the failures that have not been reported, and removes them from this batch."""
-        return self._reports.take()
+        return self._reports.pop_all()
 
     def log_kept(self, why: str) -> None:
         """Logs the failures that have not been reported and can no longer be raised."""
-        kept = self._reports.take()
+        kept = self._reports.pop_all()
         if kept:
             first = kept[0]
             logger.error(
@@ -275,7 +275,7 @@ class BatchPublisher:
             )
 
     def _raise_kept(self) -> None:
-        kept = self._reports.take()
+        kept = self._reports.pop_all()
         if kept:
             raise publish_failed(kept, self._delivery.published)
 
@@ -288,7 +288,9 @@ class BatchPublisher:
         )
         await self._transport.see_end(self._delivery.abandon(error))
         # In a task with a bounded wait, because `on_failed` of the user may never return.
-        reporting = self._transport.spawn(self._reports.tell_kept(), "virtufin-publish-failed")
+        reporting = self._transport.spawn(
+            self._reports.report_retained(), "virtufin-publish-failed"
+        )
         try:
             await asyncio.wait((reporting,), timeout=CLOSE_WAIT)
         finally:

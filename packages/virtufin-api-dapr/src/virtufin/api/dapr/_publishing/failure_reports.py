@@ -24,7 +24,7 @@ class Reports:
         self.ending = False
         """True after the batch has cancelled the tasks that call `on_failed`."""
 
-    async def tell(self, failed: FailedEvent, size: int) -> None:
+    async def report(self, failed: FailedEvent, size: int) -> None:
         """Reports a failure to `on_failed`, or retains the failure without `on_failed`.
 
         Args:
@@ -32,7 +32,7 @@ class Reports:
             size: Size of the event in bytes.
         """
         if self._on_failed is None:
-            self.keep(failed, size)
+            self.retain(failed, size)
             return
         task = asyncio.current_task()
         self._telling.add(task)
@@ -56,7 +56,7 @@ class Reports:
         """Returns whether the running task is calling `on_failed`."""
         return asyncio.current_task() in self._telling
 
-    def keep(self, failed: FailedEvent, size: int) -> None:
+    def retain(self, failed: FailedEvent, size: int) -> None:
         """Retains a failure for `take`.
 
         Args:
@@ -66,15 +66,15 @@ class Reports:
         self._kept.append(failed)
         self._kept_bytes += size
 
-    async def tell_kept(self) -> None:
+    async def report_retained(self) -> None:
         """Reports the retained failures to `on_failed`, one after the other."""
         while self._kept and self._on_failed is not None:
-            await self.tell(self._kept[0], 0)
+            await self.report(self._kept[0], 0)
             # Removed afterwards, because a failure whose report is cancelled must still be raised
             # or logged.
             del self._kept[:1]
 
-    def exceed(self, events: int, size: int) -> bool:
+    def is_over_limit(self, events: int, size: int) -> bool:
         """Returns whether the retained failures have reached a limit.
 
         Args:
@@ -83,7 +83,7 @@ class Reports:
         """
         return len(self._kept) >= events or self._kept_bytes >= size
 
-    def take(self) -> list[FailedEvent]:
+    def pop_all(self) -> list[FailedEvent]:
         """Returns the retained failures and removes them from this object."""
         kept, self._kept, self._kept_bytes = self._kept, [], 0
         return kept

@@ -132,7 +132,7 @@ class DaprPublisher:
             reply_topic=reply_topic,
             default_source=self._source,
         )
-        await self._sender.one(Outgoing(topic, event.body), budget)
+        await self._sender.publish(Outgoing(topic, event.body), budget)
         return success()
 
     async def publish_many_async(
@@ -202,7 +202,7 @@ class DaprPublisher:
             default_source=self._source,
         ):
             chunks.add(event)
-        await self._sender.all(topic, chunks, budget)
+        await self._sender.publish_chunks(topic, chunks, budget)
         return {**success(), "published": chunks.count}
 
     def batching(

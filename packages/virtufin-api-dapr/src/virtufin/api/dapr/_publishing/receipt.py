@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Generator
 
-from virtufin.api.client._error_mapping import fresh
+from virtufin.api.client._error_mapping import copy_error
 from virtufin.api.client._transport import success
 from virtufin.api.client.errors import VirtufinError, WrongLoopError
 from virtufin.api.client.results import StatusResult
@@ -46,7 +46,7 @@ class Receipt:
         """Reason of the failure; None if the event was accepted, or its outcome is not known."""
         return self._error
 
-    def settle(self, error: VirtufinError | None) -> None:
+    def resolve(self, error: VirtufinError | None) -> None:
         """Records the outcome and wakes the tasks that await this receipt.
 
         Args:
@@ -71,7 +71,7 @@ class Receipt:
             await asyncio.wait((self._told,))
         if self._error is not None:
             # A copy, because raising an error adds to its traceback.
-            raise fresh(self._error)
+            raise copy_error(self._error)
         return success()
 
     def __repr__(self) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import cast
 
-from virtufin.api.client._error_mapping import caused_by
+from virtufin.api.client._error_mapping import wrap_error
 from virtufin.api.client.errors import VirtufinError
 from virtufin.api.client.results import StatusResult
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
@@ -77,7 +77,7 @@ def publish_failed(failed: Sequence[FailedEvent], published: int) -> PublishFail
     # Compared by class, because each error is an object of its own, even for one cause.
     one_cause = len({type(one.error) for one in ordered}) == 1
     topics = {one.topic for one in ordered}
-    error = caused_by(
+    error = wrap_error(
         PublishFailedError,
         f"{len(ordered)} of {published + len(ordered)} events were not accepted by the sidecar; "
         f"the first: {first.message}",

@@ -15,7 +15,7 @@ from virtufin.api.client._deadlines import Budget
 from virtufin.api.client._error_mapping import expired, from_status
 from virtufin.api.client._transport import Transport
 from virtufin.api.client.errors import VirtufinError
-from virtufin.api.dapr._sidecar import cloudevents_json, endpoint, explained
+from virtufin.api.dapr._sidecar import add_hint, cloudevents_json, endpoint
 
 from .encoding import Encoded
 from .results import FailedEvent, publish_failed
@@ -145,7 +145,7 @@ class Sender:
         self._transport = transport
         self._pubsub_name = pubsub_name
 
-    async def one(self, event: Outgoing, budget: Budget) -> None:
+    async def publish(self, event: Outgoing, budget: Budget) -> None:
         """Sends one event.
 
         Args:
@@ -166,9 +166,9 @@ class Sender:
         try:
             await self._transport.call(endpoint.PUBLISH_EVENT, request, budget, topic=event.topic)
         except VirtufinError as error:
-            raise explained(error) from None
+            raise add_hint(error) from None
 
-    async def several(
+    async def publish_bulk(
         self, events: Sequence[Outgoing], budget: Budget
     ) -> list[VirtufinError | None]:
         """Sends events of one topic in one call.
@@ -198,7 +198,7 @@ class Sender:
         except VirtufinError as error:
             if isinstance(error, grpc.RpcError) and error.code() in _ANSWERED_FOR_ALL:
                 return await self._each(events, budget)
-            refusal: list[VirtufinError | None] = [_kept(explained(error))]
+            refusal: list[VirtufinError | None] = [_kept(add_hint(error))]
             return refusal * len(events)
         refused = {entry.entry_id: entry.error for entry in reply.failedEntries}
         outcome = [
@@ -211,7 +211,7 @@ class Sender:
             return [self._refused(topic, next(iter(refused.values())))] * len(events)
         return outcome
 
-    async def all(self, topic: str, chunks: Chunks, budget: Budget) -> None:
+    async def publish_chunks(self, topic: str, chunks: Chunks, budget: Budget) -> None:
         """Sends all events of the chunks, with several concurrent calls.
 
         Args:
@@ -225,7 +225,9 @@ class Sender:
         failed: list[FailedEvent] = []
 
         async def send(chunk: Chunk) -> None:
-            errors = await self.several([Outgoing(topic, body) for body in chunk.bodies], budget)
+            errors = await self.publish_bulk(
+                [Outgoing(topic, body) for body in chunk.bodies], budget
+            )
             for place, error in enumerate(errors):
                 if error is not None:
                     index, event = chunk.first + place, chunk.events[place]
@@ -240,7 +242,7 @@ class Sender:
 
         async def send(place: int) -> None:
             try:
-                await self.one(events[place], budget)
+                await self.publish(events[place], budget)
             except VirtufinError as error:
                 outcome[place] = _kept(error)
 
@@ -274,7 +276,7 @@ class Sender:
             topic=topic,
             attempt=1,
         )
-        return explained(error)
+        return add_hint(error)
 
 
 def _kept(error: VirtufinError) -> VirtufinError:

@@ -12,17 +12,17 @@ from .sender import Outgoing
 Event = TypeVar("Event", bound=Outgoing)
 
 
-class _Lane(Generic[Event]):
+class _TopicBatch(Generic[Event]):
     """The waiting events of one topic and the state of its next batch."""
 
     # Slots, because a service may publish to thousands of topics.
-    __slots__ = ("events", "listed", "sending", "size", "timer", "urgent")
+    __slots__ = ("events", "flush_count", "is_ready", "sending", "size", "timer")
 
     def __init__(self) -> None:
         self.events: deque[Event] = deque()
         self.size = 0
-        self.urgent = 0
-        self.listed = False
+        self.flush_count = 0
+        self.is_ready = False
         self.sending = False
         self.timer: asyncio.TimerHandle | None = None
 
@@ -36,7 +36,7 @@ class TopicQueue(Generic[Event]):
     """Gathers events into batches of one topic, in the order in which the events came.
 
     A batch of a topic is due when it is full, when its first event has waited for `linger` seconds,
-    or after `hurry`. Topics with a due batch take turns.
+    or after `flush`. Topics with a due batch take turns.
 
     Args:
         max_events: Number of events in a full batch.
@@ -60,8 +60,8 @@ class TopicQueue(Generic[Event]):
         self._linger = linger
         self._one_at_a_time = one_at_a_time
         self._call_due = due
-        self._lanes: dict[str, _Lane[Event]] = {}
-        self._due: deque[tuple[str, _Lane[Event]]] = deque()
+        self._topics: dict[str, _TopicBatch[Event]] = {}
+        self._due: deque[tuple[str, _TopicBatch[Event]]] = deque()
 
     @property
     def has_due(self) -> bool:
@@ -70,19 +70,19 @@ class TopicQueue(Generic[Event]):
 
     def put(self, event: Event) -> None:
         """Appends an event to the events of its topic."""
-        lane = self._lanes.get(event.topic)
+        lane = self._topics.get(event.topic)
         if lane is None:
-            lane = self._lanes[event.topic] = _Lane()
+            lane = self._topics[event.topic] = _TopicBatch()
         lane.events.append(event)
         lane.size += event.size
-        self._look(event.topic, lane)
+        self._update(event.topic, lane)
 
     def take(self) -> list[Event] | None:
         """Removes the next due batch and returns it; None if no batch is due."""
         if not self._due:
             return None
         topic, lane = self._due.popleft()
-        lane.listed = False
+        lane.is_ready = False
         lane.sending = self._one_at_a_time
         # The first event without a check, because an event above the byte limit is sent alone.
         batch = [self._pop(lane)]
@@ -95,7 +95,7 @@ class TopicQueue(Generic[Event]):
             size += lane.events[0].size
             batch.append(self._pop(lane))
         lane.stop_timer()
-        self._look(topic, lane)
+        self._update(topic, lane)
         return batch
 
     def sent(self, topic: str) -> None:
@@ -104,53 +104,55 @@ class TopicQueue(Generic[Event]):
         Args:
             topic: Topic of the batch.
         """
-        lane = self._lanes.get(topic)
+        lane = self._topics.get(topic)
         if lane is not None:
             lane.sending = False
-            self._look(topic, lane)
+            self._update(topic, lane)
 
-    def hurry(self) -> None:
+    def flush(self) -> None:
         """Makes all events that are queued now due at once."""
         # Nothing to do for batches of one event, because these are full and so due from the start.
         if self._one_at_a_time and self._max_events == 1:
             return
-        for topic, lane in tuple(self._lanes.items()):
-            self._hurry(topic, lane)
+        for topic, lane in tuple(self._topics.items()):
+            self._flush(topic, lane)
 
     def clear(self) -> None:
         """Removes all events and stops all timers."""
-        for lane in self._lanes.values():
+        for lane in self._topics.values():
             lane.stop_timer()
-        self._lanes.clear()
+        self._topics.clear()
         self._due.clear()
 
-    def _hurry(self, topic: str, lane: _Lane[Event]) -> None:
+    def _flush(self, topic: str, lane: _TopicBatch[Event]) -> None:
         # A number and not a flag, because events that come later must linger as usual.
-        lane.urgent = len(lane.events)
-        self._look(topic, lane)
+        lane.flush_count = len(lane.events)
+        self._update(topic, lane)
 
-    def _lingered(self, topic: str, lane: _Lane[Event]) -> None:
+    def _lingered(self, topic: str, lane: _TopicBatch[Event]) -> None:
         lane.timer = None
-        self._hurry(topic, lane)
+        self._flush(topic, lane)
         self._call_due()
 
-    def _pop(self, lane: _Lane[Event]) -> Event:
+    def _pop(self, lane: _TopicBatch[Event]) -> Event:
         event = lane.events.popleft()
         lane.size -= event.size
-        lane.urgent = max(0, lane.urgent - 1)
+        lane.flush_count = max(0, lane.flush_count - 1)
         return event
 
-    def _look(self, topic: str, lane: _Lane[Event]) -> None:
+    def _update(self, topic: str, lane: _TopicBatch[Event]) -> None:
         """Updates a topic: lists a due batch, starts the timer, or removes an empty topic."""
-        if lane.listed or lane.sending:
+        if lane.is_ready or lane.sending:
             return
         if not lane.events:
             # Removed, because topics may be many and short-lived.
             lane.stop_timer()
-            del self._lanes[topic]
-        elif lane.urgent or len(lane.events) >= self._max_events or lane.size >= self._max_bytes:
+            del self._topics[topic]
+        elif (
+            lane.flush_count or len(lane.events) >= self._max_events or lane.size >= self._max_bytes
+        ):
             lane.stop_timer()
-            lane.listed = True
+            lane.is_ready = True
             self._due.append((topic, lane))
         elif lane.timer is None:
             loop = asyncio.get_running_loop()

@@ -4,11 +4,11 @@
 
 from . import cloudevents_json, endpoint
 from .endpoint import resolved_token
-from .error_hints import explained
+from .error_hints import add_hint
 
 __all__ = [
+    "add_hint",
     "cloudevents_json",
     "endpoint",
-    "explained",
     "resolved_token",
 ]

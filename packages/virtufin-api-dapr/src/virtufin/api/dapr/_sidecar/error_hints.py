@@ -47,7 +47,7 @@ _BY_TEXT = (
 )
 
 
-def explained(error: VirtufinError) -> VirtufinError:
+def add_hint(error: VirtufinError) -> VirtufinError:
     """Sets the message of an error to the sidecar's text and a hint, and returns the error.
 
     Args:

@@ -25,7 +25,7 @@ class Entry:
 class Backend(ABC):
     """A store of state and a carrier of events.
 
-    Methods reject a call by raising `RefusedError` with the status for the caller.
+    Methods reject a call by raising `StatusError` with the status for the caller.
     """
 
     # Service and key are separate arguments, because each backend combines them in its own way.
@@ -58,7 +58,7 @@ class Backend(ABC):
             etag: Version that may be overwritten. Empty means any version.
 
         Raises:
-            RefusedError: The stored version has another etag (ABORTED).
+            StatusError: The stored version has another etag (ABORTED).
         """
 
     @abstractmethod

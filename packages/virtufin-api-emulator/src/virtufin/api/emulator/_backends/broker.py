@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import grpc
 
-from virtufin.api.emulator._status_errors import RefusedError
+from virtufin.api.emulator._status_errors import StatusError
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,13 @@ class Subscription:
         self.topics = frozenset(topics)
         self._events: deque[Event] = deque()
         self._arrived: asyncio.Future[None] | None = None
-        self._end: RefusedError | None = None
+        self._end: StatusError | None = None
 
     async def next(self) -> Event:
         """Waits for the next event and returns it.
 
         Raises:
-            RefusedError: The subscription was ended. Events that were not taken are lost.
+            StatusError: The subscription was ended. Events that were not taken are lost.
         """
         while self._end is None and not self._events:
             self._arrived = asyncio.get_running_loop().create_future()
@@ -54,7 +54,7 @@ class Subscription:
             timeout: Seconds to wait at most. None means no limit.
 
         Raises:
-            RefusedError: The subscription was ended.
+            StatusError: The subscription was ended.
         """
         # A loop, because each new event wakes the wait as well.
         loop = asyncio.get_running_loop()
@@ -75,7 +75,7 @@ class Subscription:
         self._events.append(event)
         self._wake()
 
-    def end(self, reason: RefusedError) -> None:
+    def end(self, reason: StatusError) -> None:
         """Ends the subscription: `next` raises from now on.
 
         Args:
@@ -107,7 +107,7 @@ class Broker:
         # Dicts, not sets, so that subscriptions get an event in the order in which they were made.
         self._by_topic: dict[str, dict[Subscription, None]] = {}
         self._of_all_topics: dict[Subscription, None] = {}
-        self._closed: RefusedError | None = None
+        self._closed: StatusError | None = None
 
     def open(self) -> None:
         """Accepts subscriptions, also after `close`."""
@@ -115,7 +115,7 @@ class Broker:
 
     def close(self) -> None:
         """Ends all subscriptions, and every new one until `open` is called."""
-        self._closed = RefusedError(grpc.StatusCode.UNAVAILABLE, "the gateway is shutting down")
+        self._closed = StatusError(grpc.StatusCode.UNAVAILABLE, "the gateway is shutting down")
         for subscription in self.subscriptions():
             subscription.end(self._closed)
 

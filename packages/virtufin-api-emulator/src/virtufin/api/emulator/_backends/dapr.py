@@ -16,10 +16,10 @@ from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
 from .backend import Backend, Entry
 from .broker import Broker, Subscription
-from .dapr_connection import Link
+from .dapr_connection import SidecarConnection
 from .dapr_state import DaprState
 from .dapr_topic import Topic
-from .event_filter import News
+from .event_filter import DeliveryFilter
 
 # A bound, because a caller of subscribe would otherwise wait for a sidecar that never confirms.
 _CONFIRMATION = 5.0
@@ -35,7 +35,7 @@ class DaprBackend(Backend):
 
     def __init__(self, settings: DaprSettings) -> None:
         self._settings = settings
-        self.link = Link(settings)
+        self.link = SidecarConnection(settings)
         self._state = DaprState(self.link, settings.store_name)
         self._broker = Broker()
         self._topics: dict[str, Topic] = {}
@@ -123,7 +123,9 @@ class DaprBackend(Backend):
                 self.link,
                 self._settings.pubsub_name,
                 name,
-                news=News(started=self._started, keep_history=self._settings.keep_history),
+                news=DeliveryFilter(
+                    started=self._started, keep_history=self._settings.keep_history
+                ),
                 publish=self._broker.publish,
             )
         return topic

@@ -8,12 +8,12 @@ import grpc
 import grpc.aio
 from dapr.proto import api_service_v1, api_v1, common_v1
 
-from virtufin.api.client._transport import settle
+from virtufin.api.client._transport import drain_notifications
 from virtufin.api.client._types import NOT_GIVEN
 from virtufin.api.dapr._sidecar import endpoint
 from virtufin.api.emulator._ports import CHANNEL_OPTIONS
 from virtufin.api.emulator._settings import DaprSettings
-from virtufin.api.emulator._status_errors import RefusedError
+from virtufin.api.emulator._status_errors import StatusError
 
 # A sidecar's status is replaced, because callers take UNIMPLEMENTED for a call that the gateway
 # lacks, and UNAUTHENTICATED for a wrong key to the gateway.
@@ -26,7 +26,7 @@ _OWN_STATUS = {
 _OPTIONS = (*CHANNEL_OPTIONS, ("grpc.max_receive_message_length", -1))
 
 
-class Link:
+class SidecarConnection:
     """A channel to the sidecar, between `open` and `close`."""
 
     def __init__(self, settings: DaprSettings) -> None:
@@ -71,7 +71,7 @@ class Link:
             await channel.close()
             # Before grpcio 1.78 gRPC can hang when its last channel goes, because it waits for a
             # thread that waits for the event loop. This gives the loop the turns it needs.
-            await settle()
+            await drain_notifications()
 
     async def call(self, name: str, request: Any) -> Any:
         """Calls a unary method of the sidecar.
@@ -81,7 +81,7 @@ class Link:
             request: Request message.
 
         Raises:
-            RefusedError: The call failed.
+            StatusError: The call failed.
         """
         try:
             return await getattr(self.stub, name)(
@@ -104,7 +104,7 @@ class Link:
             metadata: Additional metadata of the call.
 
         Raises:
-            RefusedError: The call failed.
+            StatusError: The call failed.
         """
         message = common_v1.InvokeRequest(
             method=method, content_type="application/json" if json else "application/octet-stream"
@@ -116,14 +116,14 @@ class Link:
                 request, timeout=timeout, metadata=(*metadata, *self.metadata)
             )
         except grpc.aio.AioRpcError as error:
-            raise RefusedError(error.code(), error.details() or "") from error
+            raise StatusError(error.code(), error.details() or "") from error
         value: bytes = reply.data.value
         return value
 
-    def refusal(self, error: grpc.aio.AioRpcError) -> RefusedError:
+    def refusal(self, error: grpc.aio.AioRpcError) -> StatusError:
         """Returns the error of a gateway's call for a failed call to the sidecar."""
         code = error.code()
         details = error.details() or code.name
-        return RefusedError(
+        return StatusError(
             _OWN_STATUS.get(code, code), f"the gateway's Dapr sidecar at {self.address}: {details}"
         )

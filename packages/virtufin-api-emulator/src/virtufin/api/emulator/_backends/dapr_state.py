@@ -11,10 +11,10 @@ from typing import Any
 import grpc
 from dapr.proto import api_v1, common_v1
 
-from virtufin.api.emulator._status_errors import RefusedError
+from virtufin.api.emulator._status_errors import StatusError
 
 from .backend import Entry
-from .dapr_connection import Link
+from .dapr_connection import SidecarConnection
 
 _PARALLELISM = 10
 # Several calls, because one call for thousands of keys may take longer than its timeout.
@@ -28,7 +28,7 @@ _FIRST_WRITE = common_v1.StateOptions(concurrency=common_v1.StateOptions.CONCURR
 class DaprState:
     """The state operations of a backend on Dapr."""
 
-    def __init__(self, link: Link, store_name: str) -> None:
+    def __init__(self, link: SidecarConnection, store_name: str) -> None:
         self._link = link
         self._store = store_name
         self._written: dict[tuple[str, str], None] = {}
@@ -54,7 +54,7 @@ class DaprState:
         request = api_v1.SaveStateRequest(store_name=self._store, states=[item])
         try:
             await self._link.call("SaveState", request)
-        except RefusedError as error:
+        except StatusError as error:
             if etag and error.code in _ETAG_REFUSED:
                 await self._explain(service, key, etag, error)
             raise
@@ -96,7 +96,7 @@ class DaprState:
         """Returns entries that match a query, as `Backend.query` describes.
 
         Raises:
-            RefusedError: The store has no query API.
+            StatusError: The store has no query API.
         """
         # Filtered here, because a query of Dapr covers the keys of all services.
         prefix = _key(service, "")
@@ -118,13 +118,13 @@ class DaprState:
         request = api_v1.DeleteStateRequest(store_name=self._store, key=_key(service, key))
         await self._link.call("DeleteState", request)
 
-    async def _explain(self, service: str, key: str, etag: str, error: RefusedError) -> None:
+    async def _explain(self, service: str, key: str, etag: str, error: StatusError) -> None:
         """Raises an error that explains a rejected etag. Returns if the cause is something else."""
         current = await self._get(service, key)
         if error.code is grpc.StatusCode.INVALID_ARGUMENT and current.etag == etag:
             return
         held = f"has etag {current.etag!r}" if current.etag else "does not exist"
-        raise RefusedError(
+        raise StatusError(
             grpc.StatusCode.ABORTED,
             f"etag mismatch: {service}/{key} {held}, not {etag!r}; first write wins",
         ) from error
@@ -140,4 +140,4 @@ def _entry(key: str, item: Any) -> Entry:
 
 def _check(key: str, error: Any) -> None:
     if error:
-        raise RefusedError(grpc.StatusCode.INTERNAL, f"the state store, for {key}: {error}")
+        raise StatusError(grpc.StatusCode.INTERNAL, f"the state store, for {key}: {error}")

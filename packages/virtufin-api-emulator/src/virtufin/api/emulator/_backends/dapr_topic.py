@@ -19,11 +19,11 @@ from dapr.proto import api_v1, appcallback_v1
 
 from virtufin.api.client._backoff import delays
 from virtufin.api.dapr._sidecar import cloudevents_json
-from virtufin.api.emulator._status_errors import RefusedError
+from virtufin.api.emulator._status_errors import StatusError
 
 from .broker import Event, Subscription
-from .dapr_connection import Link
-from .event_filter import News
+from .dapr_connection import SidecarConnection
+from .event_filter import DeliveryFilter
 
 _log = logging.getLogger("virtufin.api.emulator.dapr")
 _BACKOFF = (0.1, 5.0, 2.0, 0.3)
@@ -39,11 +39,11 @@ class Topic:
 
     def __init__(
         self,
-        link: Link,
+        link: SidecarConnection,
         pubsub_name: str,
         name: str,
         *,
-        news: News,
+        news: DeliveryFilter,
         publish: Callable[[Event], None],
     ) -> None:
         self._link = link
@@ -73,12 +73,12 @@ class Topic:
             timeout: Seconds to wait at most.
 
         Raises:
-            RefusedError: The sidecar rejected the topic or did not confirm it in time, or the
+            StatusError: The sidecar rejected the topic or did not confirm it in time, or the
                 subscription was ended.
         """
         await subscription.hold(self._first, timeout)
         if not self._first.done():
-            raise RefusedError(
+            raise StatusError(
                 grpc.StatusCode.UNAVAILABLE,
                 f"the gateway's Dapr sidecar at {self._link.address} did not confirm the "
                 f"subscription to {self._name!r} in time",
@@ -98,7 +98,7 @@ class Topic:
             self._live_since = None
             try:
                 await self._read()
-                error = RefusedError(grpc.StatusCode.UNAVAILABLE, "the sidecar ended the stream")
+                error = StatusError(grpc.StatusCode.UNAVAILABLE, "the sidecar ended the stream")
             except grpc.aio.AioRpcError as failure:
                 error = self._refusal(failure)
             if not self._first.done():
@@ -144,16 +144,16 @@ class Topic:
             text = "topic %s: event %r cannot be read, it is dropped: %s"
             _log.error(text, self._name, request.id, error)
             return
-        if self._news.admits(event, self._loop.time()):
+        if self._news.accepts(event, self._loop.time()):
             self._publish(Event(self._name, event.SerializeToString()))
 
-    def _refusal(self, error: grpc.aio.AioRpcError) -> RefusedError:
+    def _refusal(self, error: grpc.aio.AioRpcError) -> StatusError:
         refusal = self._link.refusal(error)
         if error.code() is grpc.StatusCode.UNKNOWN:
             # Recognised by its text, because with UNKNOWN Dapr gives the reason nowhere else.
             missing = "not found" in refusal.details
             code = grpc.StatusCode.INVALID_ARGUMENT if missing else grpc.StatusCode.UNAVAILABLE
-            return RefusedError(code, refusal.details)
+            return StatusError(code, refusal.details)
         return refusal
 
 

@@ -19,7 +19,7 @@ CATCHING_UP = 10.0
 """Seconds after a topic is first live in which events older than the gateway are history."""
 
 
-class News:
+class DeliveryFilter:
     """A filter for the events of one topic."""
 
     def __init__(self, *, started: datetime, keep_history: bool) -> None:
@@ -43,7 +43,7 @@ class News:
         if not self._keep_history:
             self._catching_up_until = now + CATCHING_UP
 
-    def admits(self, event: CloudEvent, now: float) -> bool:
+    def accepts(self, event: CloudEvent, now: float) -> bool:
         """Returns True if subscribers must receive an event. Call once per delivery.
 
         Args:

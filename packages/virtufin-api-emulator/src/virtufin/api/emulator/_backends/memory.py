@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import grpc
 
-from virtufin.api.emulator._status_errors import RefusedError, invalid
+from virtufin.api.emulator._status_errors import StatusError, invalid
 
 from .backend import Backend, Entry
 from .broker import Broker, Event, Subscription
@@ -41,7 +41,7 @@ class MemoryBackend(Backend):
         current = entries.get(key)
         if etag and (current is None or current.etag != etag):
             held = f"has etag {current.etag!r}" if current else "does not exist"
-            raise RefusedError(
+            raise StatusError(
                 grpc.StatusCode.ABORTED,
                 f"etag mismatch: {service}/{key} {held}, not {etag!r}; first write wins",
             )

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 
 from virtufin.api.emulator._backends import Subscription
-from virtufin.api.emulator._status_errors import RefusedError
+from virtufin.api.emulator._status_errors import StatusError
 from virtufin.api.emulator.faults import LocalPlan, Spec
 
 
@@ -43,7 +43,7 @@ class ActivePlan(LocalPlan):
             with suppress(RuntimeError):
                 waiting.get_loop().call_soon_threadsafe(_finish, waiting)
 
-    def meets(self, method: str, topics: Collection[str] | None) -> bool:
+    def matches_call(self, method: str, topics: Collection[str] | None) -> bool:
         """Returns True if the plan applies to a call.
 
         Args:
@@ -57,16 +57,16 @@ class ActivePlan(LocalPlan):
             return self.spec.topic is None
         return carries_topic(topics, self.spec.topic)
 
-    def carries(self, topics: Collection[str]) -> bool:
+    def matches_stream(self, topics: Collection[str]) -> bool:
         """Returns True if the plan applies to a stream of these topics."""
         return not self.used_up and carries_topic(topics, self.spec.topic)
 
-    def use(self) -> None:
+    def consume(self) -> None:
         """Counts one more call or stream that the plan applies to."""
         self._used += 1
 
     @contextmanager
-    def lifting(self) -> Iterator[asyncio.Future[None]]:
+    def wait_lifted(self) -> Iterator[asyncio.Future[None]]:
         """Yields a future that is done when the plan is lifted."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.add(future)
@@ -80,13 +80,13 @@ class ActivePlan(LocalPlan):
             self.holds -= 1
             self._waiting.discard(future)
 
-    def refusal(self, default: str) -> RefusedError:
+    def refusal(self, default: str) -> StatusError:
         """Returns the error that ends a call or stream.
 
         Args:
             default: Text of the error if the plan has no details.
         """
-        return RefusedError(self.spec.status, self.spec.details or default)
+        return StatusError(self.spec.status, self.spec.details or default)
 
 
 class FaultyStream:
@@ -101,7 +101,7 @@ class FaultyStream:
 
     def hold(self, plan: ActivePlan) -> None:
         """Applies a plan to the stream."""
-        plan.use()
+        plan.consume()
         plan.holds += 1
         # With the number of events sent so far, because `after` counts from this moment.
         self._held.append((plan, self._sent))
@@ -125,7 +125,7 @@ class FaultyStream:
         """Waits until no plan holds the response headers back."""
         # Checked again after each wait, because another plan may have been added in the meantime.
         while holding := self._due("hold_headers"):
-            with holding[0].lifting() as lifted:
+            with holding[0].wait_lifted() as lifted:
                 await lifted
 
     def cut_if_due(self) -> None:
@@ -139,13 +139,13 @@ class FaultyStream:
         """Waits before an event is sent, if plans slow the stream down or stall it.
 
         Raises:
-            RefusedError: A plan fails the write, or the stream was ended during the wait.
+            StatusError: A plan fails the write, or the stream was ended during the wait.
         """
         for plan in self._due("slow_writes"):
-            with plan.lifting() as lifted:
+            with plan.wait_lifted() as lifted:
                 await self._subscription.hold(lifted, plan.spec.seconds)
         while stalls := self._due("stall"):
-            with stalls[0].lifting() as lifted:
+            with stalls[0].wait_lifted() as lifted:
                 await self._subscription.hold(lifted, None)
         for plan in self._due("fail_write"):
             raise plan.refusal("writing failed by a fault plan")

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 import grpc
 import grpc.aio
 
-from virtufin.api.client._backends import nearest
+from virtufin.api.client._backends import closest_names
 from virtufin.api.emulator._backends import Subscription
 from virtufin.api.emulator._status_errors import (
     Continuation,
     Handler,
-    RefusedError,
+    StatusError,
     refusing_handler,
 )
 from virtufin.api.emulator.faults import ANY, CALL_ACTIONS, Faults, Plan, Spec, short, status_code
@@ -49,7 +49,7 @@ class Injector(Faults):
     def open_streams(self) -> int:
         return len(self._streams)
 
-    async def meet(self, method: str, topics: Collection[str] | None = None) -> None:
+    async def apply(self, method: str, topics: Collection[str] | None = None) -> None:
         """Applies the plans to a call that has just arrived: delays or fails the call.
 
         Args:
@@ -58,16 +58,16 @@ class Injector(Faults):
                 topic.
 
         Raises:
-            RefusedError: A plan fails the call.
+            StatusError: A plan fails the call.
         """
         # A copy, because plans may be added or removed while a delay is awaited.
         for plan in tuple(self._on_calls):
-            if not plan.meets(method, topics):
+            if not plan.matches_call(method, topics):
                 continue
-            plan.use()
+            plan.consume()
             if plan.spec.action == "fail":
                 raise plan.refusal(f"{method} failed by a fault plan")
-            with plan.lifting() as lifted:
+            with plan.wait_lifted() as lifted:
                 await asyncio.wait((lifted,), timeout=plan.spec.seconds)
 
     @contextmanager
@@ -75,7 +75,7 @@ class Injector(Faults):
         """Yields a stream that plans apply to for as long as the `with` block runs."""
         stream = FaultyStream(subscription)
         for plan in self._on_streams:
-            if plan.carries(stream.topics):
+            if plan.matches_stream(stream.topics):
                 stream.hold(plan)
         self._streams[stream] = None
         try:
@@ -94,13 +94,13 @@ class Injector(Faults):
         # hold_headers leaves open streams out, because they have usually sent their headers.
         if plans is self._on_streams and spec.action != "hold_headers":
             for stream in self._streams:
-                if plan.carries(stream.topics):
+                if plan.matches_stream(stream.topics):
                     stream.hold(plan)
                     stream.cut_if_due()
         return plan
 
     def _cut(self, code: str, topic: str | None, details: str) -> int:
-        reason = RefusedError(status_code(code), details or "stream cut by a fault plan")
+        reason = StatusError(status_code(code), details or "stream cut by a fault plan")
         streams = [stream for stream in self._streams if carries_topic(stream.topics, topic)]
         for stream in streams:
             stream.end(reason)
@@ -115,7 +115,7 @@ class Injector(Faults):
             return found
         # The error suggests similar names, because a misspelled method is the usual mistake.
         names = {*self._known, *(short(known) for known in self._known)}
-        near = nearest(name, names)
+        near = closest_names(name, names)
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
         raise ValueError(f"the gateway has no method {method!r}{hint}")
 
@@ -141,7 +141,7 @@ class FaultInterceptor(grpc.aio.ServerInterceptor):
         method = handler_call_details.method.removeprefix("/")
         if method not in self._with_topic:
             try:
-                await self._injector.meet(method)
-            except RefusedError as refused:
+                await self._injector.apply(method)
+            except StatusError as refused:
                 return refusing_handler(refused.code, refused.details)
         return await continuation(handler_call_details)

@@ -10,7 +10,7 @@ from virtufin.api.emulator._validation import switch, text, whole
 from virtufin.api.emulator.faults import Plan
 from virtufin.api.emulator.network import Network
 
-from .relay_link import Link, NetworkPlan
+from .relay_link import NetworkPlan, RelayedConnection
 
 
 class Relay(Network):
@@ -40,9 +40,9 @@ class Relay(Network):
         self.target = target
         self._host = text(host, "host")
         self._port = whole(port, "port", 0, 65535)
-        self._links: dict[Link, None] = {}
+        self._links: dict[RelayedConnection, None] = {}
         self._arriving: set[asyncio.Task[None]] = set()
-        self._connecting: dict[Link, asyncio.Task[None]] = {}
+        self._connecting: dict[RelayedConnection, asyncio.Task[None]] = {}
         self._changing = asyncio.Lock()
         self._listening: socket.socket | None = None
         self._serving: asyncio.Task[asyncio.Server] | None = None
@@ -160,7 +160,7 @@ class Relay(Network):
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
-    def accepted(self, link: Link) -> None:
+    def accepted(self, link: RelayedConnection) -> None:
         """Records that a client has connected, and connects its link to the server."""
         self._links[link] = None
         for plan in self._freezes:
@@ -169,12 +169,12 @@ class Relay(Network):
         if not link.frozen:
             self._connect(link)
 
-    def left(self, link: Link) -> None:
+    def left(self, link: RelayedConnection) -> None:
         """Cancels the attempt to connect to the server for a link that is closing."""
         if link in self._connecting:
             self._connecting[link].cancel()
 
-    def gone(self, link: Link) -> None:
+    def gone(self, link: RelayedConnection) -> None:
         """Forgets a link that has ended."""
         self._links.pop(link, None)
         for plan in self._freezes:
@@ -192,7 +192,9 @@ class Relay(Network):
         except NotImplementedError:
             # Event loops on Windows cannot watch a listening socket. Elsewhere no asyncio server
             # is used, because closing one drops a client that it accepted just before.
-            serving = loop.create_server(lambda: Link(self).client, sock=self._listening)
+            serving = loop.create_server(
+                lambda: RelayedConnection(self).client, sock=self._listening
+            )
             self._serving = loop.create_task(serving, name="relay listen")
 
     def _release(self) -> None:
@@ -217,7 +219,7 @@ class Relay(Network):
     async def _admit(self, sock: socket.socket) -> None:
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: Link(self).client, sock
+                lambda: RelayedConnection(self).client, sock
             )
         except OSError:
             # No link exists yet, so nothing else would close the socket.
@@ -230,13 +232,13 @@ class Relay(Network):
                 if link.waiting:
                     self._connect(link)
 
-    def _connect(self, link: Link) -> None:
+    def _connect(self, link: RelayedConnection) -> None:
         if link not in self._connecting:
             task = asyncio.create_task(self._reach(link), name="relay connect")
             self._connecting[link] = task
             task.add_done_callback(lambda _: self._connecting.pop(link))
 
-    async def _reach(self, link: Link) -> None:
+    async def _reach(self, link: RelayedConnection) -> None:
         host, port = self._endpoint
         try:
             await asyncio.get_running_loop().create_connection(lambda: link.server, host, port)

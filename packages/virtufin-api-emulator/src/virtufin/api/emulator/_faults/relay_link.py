@@ -19,20 +19,20 @@ _RESET_ON_CLOSE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 class Owner(Protocol):
     """The receiver of notifications about a link."""
 
-    def accepted(self, link: Link) -> None:
+    def accepted(self, link: RelayedConnection) -> None:
         """Notifies the owner that a client has connected."""
 
-    def left(self, link: Link) -> None:
+    def left(self, link: RelayedConnection) -> None:
         """Notifies the owner that the link is closing."""
 
-    def gone(self, link: Link) -> None:
+    def gone(self, link: RelayedConnection) -> None:
         """Notifies the owner that both sides have ended."""
 
 
-class _Side(asyncio.Protocol):
+class _Endpoint(asyncio.Protocol):
     """The connection of a link to the client, or the connection to the server."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: RelayedConnection) -> None:
         self._link = link
         self.transport: asyncio.Transport | None = None
         self.full = False
@@ -68,17 +68,17 @@ class _Side(asyncio.Protocol):
         self._link.lost(self)
 
 
-class Link:
+class RelayedConnection:
     """A client's connection to the relay, and the relay's connection to the server for it."""
 
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
-        self.client = _Side(self)
-        self.server = _Side(self)
+        self.client = _Endpoint(self)
+        self.server = _Endpoint(self)
         self.frozen = False
         # Data that could not be forwarded yet. Needed although reading is paused, because a paused
         # transport may still deliver one more read.
-        self._held: dict[_Side, list[bytes]] = {self.client: [], self.server: []}
+        self._held: dict[_Endpoint, list[bytes]] = {self.client: [], self.server: []}
 
     @property
     def waiting(self) -> bool:
@@ -87,7 +87,7 @@ class Link:
             self.server.transport is not None or self.server.ended
         )
 
-    def made(self, side: _Side) -> None:
+    def made(self, side: _Endpoint) -> None:
         """Records that a side is connected."""
         if side is self.client:
             self._owner.accepted(self)
@@ -98,7 +98,7 @@ class Link:
             self.forward()
             self.regulate()
 
-    def received(self, side: _Side, data: bytes) -> None:
+    def received(self, side: _Endpoint, data: bytes) -> None:
         """Forwards data that one side has sent."""
         self._held[side].append(data)
         self.forward()
@@ -145,7 +145,7 @@ class Link:
             else:
                 side.transport.resume_reading()
 
-    def lost(self, side: _Side) -> None:
+    def lost(self, side: _Endpoint) -> None:
         """Closes the other side as well, after the forwarded data. Does nothing while frozen."""
         # While frozen, neither side may notice that the other side has ended.
         if not self.frozen:
@@ -175,7 +175,7 @@ class Link:
         if not open_ones:
             self._owner.gone(self)
 
-    def _pairs(self) -> tuple[tuple[_Side, _Side], tuple[_Side, _Side]]:
+    def _pairs(self) -> tuple[tuple[_Endpoint, _Endpoint], tuple[_Endpoint, _Endpoint]]:
         return (self.client, self.server), (self.server, self.client)
 
 
@@ -196,7 +196,7 @@ class NetworkPlan(LocalPlan):
         self.new = new
         self._plans = plans
         self._on_lift = on_lift
-        self._links: set[Link] = set()
+        self._links: set[RelayedConnection] = set()
         self._used = 0
         plans.add(self)
 
@@ -208,17 +208,17 @@ class NetworkPlan(LocalPlan):
     def over(self) -> bool:
         return self not in self._plans
 
-    def take(self, link: Link) -> None:
+    def take(self, link: RelayedConnection) -> None:
         """Freezes a link."""
         self._links.add(link)
         self._used += 1
         link.freeze()
 
-    def gone(self, link: Link) -> None:
+    def gone(self, link: RelayedConnection) -> None:
         """Releases a link that has ended."""
         self._links.discard(link)
 
-    def has(self, link: Link) -> bool:
+    def has(self, link: RelayedConnection) -> bool:
         """Returns True if the plan holds the link."""
         return link in self._links
 

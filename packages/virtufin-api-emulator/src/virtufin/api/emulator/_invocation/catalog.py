@@ -24,7 +24,7 @@ from virtufin.api.client._protobuf import (
 )
 from virtufin.api.emulator._ports import CHANNEL_OPTIONS
 from virtufin.api.emulator._settings import InvocationPolicy
-from virtufin.api.emulator._status_errors import RefusedError
+from virtufin.api.emulator._status_errors import StatusError
 from virtufin.api.emulator._wires import DescriptorSet
 
 from .registered_services import Registry, Service
@@ -107,7 +107,7 @@ class AppRoute(Protocol):
             The data of the reply.
 
         Raises:
-            RefusedError: The call failed.
+            StatusError: The call failed.
         """
 
 
@@ -173,7 +173,7 @@ class Catalog:
         """Returns a method of a backend by its short name, or None if there is none.
 
         Raises:
-            RefusedError: The descriptors cannot be fetched, as `describe` explains.
+            StatusError: The descriptors cannot be fetched, as `describe` explains.
         """
         # Fetched again if the method is unknown, because the backend may have been upgraded.
         known = self._fresh(service)
@@ -192,7 +192,7 @@ class Catalog:
                 means that any recent description will do.
 
         Raises:
-            RefusedError: The backend's reflection failed. The status is that of the failure, or
+            StatusError: The backend's reflection failed. The status is that of the failure, or
                 UNIMPLEMENTED if the backend has no reflection.
         """
         async with self._locks.setdefault(service.name, asyncio.Lock()):
@@ -209,7 +209,7 @@ class Catalog:
     async def _descriptors_or_none(self, service: Service) -> DescriptorSet | None:
         try:
             return (await self.describe(service)).descriptors
-        except RefusedError as error:
+        except StatusError as error:
             # Logged only, because one backend that is down must not hide all the others.
             _log.warning("left out: %s", error)
             return None
@@ -223,7 +223,7 @@ class Catalog:
 
     async def _fetch(self, service: Service) -> Description:
         if service.is_untyped:
-            raise RefusedError(
+            raise StatusError(
                 grpc.StatusCode.UNIMPLEMENTED,
                 f"{service.name} is called by app-id, and a sidecar does not describe what an app "
                 "offers; a gRPC server can be described with reflection_address",
@@ -261,7 +261,7 @@ async def _own(client: ReflectionClient) -> list[str]:
     return [name for name in names if not name.startswith(INFRASTRUCTURE)]
 
 
-def _refusal(service: Service, error: ReflectionError) -> RefusedError:
+def _refusal(service: Service, error: ReflectionError) -> StatusError:
     """Returns the error of a call to a backend whose reflection failed."""
     code, details = grpc.StatusCode.INTERNAL, str(error)
     if isinstance(error, ReflectionUnavailableError):
@@ -270,4 +270,4 @@ def _refusal(service: Service, error: ReflectionError) -> RefusedError:
         code = grpc.StatusCode.UNIMPLEMENTED
     elif isinstance(error, SymbolNotFoundError):
         code = grpc.StatusCode.NOT_FOUND
-    return RefusedError(code, f"reflection of backend {service.name}: {details}")
+    return StatusError(code, f"reflection of backend {service.name}: {details}")

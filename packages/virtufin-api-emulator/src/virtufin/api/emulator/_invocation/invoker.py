@@ -11,7 +11,7 @@ import grpc
 import grpc.aio
 
 from virtufin.api.emulator._settings import InvocationPolicy
-from virtufin.api.emulator._status_errors import RefusedError
+from virtufin.api.emulator._status_errors import StatusError
 
 from .catalog import BackendMethod, Catalog
 from .registered_services import Registry, Service
@@ -149,7 +149,7 @@ class Invoker:
             )
         try:
             result = await self._try(service, method_name, request, metadata, clock() + limit)
-        except RefusedError as error:
+        except StatusError as error:
             if error.code in _NO_ANSWER:
                 circuit.failed(clock())
             else:
@@ -178,7 +178,7 @@ class Invoker:
         for retries_left in reversed(range(self._policy.retries + 1)):
             try:
                 return await self._once(service, method_name, request, metadata, deadline)
-            except RefusedError as error:
+            except StatusError as error:
                 # Only UNAVAILABLE, because the documented gateway retries nothing else.
                 out_of_time = clock() + delay >= deadline
                 if error.code is not grpc.StatusCode.UNAVAILABLE or not retries_left or out_of_time:
@@ -217,7 +217,7 @@ class Invoker:
             headers = (*metadata, *self._catalog.metadata(service))
             reply: bytes = await send(payload, timeout=max(left, 0.0), metadata=headers)
         except grpc.aio.AioRpcError as error:
-            raise RefusedError(error.code(), error.details() or "") from error
+            raise StatusError(error.code(), error.details() or "") from error
         return method, reply
 
     async def _invoke(

@@ -21,7 +21,7 @@ from virtufin.api.emulator.network import Network
 _REMEMBERED = 10_000
 
 
-class NumberedPlans:
+class PlanRegistry:
     """A registry of plans by number.
 
     For plans that are over, the registry keeps only the number of their uses, and only for the
@@ -96,7 +96,7 @@ class ControlServer:
     def __init__(self, emulator: Emulator) -> None:
         self._emulator = emulator
         self._server: grpc.aio.Server | None = None
-        self._plans = NumberedPlans()
+        self._plans = PlanRegistry()
 
     async def start(self, port: int) -> int:
         """Starts to listen on loopback and returns the port.

@@ -17,7 +17,7 @@ def check_tags(tags: Mapping[str, str]) -> None:
     """Checks tags against the documented limits.
 
     Raises:
-        RefusedError: A limit is exceeded (INVALID_ARGUMENT).
+        StatusError: A limit is exceeded (INVALID_ARGUMENT).
     """
     if len(tags) > MOST:
         raise invalid(f"at most {MOST} tags, got {len(tags)}")

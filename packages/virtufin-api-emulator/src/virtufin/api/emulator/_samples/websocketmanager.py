@@ -13,7 +13,7 @@ import grpc
 
 from virtufin.api.emulator._samples import websocketmanager_pb2 as pb
 from virtufin.api.emulator._samples._tags import carries, check_tags
-from virtufin.api.emulator._status_errors import RefusedError
+from virtufin.api.emulator._status_errors import StatusError
 
 _CONNECTED = "connected"
 
@@ -95,7 +95,7 @@ class WebSocketManager:
             return self._connections[connection_id]
         except KeyError:
             # `from None`, because the KeyError only repeats the id.
-            raise RefusedError(
+            raise StatusError(
                 grpc.StatusCode.NOT_FOUND, f"no connection {connection_id!r}"
             ) from None
 

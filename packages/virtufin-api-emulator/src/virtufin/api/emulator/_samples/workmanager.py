@@ -11,7 +11,7 @@ import grpc
 
 from virtufin.api.emulator._samples import workmanager_pb2 as pb
 from virtufin.api.emulator._samples._tags import carries, check_tags
-from virtufin.api.emulator._status_errors import RefusedError
+from virtufin.api.emulator._status_errors import StatusError
 
 _LANGUAGES = {
     "text/x-python": "python",
@@ -90,7 +90,7 @@ class WorkManager:
     async def get_tag(self, request: Any, context: Any) -> Any:
         tags = self._worker(request.id).tags
         if request.key not in tags:
-            raise RefusedError(
+            raise StatusError(
                 grpc.StatusCode.NOT_FOUND, f"worker {request.id!r} has no tag {request.key!r}"
             )
         return pb.GetTagResponse(value=tags[request.key])
@@ -117,7 +117,7 @@ class WorkManager:
         try:
             return self._workers[worker_id]
         except KeyError:
-            raise RefusedError(grpc.StatusCode.NOT_FOUND, f"no worker {worker_id!r}") from None
+            raise StatusError(grpc.StatusCode.NOT_FOUND, f"no worker {worker_id!r}") from None
 
     def _tag(self, worker: pb.WorkerInfo, tags: dict[str, str]) -> None:
         # Checked together, because the limit counts the tags that the worker already has.

@@ -9,7 +9,7 @@ from google.protobuf import descriptor_pb2
 from virtufin.api.client._protobuf import V1, V1ALPHA, build_pool
 from virtufin.api.client._wire import Wire
 from virtufin.api.emulator._invocation import Catalog, Registry
-from virtufin.api.emulator._status_errors import RefusedError
+from virtufin.api.emulator._status_errors import StatusError
 from virtufin.api.emulator._wires import DescriptorSet, file_copies, wire_copies
 
 from . import health
@@ -53,7 +53,7 @@ class AggregatedSource:
             return None
         try:
             descriptors = (await self._catalog.describe(service)).descriptors
-        except RefusedError as error:
+        except StatusError as error:
             # KeyError, because the reflection servicer answers that with NOT_FOUND.
             raise KeyError(f"{name}: {error}") from error
         return (descriptors, descriptors.services[0]) if descriptors.services else None

@@ -17,8 +17,8 @@ from google.protobuf.message import DecodeError
 
 from virtufin.api.client._wire import Wire, flattened, restored
 from virtufin.api.emulator._backends import Event
-from virtufin.api.emulator._status_errors import RefusedError, invalid
-from virtufin.api.emulator._wires import EVENT, PUBLISH, SUBSCRIBE, with_opaque_events
+from virtufin.api.emulator._status_errors import StatusError, invalid
+from virtufin.api.emulator._wires import EVENT, PUBLISH, SUBSCRIBE, with_passthrough_events
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
 
@@ -34,7 +34,7 @@ class Layout(ABC):
         """Returns the event of a PublishRequest as a serialized CloudEvent.
 
         Raises:
-            RefusedError: The request has no valid event.
+            StatusError: The request has no valid event.
         """
 
     @abstractmethod
@@ -42,11 +42,11 @@ class Layout(ABC):
         """Returns a SubscribeResponse with the event."""
 
 
-class Whole(Layout):
+class CloudEventLayout(Layout):
     """The packaged layout: the whole event in the field `cloudevent`."""
 
     def __init__(self, wire: Wire) -> None:
-        super().__init__(with_opaque_events(wire))
+        super().__init__(with_passthrough_events(wire))
 
     def event(self, request: Any) -> bytes:
         if not request.HasField(EVENT):
@@ -57,7 +57,7 @@ class Whole(Layout):
             # their order.
             CloudEvent.FromString(event)
         except DecodeError as error:
-            raise RefusedError(
+            raise StatusError(
                 grpc.StatusCode.INTERNAL, "cloudevent is not a CloudEvent message"
             ) from error
         return event
@@ -66,7 +66,7 @@ class Whole(Layout):
         return self.wire[SUBSCRIBE].response(topic=event.topic, cloudevent=event.cloudevent)
 
 
-class Flat(Layout):
+class EarlierLayout(Layout):
     """The layout of earlier gateways: payload in `data`, attributes in `metadata`."""
 
     def event(self, request: Any) -> bytes:
@@ -97,7 +97,7 @@ def is_flat(wire: Wire) -> bool:
 
 def layout_of(wire: Wire) -> Layout:
     """Returns the layout of events in the messages of a `Wire`."""
-    return Flat(wire) if is_flat(wire) else Whole(wire)
+    return EarlierLayout(wire) if is_flat(wire) else CloudEventLayout(wire)
 
 
 def json_event(*, source: str, kind: str, subject: str, data: Mapping[str, Any]) -> bytes:

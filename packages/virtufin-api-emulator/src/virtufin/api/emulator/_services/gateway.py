@@ -20,7 +20,7 @@ from virtufin.api.emulator._invocation import (
     Request,
     Service,
 )
-from virtufin.api.emulator._status_errors import RefusedError, invalid
+from virtufin.api.emulator._status_errors import StatusError, invalid
 
 from .auth import HEADER
 from .method_schemas import method_info, method_schema
@@ -94,7 +94,7 @@ class GatewayServicer:
         with _told_by_status():
             method = await self._catalog.method(self._service(request.service), request.method)
         if method is None:
-            raise RefusedError(
+            raise StatusError(
                 grpc.StatusCode.NOT_FOUND, f"{request.service} has no method {request.method!r}"
             )
         return self._wire["Gateway.GetMethodSchema"].response(
@@ -104,7 +104,7 @@ class GatewayServicer:
     def _service(self, name: str) -> Service:
         service = self._registry.get(name)
         if service is None:
-            raise RefusedError(grpc.StatusCode.NOT_FOUND, f"unknown service {name!r}")
+            raise StatusError(grpc.StatusCode.NOT_FOUND, f"unknown service {name!r}")
         return service
 
     async def _invoke(
@@ -153,9 +153,9 @@ def _told_by_status() -> Iterator[None]:
     """Replaces a backend's status by a status that cannot be confused with the gateway's own."""
     try:
         yield
-    except RefusedError as error:
+    except StatusError as error:
         code = _OWN_STATUS.get(error.code, grpc.StatusCode.UNAVAILABLE)
-        raise RefusedError(code, error.details) from error
+        raise StatusError(code, error.details) from error
 
 
 def _parse(method: BackendMethod, text: str) -> bytes:

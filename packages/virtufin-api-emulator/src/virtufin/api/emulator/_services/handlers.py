@@ -11,7 +11,7 @@ from google.protobuf import json_format
 
 from virtufin.api.client._transport import Method
 from virtufin.api.client._wire import Wire
-from virtufin.api.emulator._status_errors import Handler, RefusedError
+from virtufin.api.emulator._status_errors import Handler, StatusError
 
 
 def translated(message: Any, kind: Any) -> Any:
@@ -59,7 +59,7 @@ def _handler(method: Method, own: Method, behaviour: Callable[[Any, Any], Any]) 
     async def answer(request: Any, context: Any) -> Any:
         try:
             return await behaviour(request, context)
-        except RefusedError as refused:
+        except StatusError as refused:
             # Returned, because a stream can be cut with OK, and `abort` takes OK for a mistake.
             if refused.code is grpc.StatusCode.OK:
                 return None

@@ -36,7 +36,7 @@ class PubsubServicer:
 
     async def publish_event(self, request: Any, context: Any) -> Any:
         # Here and not in the interceptor, because only the request contains the topic.
-        await self._faults.meet(self._wire[PUBLISH].full_name, (request.topic,))
+        await self._faults.apply(self._wire[PUBLISH].full_name, (request.topic,))
         if not request.topic:
             raise invalid("topic must not be empty")
         await self._backend.publish(request.topic, self._layout.event(request))

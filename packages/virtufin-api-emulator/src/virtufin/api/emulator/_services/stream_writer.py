@@ -40,7 +40,9 @@ class StreamWriter:
 
 
 @asynccontextmanager
-async def opened(context: Any, stream: FaultyStream, *, hold: bool) -> AsyncIterator[StreamWriter]:
+async def open_writer(
+    context: Any, stream: FaultyStream, *, hold: bool
+) -> AsyncIterator[StreamWriter]:
     """Yields a writer, and sends the response headers once no plan holds them back.
 
     Args:
@@ -72,7 +74,7 @@ async def opened(context: Any, stream: FaultyStream, *, hold: bool) -> AsyncIter
 
 
 @asynccontextmanager
-async def beating(
+async def send_heartbeats(
     writer: StreamWriter, stream: FaultyStream, message: Any, every: float | None
 ) -> AsyncIterator[None]:
     """Sends heartbeats while the `with` block runs.
@@ -143,17 +145,17 @@ class Delivery:
                 sent.
 
         Raises:
-            RefusedError: The call is rejected, or the stream was ended.
+            StatusError: The call is rejected, or the stream was ended.
         """
         topics = list(topics)
-        await self._faults.meet(method.full_name, topics)
+        await self._faults.apply(method.full_name, topics)
         if not all(topics):
             raise invalid("topics must not be empty texts")
         subscription = await self._backend.subscribe(topics)
         with subscription, self._faults.stream(subscription) as stream:
             async with (
-                opened(context, stream, hold=self._hold_headers) as writer,
-                beating(writer, stream, method.response(), self._heartbeat),
+                open_writer(context, stream, hold=self._hold_headers) as writer,
+                send_heartbeats(writer, stream, method.response(), self._heartbeat),
             ):
                 # Before the first event, because a plan may cut a stream after 0 events.
                 stream.cut_if_due()

@@ -22,7 +22,7 @@ from virtufin.api.dapr._sidecar import cloudevents_json, endpoint
 from virtufin.api.emulator import _ports
 from virtufin.api.emulator._faults import FaultInterceptor, Injector
 from virtufin.api.emulator._services import handlers
-from virtufin.api.emulator._status_errors import RefusedError, invalid
+from virtufin.api.emulator._status_errors import StatusError, invalid
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
 _WIRE = Wire(
@@ -107,7 +107,7 @@ class _Servicer:
         for entry in request.entries:
             try:
                 event = _event(entry.event, entry.content_type)
-            except RefusedError as error:
+            except StatusError as error:
                 # Reported for this entry only, because a bulk publish can succeed in part.
                 failed.append(
                     api_v1.BulkPublishResponseFailedEntry(
@@ -120,7 +120,7 @@ class _Servicer:
 
     async def _admit(self, name: str, request: Any) -> None:
         # Here and not in the interceptor, because only the request contains the topic.
-        await self._faults.meet(_WIRE[name].full_name, (request.topic,))
+        await self._faults.apply(_WIRE[name].full_name, (request.topic,))
         if request.pubsub_name not in self._pubsub_names:
             raise invalid(f"pubsub {request.pubsub_name} is not found")
         if not request.topic:
@@ -133,7 +133,7 @@ def _event(data: bytes, content_type: str) -> CloudEvent:
         try:
             return cloudevents_json.from_json(data)
         except InvalidReplyError as error:
-            raise RefusedError(grpc.StatusCode.INVALID_ARGUMENT, error.message) from error
+            raise StatusError(grpc.StatusCode.INVALID_ARGUMENT, error.message) from error
     # The attributes, and the content type if there is none, are those that a sidecar gives to an
     # event around plain data.
     request = appcallback_v1.TopicEventRequest(

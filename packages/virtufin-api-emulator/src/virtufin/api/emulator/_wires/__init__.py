@@ -2,7 +2,7 @@
 
 from .descriptor_sets import DescriptorSet, DescriptorSource, StaticSource, closure
 from .named_wires import WIRES, WireName, chosen_wire
-from .passthrough_events import EVENT, PUBLISH, SUBSCRIBE, with_opaque_events
+from .passthrough_events import EVENT, PUBLISH, SUBSCRIBE, with_passthrough_events
 from .wire_files import file_copies, wire_copies
 
 __all__ = [
@@ -18,5 +18,5 @@ __all__ = [
     "closure",
     "file_copies",
     "wire_copies",
-    "with_opaque_events",
+    "with_passthrough_events",
 ]

@@ -20,17 +20,19 @@ EVENT = "cloudevent"
 """The field that carries an event."""
 
 
-def with_opaque_events(wire: Wire) -> Wire:
+def with_passthrough_events(wire: Wire) -> Wire:
     """Returns the message layout with `cloudevent` as bytes in the messages that carry events."""
     methods = {name: wire[name] for name in wire}
     if PUBLISH in methods:
-        methods[PUBLISH] = replace(wire[PUBLISH], request=_opaque(wire[PUBLISH].request))
+        methods[PUBLISH] = replace(wire[PUBLISH], request=_with_bytes_event(wire[PUBLISH].request))
     if SUBSCRIBE in methods:
-        methods[SUBSCRIBE] = replace(wire[SUBSCRIBE], response=_opaque(wire[SUBSCRIBE].response))
+        methods[SUBSCRIBE] = replace(
+            wire[SUBSCRIBE], response=_with_bytes_event(wire[SUBSCRIBE].response)
+        )
     return Wire(methods, origin=wire.origin)
 
 
-def _opaque(message: Any) -> Any:
+def _with_bytes_event(message: Any) -> Any:
     file = descriptor_pb2.FileDescriptorProto(name="opaque.proto", package="opaque")
     copy = file.message_type.add()
     message.DESCRIPTOR.CopyToProto(copy)

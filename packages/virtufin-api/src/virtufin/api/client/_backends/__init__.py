@@ -4,14 +4,14 @@
 from .describe import from_answers, from_descriptors
 from .invoker import Request, TypedCalls
 from .schemas import Schemas
-from .suggestions import nearest, unknown_name
+from .suggestions import closest_names, unknown_name
 
 __all__ = [
     "Request",
     "Schemas",
     "TypedCalls",
+    "closest_names",
     "from_answers",
     "from_descriptors",
-    "nearest",
     "unknown_name",
 ]

@@ -54,7 +54,7 @@ class _MisfitError(Exception):
     """A value does not fit its descriptor."""
 
 
-class Completer:
+class ReplyDecoder:
     """Completes replies whose messages are in the same descriptor pool."""
 
     def __init__(self) -> None:

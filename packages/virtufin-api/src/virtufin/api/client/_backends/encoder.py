@@ -61,7 +61,7 @@ _SPECIAL = JSON_TYPES | WRAPPERS | {ANY, TIMESTAMP, DURATION, FIELD_MASK}
 _BYTES = (bytes, bytearray, memoryview)
 
 
-class Encoder:
+class RequestEncoder:
     """Writes requests whose messages are in the same descriptor pool, or are unknown."""
 
     def __init__(self) -> None:

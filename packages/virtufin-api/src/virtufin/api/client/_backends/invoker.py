@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from virtufin.api.client._deadlines import Budget
-from virtufin.api.client._error_mapping import with_advice
+from virtufin.api.client._error_mapping import with_suggestion
 from virtufin.api.client._json import from_json
 from virtufin.api.client._transport import Lease, check
 from virtufin.api.client._wire import Rpc
@@ -17,14 +17,14 @@ from virtufin.api.client.errors import (
 )
 from virtufin.api.client.results import MethodInfo
 
-from .encoder import Encoder
+from .encoder import RequestEncoder
 from .schemas import Schema, Schemas
 from .suggestions import Unknown, unknown_fields, unknown_name
 
 Request = Any
 """A mapping of the request's fields, a dataclass, a protobuf message, or None."""
 
-_UNTYPED = Encoder()
+_UNTYPED = RequestEncoder()
 _UNKNOWN = Schema({}, reason="complete_replies=False")
 # Two seconds, because a suggestion must not delay the error that it belongs to for longer.
 _ADVICE_WAIT = 2.0
@@ -81,7 +81,7 @@ class TypedCalls:
             if advice is None:
                 raise
             unknown, nearest = (advice.what,), advice.nearest
-            failure = with_advice(error, advice.text, unknown=unknown, nearest=nearest)
+            failure = with_suggestion(error, advice.text, unknown=unknown, nearest=nearest)
         else:
             self._found.add((service, method))
             return await self._completed(service, method, reply, schema, budget)

@@ -20,7 +20,7 @@ import grpc
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
-from virtufin.api.client._backoff import Pause
+from virtufin.api.client._backoff import RetryDelay
 from virtufin.api.client._deadlines import Budget
 from virtufin.api.client._protobuf import (
     INFRASTRUCTURE,
@@ -32,8 +32,8 @@ from virtufin.api.client._protobuf import (
 from virtufin.api.client._wire import Discovery, Rpc
 from virtufin.api.client.errors import VirtufinError
 
-from .decoder import Completer
-from .encoder import Encoder
+from .decoder import ReplyDecoder
+from .encoder import RequestEncoder
 
 logger = logging.getLogger("virtufin.api.client.gateway")
 
@@ -66,8 +66,8 @@ class Schema:
         """True if reflection timed out for this backend; no further fetch on this connection."""
         # Both belong to the schema, because they cache fields by message name, and another backend
         # may have other messages of the same names.
-        self.completer = Completer()
-        self.encoder = Encoder()
+        self.completer = ReplyDecoder()
+        self.encoder = RequestEncoder()
         self.fingerprint = fingerprint
         """Digest of the descriptors; equal for schemas with the same content."""
         self.until = time.monotonic() + LIFETIME
@@ -86,7 +86,7 @@ class Schemas:
         self._discovery = discovery
         self._known: dict[str, Schema] = {}
         self._fetching: dict[str, asyncio.Task[None]] = {}
-        self._pauses: dict[str, Pause] = {}
+        self._pauses: dict[str, RetryDelay] = {}
 
     def known(self, service: str) -> Schema | None:
         """Returns the schema of a backend, or None if no schema was fetched yet; sends nothing."""
@@ -119,15 +119,15 @@ class Schemas:
         """
         # With growing pauses, because a backend whose replies never fit would be looked up at
         # every call otherwise.
-        pause = self._pauses.setdefault(service, Pause())
+        pause = self._pauses.setdefault(service, RetryDelay())
         before = self._known.get(service)
         if before is not None and before.silent:
             return before
-        if pause.over:
+        if pause.elapsed:
             await self._fetch(service, budget)
             after = self._known.get(service)
             if before is not None and after is not None and after.fingerprint == before.fingerprint:
-                pause.longer()
+                pause.failed()
             else:
                 pause.reset()
         return self._known.get(service) or _LATE

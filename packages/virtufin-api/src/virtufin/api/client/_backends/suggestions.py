@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 
 from virtufin.api.client._protobuf import ANY, JSON_TYPES, WRAPPERS, Field, message_type
 
-from .encoder import Encoder, as_object, is_object
+from .encoder import RequestEncoder, as_object, is_object
 
 # At most this many names, because an error must stay readable.
 _SHOWN = 12
@@ -32,7 +32,9 @@ class Unknown(NamedTuple):
     """The most similar names that exist."""
 
 
-def unknown_fields(encoder: Encoder, message: Descriptor, request: object) -> Iterator[Unknown]:
+def unknown_fields(
+    encoder: RequestEncoder, message: Descriptor, request: object
+) -> Iterator[Unknown]:
     """Yields the fields of a request that its message does not have.
 
     Args:
@@ -52,14 +54,14 @@ def unknown_name(what: str, name: str, owner: str, names: Sequence[str]) -> Unkn
         owner: The message, service or gateway that lacks the name.
         names: The names that `owner` has.
     """
-    near = nearest(name, names)
+    near = closest_names(name, names)
     listed = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
     meant = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
     has = f" It has {listed}." if names else ""
     return Unknown(name, f"{owner} has no {what} {name!r}{meant or '.'}{has}", near)
 
 
-def nearest(name: str, names: Iterable[str]) -> tuple[str, ...]:
+def closest_names(name: str, names: Iterable[str]) -> tuple[str, ...]:
     """Returns the names that are similar to `name`, the most similar first."""
     # Compared without separators and case, because people mix up the spelling conventions.
     plain = {known: _plain(known) for known in names}
@@ -73,7 +75,9 @@ def _plain(name: str) -> str:
     return name.replace("_", "").replace("-", "").lower()
 
 
-def _unknown(encoder: Encoder, message: Descriptor, value: object, path: str) -> Iterator[Unknown]:
+def _unknown(
+    encoder: RequestEncoder, message: Descriptor, value: object, path: str
+) -> Iterator[Unknown]:
     # Their JSON has no proto field names, so there is nothing to check.
     if message.full_name in JSON_TYPES or message.full_name in WRAPPERS | {ANY}:
         return

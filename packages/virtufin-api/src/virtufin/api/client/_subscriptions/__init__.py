@@ -5,8 +5,8 @@ from .event_stream import EventStream
 from .handlers import (
     EventHandler,
     Handler,
+    HandlerOptions,
     HandlerSubscription,
-    Handling,
     OnEvent,
     StreamEventHandler,
 )
@@ -18,8 +18,8 @@ __all__ = [
     "EventHandler",
     "EventStream",
     "Handler",
+    "HandlerOptions",
     "HandlerSubscription",
-    "Handling",
     "OnEvent",
     "ReplyRouter",
     "Responder",

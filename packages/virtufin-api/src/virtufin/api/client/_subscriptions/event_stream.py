@@ -17,7 +17,7 @@ from typing import Any
 import grpc
 
 from virtufin.api.client._backoff import delays
-from virtufin.api.client._error_mapping import caused_by, fresh
+from virtufin.api.client._error_mapping import copy_error, wrap_error
 from virtufin.api.client._settings import (
     ReconnectSettings,
     SubscriptionSettings,
@@ -36,8 +36,15 @@ from virtufin.api.client.errors import (
 from virtufin.api.client.events import PubsubEvent
 
 from .buffer import Buffer
-from .state import ENDED, UNDECIDED, Lifecycle, Presumption, SubscriptionState, SubscriptionStats
-from .stream_reader import Reader
+from .state import (
+    ENDED,
+    UNDECIDED,
+    AssumeLiveTimer,
+    Lifecycle,
+    SubscriptionState,
+    SubscriptionStats,
+)
+from .stream_reader import HandoverReader
 
 logger = logging.getLogger("virtufin.api.client.subscription")
 
@@ -110,7 +117,7 @@ class EventStream:
         self._interruptions = 0
         self._attempts = 0
         self._handovers = 0
-        self._reader = Reader(
+        self._reader = HandoverReader(
             self._deliver,
             self._open,
             idle_limit=settings.idle_limit,
@@ -131,7 +138,7 @@ class EventStream:
     def failure(self) -> VirtufinError | None:
         """Returns a copy of the error that ended the stream; None if the stream has not failed."""
         # A copy, because each raise adds to the traceback of an error.
-        return None if self._failure is None else fresh(self._failure)
+        return None if self._failure is None else copy_error(self._failure)
 
     @property
     def stats(self) -> SubscriptionStats:
@@ -200,7 +207,7 @@ class EventStream:
         self._transport.check_loop()
         await self.life.leaves(UNDECIDED, timeout)
         if self._failure is not None:
-            raise fresh(self._failure)
+            raise copy_error(self._failure)
         return self.confirmed
 
     async def next(self) -> Item:
@@ -321,8 +328,8 @@ class EventStream:
         else:
             self.confirmed = False
 
-    def _presume_later(self, stream: Stream) -> Presumption:
-        return Presumption(
+    def _presume_later(self, stream: Stream) -> AssumeLiveTimer:
+        return AssumeLiveTimer(
             self._settings.ready_wait,
             lambda: stream.connected,
             lambda: None if self.confirmed else self._set_live(confirmed=False),
@@ -372,7 +379,7 @@ class EventStream:
         # Reported, because an event above the size limit ends the stream with this status.
         if error is not None and error.status == grpc.StatusCode.RESOURCE_EXHAUSTED.name:
             lost = " An event above max_message_bytes is lost, if that was the cause."
-        report = caused_by(
+        report = wrap_error(
             StreamInterruptedError,
             f"subscription interrupted: {reason}. Trying again in {wait:.1f} s; "
             f"events published in the meantime may be missing.{lost}",
@@ -385,7 +392,7 @@ class EventStream:
 
     def _failed(self, error: VirtufinError | None) -> VirtufinError:
         reason = error.message if error is not None else "the gateway ended the stream"
-        return caused_by(
+        return wrap_error(
             StreamFailedError,
             f"subscription failed: {reason}",
             error,
@@ -401,6 +408,6 @@ class EventStream:
             self._buffer.finish()
         else:
             logger.error("%s", failure)
-            self._buffer.finish(lambda: fresh(failure))
+            self._buffer.finish(lambda: copy_error(failure))
         self.life.move(SubscriptionState.FAILED if failure else SubscriptionState.CLOSED)
         self._on_end(self)

@@ -19,7 +19,7 @@ from virtufin.api.client.events import PubsubEvent
 from .buffer import Ended
 from .event_stream import EventStream
 from .state import SubscriptionState
-from .subscription import StreamHandle
+from .subscription import BaseSubscription
 
 OnEvent = Callable[[PubsubEvent], Any]
 OnError = Callable[[Exception], Any]
@@ -59,7 +59,7 @@ DeadLetter = Callable[[PubsubEvent], Awaitable[object]]
 
 
 @dataclass(frozen=True)
-class Handling:
+class HandlerOptions:
     """Options of a handler's subscription: filters, concurrency, retries, dead letters."""
 
     services: tuple[str, ...] = ()
@@ -121,7 +121,7 @@ logger = logging.getLogger("virtufin.api.client.handler")
 _MAX_BACKOFF = 30.0
 
 
-class HandlerSubscription(StreamHandle):
+class HandlerSubscription(BaseSubscription):
     """A subscription that calls a handler.
 
     The subscription lives until `cancel()`, the end of the client, or a failure. Dropping this
@@ -129,7 +129,7 @@ class HandlerSubscription(StreamHandle):
     """
 
     def __init__(
-        self, transport: Transport, stream: EventStream, handler: Handler, handling: Handling
+        self, transport: Transport, stream: EventStream, handler: Handler, handling: HandlerOptions
     ) -> None:
         super().__init__(stream)
         self._transport = transport
@@ -269,5 +269,9 @@ class HandlerSubscription(StreamHandle):
             await call_user(function, argument, is_ending=lambda: self._over)
         except Exception as error:  # noqa: BLE001 - a handler's error never ends the stream
             # Returned, because an error of the user's code must not end the subscription.
+            if self._over and isinstance(error.__cause__, asyncio.CancelledError):
+                # A responder is a function within this one, and Python 3.10 takes its cancellation
+                # for the user's own.
+                raise error.__cause__ from None
             return error
         return None

@@ -16,7 +16,7 @@ import grpc
 
 from virtufin.api.client._asyncio import call_user
 from virtufin.api.client._deadlines import Budget
-from virtufin.api.client._error_mapping import caused_by, from_refusal, from_status, status_of
+from virtufin.api.client._error_mapping import from_refusal, from_status, status_of, wrap_error
 from virtufin.api.client._settings import (
     SubscriptionSettings,
 )
@@ -315,4 +315,4 @@ class ReplyStream:
             return ClientClosedError(
                 "the client was closed before the reply came", topic=self.topic
             )
-        return caused_by(StreamFailedError, self._failure.message, self._failure)
+        return wrap_error(StreamFailedError, self._failure.message, self._failure)

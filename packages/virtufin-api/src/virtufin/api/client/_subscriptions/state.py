@@ -120,7 +120,7 @@ class Lifecycle:
         await asyncio.wait((self._changed,), timeout=timeout)
 
 
-class Presumption:
+class AssumeLiveTimer:
     """A timer that marks an unconfirmed stream as live if its channel has a connection.
 
     Some servers send response headers only with the first event, so missing headers do not mean

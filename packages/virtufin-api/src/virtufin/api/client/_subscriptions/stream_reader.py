@@ -41,7 +41,7 @@ Deliver = Callable[[Any, int], Awaitable[None]]
 Open = Callable[[], Awaitable[Stream]]
 
 
-class Pump:
+class StreamReader:
     """A gateway stream and its reader task."""
 
     def __init__(self, stream: Stream, deliver: Deliver, on_headers: Callable[[], None]) -> None:
@@ -111,7 +111,7 @@ class Pump:
         return None
 
 
-class Reader:
+class HandoverReader:
     """A reader that switches to a new stream whenever the current stream is idle for long."""
 
     def __init__(
@@ -159,10 +159,10 @@ class Reader:
         finally:
             await pump.stop()
 
-    def _pump(self, stream: Stream) -> Pump:
-        return Pump(stream, self._deliver, self._on_headers)
+    def _pump(self, stream: Stream) -> StreamReader:
+        return StreamReader(stream, self._deliver, self._on_headers)
 
-    def _patience(self, pump: Pump) -> float | None:
+    def _patience(self, pump: StreamReader) -> float | None:
         """Returns the seconds until the stream counts as idle; None for never."""
         if self._idle_limit is None:
             return None
@@ -171,7 +171,7 @@ class Reader:
             return self._idle_limit
         return max(0.0, pump.silent_since() + self._idle_limit - time.monotonic())
 
-    async def _handed_over(self, old: Pump) -> Pump:
+    async def _handed_over(self, old: StreamReader) -> StreamReader:
         """Opens a second stream, and decides which stream to keep reading.
 
         Returns:
@@ -209,7 +209,7 @@ class Reader:
         self._on_handover(confirmed)
         return self._pump(stream)
 
-    async def _successor(self, old: Pump) -> tuple[Stream, bool]:
+    async def _successor(self, old: StreamReader) -> tuple[Stream, bool]:
         """Opens a second stream.
 
         Returns:
@@ -248,7 +248,7 @@ class Reader:
             if not usable:
                 await stream.release()
 
-    def _refused(self, old: Pump, error: VirtufinError) -> None:
+    def _refused(self, old: StreamReader, error: VirtufinError) -> None:
         """Counts a failure to open a second stream, and raises the error after the third."""
         self._refusals += 1
         logger.warning(

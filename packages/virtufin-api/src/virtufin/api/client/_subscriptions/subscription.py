@@ -17,7 +17,7 @@ from .event_stream import EventStream
 from .state import ENDED, SubscriptionState, SubscriptionStats
 
 
-class StreamHandle:
+class BaseSubscription:
     """The base of `Subscription` and `HandlerSubscription`."""
 
     def __init__(self, stream: EventStream) -> None:
@@ -121,7 +121,7 @@ class StreamHandle:
             raise failure
 
 
-class Subscription(StreamHandle):
+class Subscription(BaseSubscription):
     """A subscription to iterate with `async for`.
 
     Connects at the first use: iteration, `ready()` or `async with`. Reconnects after an
@@ -143,7 +143,7 @@ class Subscription(StreamHandle):
     async def ready(self, timeout: Timeout = NOT_GIVEN) -> bool:
         """Connects if necessary, and waits until events published from now on arrive.
 
-        Arguments, result and errors are those of `StreamHandle.ready`.
+        Arguments, result and errors are those of `BaseSubscription.ready`.
         """
         self._start()
         return await super().ready(timeout)

@@ -2,27 +2,33 @@
 
 # Other packages import from here only, so that its modules can change.
 from .calls import Stream
-from .channels import Lease, is_connected, is_connecting, leave_idle_and_connecting, settle
-from .credentials import Secrets
+from .channels import (
+    Lease,
+    drain_notifications,
+    is_connected,
+    is_connecting,
+    leave_idle_and_connecting,
+)
+from .credentials import Credentials
 from .health import Health, ask_health, wait_for_gateway
 from .in_band_status import accepted, check, success
 from .method import Method
 from .transport import Transport
 
 __all__ = [
+    "Credentials",
     "Health",
     "Lease",
     "Method",
-    "Secrets",
     "Stream",
     "Transport",
     "accepted",
     "ask_health",
     "check",
+    "drain_notifications",
     "is_connected",
     "is_connecting",
     "leave_idle_and_connecting",
-    "settle",
     "success",
     "wait_for_gateway",
 ]

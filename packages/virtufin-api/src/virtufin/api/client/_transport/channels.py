@@ -16,14 +16,14 @@ from virtufin.api.client._types import Metadata
 CALLS_PER_CONNECTION = 80
 """The number of calls or streams on one channel at which the next channel is opened."""
 
-# Checked, because grpcio 1.78 fixed the hang that `settle` prevents.
+# Checked, because grpcio 1.78 fixed the hang that `drain_notifications` prevents.
 _MAY_HANG = tuple(int(part) for part in grpc.__version__.split(".")[:2]) < (1, 78)
 _MOST_UNREAD = 300
 # A second, because the server counts a cancelled call until it has seen the cancellation.
 _STILL_COUNTED = 1.0
 
 
-async def settle() -> None:
+async def drain_notifications() -> None:
     """Lets the event loop read grpc's pending notifications; prevents a hang before grpcio 1.78.
 
     Await this after closing a channel or server, while a reference to the object still exists.
@@ -133,7 +133,7 @@ class ChannelPool:
         for connection in (*self._unary, *self._streams):
             await connection.channel.close()
         # Before the caller drops the pool, because grpcio below 1.78 may hang otherwise.
-        await settle()
+        await drain_notifications()
 
 
 class BorrowedChannel:

@@ -26,7 +26,7 @@ _SENSITIVE = ("auth", "cookie", "credential", "key", "password", "secret", "sess
 _REMEMBERED = 8
 
 
-class Secrets:
+class Credentials:
     """The API key of a client, and the secrets to redact from its errors."""
 
     def __init__(

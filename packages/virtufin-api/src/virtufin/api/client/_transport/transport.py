@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 from grpc import aio
 
 from virtufin.api.client._deadlines import Budget
-from virtufin.api.client._error_mapping import as_kind, expired
+from virtufin.api.client._error_mapping import expired, narrow
 from virtufin.api.client._settings import CLOSE_WAIT, ClientSettings
 from virtufin.api.client._types import Metadata, NotGiven, Timeout
 from virtufin.api.client._validation import require_timeout
@@ -32,7 +32,7 @@ from . import target
 from .calls import Call, Stream, decoded, start
 from .channel_options import channel_options, is_retried, read_credentials
 from .channels import BorrowedChannel, ChannelPool, Lease
-from .credentials import Secrets
+from .credentials import Credentials
 from .method import Method
 from .target import _is_local
 
@@ -65,7 +65,7 @@ class Transport:
 
     def __init__(self, settings: ClientSettings, channel: aio.Channel | None = None) -> None:
         self._settings = settings
-        self.secrets = Secrets(settings.api_key, settings.metadata)
+        self.secrets = Credentials(settings.api_key, settings.metadata)
         self._borrowed = channel
         self._channels: Channels | None = None
         self._memory: target.MemoryLease | None = None
@@ -354,7 +354,7 @@ class Transport:
         try:
             payload = method.encode(request)
         except UnsupportedError as error:
-            raise as_kind(error, UnsupportedError, **context) from None
+            raise narrow(error, UnsupportedError, **context) from None
         limit = self._settings.max_message_bytes
         if len(payload) > limit:
             raise InvalidInputError(

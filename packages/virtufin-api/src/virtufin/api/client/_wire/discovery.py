@@ -29,7 +29,7 @@ import grpc
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc import aio
 
-from virtufin.api.client._backoff import Pause
+from virtufin.api.client._backoff import RetryDelay
 from virtufin.api.client._deadlines import Budget
 from virtufin.api.client._error_mapping import from_status, unreachable
 from virtufin.api.client._protobuf import (
@@ -86,7 +86,7 @@ class Discovery:
         self._services = tuple(dict.fromkeys(packaged[name].service for name in packaged))
         self._known = False
         self._expires_at = 0.0
-        self._retry = Pause()
+        self._retry = RetryDelay()
         self._task: asyncio.Task[ReflectionUnavailableError | None] | None = None
         self._client: ReflectionClient | None = None
 
@@ -117,7 +117,7 @@ class Discovery:
         if self._known:
             if time.monotonic() >= self._expires_at and self._task is None:
                 _ = self._start(lease)  # not awaited, because the transport owns the task
-        elif self._retry.over:
+        elif self._retry.elapsed:
             await self._wait(lease, budget)
 
     async def files(self, symbol: str) -> list[FileDescriptorProto]:
@@ -262,7 +262,7 @@ class Discovery:
         if unsupported or timed_out:
             self._known = True
         else:
-            self._retry.longer()
+            self._retry.failed()
         # No traceback, because its frames would keep grpc's call alive, and so the channel.
         error.__context__ = error.__cause__ = None
         self.failure = error.with_traceback(None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from virtufin.api.client._deadlines import Budget
-from virtufin.api.client._error_mapping import fresh
+from virtufin.api.client._error_mapping import copy_error
 from virtufin.api.client._transport import Lease, Stream, Transport, accepted
 from virtufin.api.client._types import Timeout
 from virtufin.api.client.errors import InvalidReplyError, UnavailableError, VirtufinError
@@ -134,7 +134,7 @@ class Rpc:
             lease.release()
             if not isinstance(error, VirtufinError):
                 raise
-            failure = fresh(error)
+            failure = copy_error(error)
         # A copy raised outside the except block, because the error of the lookup would be its
         # `__context__` otherwise, and users would see the failure twice.
         failure.__dict__.update(context)
