@@ -18,9 +18,9 @@ pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
 
 WHEEL_KIB = {
     "virtufin-api-protos": 35,
-    "virtufin-api": 140,
+    "virtufin-api": 155,
     "virtufin-api-dapr": 80,
-    "virtufin-api-emulator": 140,
+    "virtufin-api-emulator": 150,
 }
 """What a wheel may weigh; the index has no metadata apart from it, so installers fetch it whole."""
 
