@@ -95,7 +95,7 @@ class Row:
         """
         if self.edge:
             return "all"
-        return "quick" if f"{self.subject}-{self.python}-{self.versions}" in _BETWEEN else ""
+        return "quick" if self.name in _BETWEEN else ""
 
 
 ROWS = (

@@ -1,7 +1,7 @@
 """Finds words in prose that this project replaces by the field's own: `_words.py PATH...`.
 
-Looks at docstrings, comments and texts of Python files, and at documentation outside its code. The
-words and what stands in their place are in CONTRIBUTING.md. Standard library only.
+Looks at docstrings, comments and texts of Python files, and at documentation outside its code.
+Standard library only.
 """
 
 from __future__ import annotations
@@ -41,30 +41,31 @@ ALLOWED = {
 _PATTERN = re.compile("|".join(rf"(?P<w{i}>\b(?:{w})\b)" for i, w in enumerate(WORDS)), re.I)
 
 
-def prose(path: Path) -> Iterator[tuple[int, str]]:
-    """Yields the lines of prose in a file with their numbers."""
-    text = path.read_text()
-    if path.suffix != ".py":
-        code = False
-        for number, line in enumerate(text.splitlines(), 1):
-            if line.lstrip().startswith("```"):
-                code = not code
-            elif not code:
-                yield number, re.sub(r"`[^`]*`", "", line)
-        return
+def python_prose(text: str, tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Yields the lines of comments and texts of a Python file, with their numbers."""
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT:
             yield token.start[0], token.string
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             for offset, line in enumerate(node.value.splitlines()):
                 if not line.lstrip().startswith((">>>", "...")):
-                    yield node.lineno + offset, re.sub(r"`[^`]*`", "", line)
+                    yield node.lineno + offset, _without_code(line)
 
 
-def openings(path: Path) -> Iterator[tuple[int, str]]:
-    """Yields the first lines of the docstrings of a Python file."""
-    for node in ast.walk(ast.parse(path.read_text())):
+def page_prose(text: str) -> Iterator[tuple[int, str]]:
+    """Yields the lines of a page of documentation outside its code, with their numbers."""
+    in_code = False
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.lstrip().startswith("```"):
+            in_code = not in_code
+        elif not in_code:
+            yield number, _without_code(line)
+
+
+def openings(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Yields the first lines of docstrings, of attributes too, with their numbers."""
+    for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if not isinstance(body, list):
             continue
@@ -83,19 +84,23 @@ def openings(path: Path) -> Iterator[tuple[int, str]]:
 
 def findings(path: Path) -> Iterator[str]:
     """Yields a line for each word that should be another one."""
-    shown = path.relative_to(ROOT)
+    shown, text = path.relative_to(ROOT), path.read_text()
+    tree = ast.parse(text) if path.suffix == ".py" else None
     seen = set()
-    for number, line in prose(path):
+    for number, line in page_prose(text) if tree is None else python_prose(text, tree):
         for found in _PATTERN.finditer(line):
             key = (number, found[0].lower())
             if key not in seen and line.strip() not in ALLOWED:
                 seen.add(key)
                 instead = list(WORDS.values())[int(str(found.lastgroup)[1:])]
                 yield f"{shown}:{number}: {found[0]!r}: write {instead}"
-    if path.suffix == ".py":
-        for number, line in openings(path):
-            if opening := FIRST.match(line):
-                yield f"{shown}:{number}: a docstring begins with {opening[1]!r}: {line.strip()}"
+    for number, line in () if tree is None else openings(tree):
+        if opening := FIRST.match(line):
+            yield f"{shown}:{number}: a docstring begins with {opening[1]!r}: {line.strip()}"
+
+
+def _without_code(line: str) -> str:
+    return re.sub(r"`[^`]*`", "", line)
 
 
 def main() -> int:

@@ -22,7 +22,7 @@ CONTEXT = frozenset(
 
 _NAME = re.compile(r"[a-z0-9]+")
 # The CloudEvents type "Integer" has 32 bits.
-_INT32 = range(-(2**31), 2**31)
+INT32 = range(-(2**31), 2**31)
 
 ExtensionValue = str | bool | int | bytes | datetime
 """Python types of extension attributes."""
@@ -73,7 +73,7 @@ def set_value(attribute: Any, value: object, what: str) -> None:
     if isinstance(value, bool):
         attribute.ce_boolean = value
     elif isinstance(value, int):
-        if value not in _INT32:
+        if value not in INT32:
             raise InvalidInputError(
                 f"{what}: CloudEvents integers have 32 bits; send {short_repr(value)} as text"
             )

@@ -26,7 +26,6 @@ _LONGEST_PING = 2e6
 # A millisecond, because gRPC's service config rejects a backoff that rounds to zero.
 _SHORTEST_BACKOFF = 0.001
 _LARGEST_MULTIPLIER = 1e6
-_INT32 = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -166,9 +165,7 @@ class SubscriptionSettings:
         require_positive("SubscriptionSettings.ready_wait", self.ready_wait)
         if self.idle_limit is not None:
             require_positive("SubscriptionSettings.idle_limit", self.idle_limit)
-        require_whole(
-            "SubscriptionSettings.max_buffered_events", self.max_buffered_events, 1, _INT32
-        )
+        require_whole("SubscriptionSettings.max_buffered_events", self.max_buffered_events, 1)
         require_whole("SubscriptionSettings.max_buffered_bytes", self.max_buffered_bytes, 1, 2**62)
         require_positive("SubscriptionSettings.reply_linger", self.reply_linger)
 

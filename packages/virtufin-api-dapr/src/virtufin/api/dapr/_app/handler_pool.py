@@ -51,7 +51,11 @@ class HandlerPool:
     def __init__(self, limit: int) -> None:
         self._capacity = Capacity(limit)
         self._running: dict[asyncio.Task[Any], asyncio.Future[Any]] = {}
-        self.draining = False
+
+    @property
+    def draining(self) -> bool:
+        """Returns whether the pool refuses new work, because the app is stopping."""
+        return self._capacity.closed
 
     def includes(self, task: asyncio.Task[Any] | None) -> bool:
         """Returns whether a task runs a handler of this pool."""
@@ -92,7 +96,6 @@ class HandlerPool:
         Args:
             grace: Seconds that running work may take.
         """
-        self.draining = True
         self._capacity.close(AppStoppingError)
         if self._running:
             await asyncio.wait(tuple(self._running), timeout=grace)

@@ -28,8 +28,6 @@ from .sender import Outgoing, Sender
 from .topic_queue import TopicQueue
 
 _MOST_EVENTS = 1000
-# Because gRPC has limits of messages as 32-bit numbers.
-_MOST_BYTES = 2**31 - 1
 _MOST_PENDING = 2**63 - 1
 _MOST_IN_FLIGHT = 256
 _LONGEST_LINGER = 3600.0
@@ -51,7 +49,7 @@ class BatchSettings:
 
     def __post_init__(self) -> None:
         require_whole("max_events", self.max_events, 1, _MOST_EVENTS)
-        require_whole("max_bytes", self.max_bytes, 1, _MOST_BYTES)
+        require_whole("max_bytes", self.max_bytes, 1)
         require_whole("max_pending_events", self.max_pending_events, 1, _MOST_PENDING)
         require_whole("max_pending_bytes", self.max_pending_bytes, 1, _MOST_PENDING)
         require_whole("max_in_flight", self.max_in_flight, 1, _MOST_IN_FLIGHT)

@@ -35,6 +35,11 @@ class Capacity:
         """Returns whether any task waits for capacity."""
         return bool(self._waiting)
 
+    @property
+    def closed(self) -> bool:
+        """Returns whether the limiter is closed."""
+        return self._closed is not None
+
     def try_acquire(self, size: int = 0) -> bool:
         """Acquires capacity for an item if capacity is free and no task waits.
 

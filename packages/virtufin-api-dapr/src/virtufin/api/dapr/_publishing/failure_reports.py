@@ -57,7 +57,7 @@ class Reports:
         return asyncio.current_task() in self._telling
 
     def retain(self, failed: FailedEvent, size: int) -> None:
-        """Retains a failure for `take`.
+        """Retains a failure for `pop_all`.
 
         Args:
             failed: The failed event.

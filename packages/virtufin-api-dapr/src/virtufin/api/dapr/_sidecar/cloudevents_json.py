@@ -17,7 +17,7 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Value
 
-from virtufin.api.client._event_attributes import set_time
+from virtufin.api.client._event_attributes import INT32, set_time
 from virtufin.api.client._json import BINARY, TEXT, media_type
 from virtufin.api.client.errors import InvalidInputError, InvalidReplyError
 from virtufin.api.client.events import PubsubEvent
@@ -25,7 +25,6 @@ from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
 CONTENT_TYPE = "application/cloudevents+json"
 _PROTOBUF = "application/protobuf"
-_INT32 = range(-(2**31), 2**31)
 # Removed from events, because the sidecar adds these attributes, see "Publishing & subscribing
 # messages with Cloudevents" in the Dapr docs. The topic is also in the message beside the event.
 _SIDECAR_S_OWN = frozenset({"topic", "pubsubname", "traceid"})
@@ -189,7 +188,7 @@ def _set_attributes(event: CloudEvent, members: Iterable[tuple[str, object]]) ->
             value = int(value)
         if isinstance(value, bool):
             attribute.ce_boolean = value
-        elif isinstance(value, int) and value in _INT32:
+        elif isinstance(value, int) and value in INT32:
             attribute.ce_integer = value
         else:
             attribute.ce_string = value if isinstance(value, str) else json.dumps(value)

@@ -20,7 +20,7 @@ from virtufin.api.client._settings import (
 )
 from virtufin.api.client._transport import Method, Transport
 from virtufin.api.client._types import NotGiven
-from virtufin.api.client._validation import require_api_key, require_timeout
+from virtufin.api.client._validation import LARGEST, require_api_key, require_timeout
 from virtufin.api.client.errors import InvalidInputError
 
 HOST = "127.0.0.1"
@@ -44,7 +44,7 @@ BULK_PUBLISH = Method(
 # than every two hours, and a sidecar on the same machine does not need pings.
 _KEEPALIVE = KeepaliveSettings(time=3 * 60 * 60.0)
 # The largest value, because the sidecar has its own limit and reports it.
-_MAX_MESSAGE_BYTES = 2**31 - 1
+_MAX_MESSAGE_BYTES = LARGEST
 
 
 def address_from_environment() -> str:

@@ -38,7 +38,7 @@ class DeliveryFilter:
         """Starts to reject historical events, unless history is kept. Call when the topic is live.
 
         Args:
-            now: Current time in seconds, on the same clock as for `admits`.
+            now: Current time in seconds, on the same clock as for `accepts`.
         """
         if not self._keep_history:
             self._catching_up_until = now + CATCHING_UP

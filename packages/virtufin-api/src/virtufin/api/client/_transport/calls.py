@@ -28,7 +28,7 @@ from virtufin.api.client.errors import (
     InvalidReplyError,
 )
 
-from .channels import Lease, is_connected
+from .channels import Lease, is_connected, state_of
 from .method import Method
 
 
@@ -198,11 +198,7 @@ def start(callable_: Any, payload: bytes, context: dict[str, Any], **options: An
 
 def _is_closed(channel: aio.Channel) -> bool:
     """Returns whether the owner of a channel closed it, which cancels the streams on it."""
-    try:
-        return channel.get_state() is grpc.ChannelConnectivity.SHUTDOWN
-    except aio.UsageError:
-        # True, because grpc raises this error for a closed channel.
-        return True
+    return state_of(channel) is grpc.ChannelConnectivity.SHUTDOWN
 
 
 def decoded(method: Method, raw: bytes, context: dict[str, Any]) -> Any:

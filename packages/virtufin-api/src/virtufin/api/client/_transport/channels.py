@@ -53,7 +53,7 @@ class Lease:
         """Releases the place; does nothing the second time."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.calls -= 1
+            connection.end_call()
 
     def release_later(self) -> None:
         """Releases the place after 1 s, for a call that ended on this side only."""
@@ -150,20 +150,22 @@ class BorrowedChannel:
         """Does nothing: the owner closes the channel."""
 
 
+def state_of(channel: aio.Channel) -> grpc.ChannelConnectivity:
+    """Returns the state of a channel; SHUTDOWN if the owner of the channel closed it."""
+    try:
+        return channel.get_state()
+    except aio.UsageError:  # because grpc raises this error for a closed channel
+        return grpc.ChannelConnectivity.SHUTDOWN
+
+
 def is_connected(channel: aio.Channel) -> bool:
     """Returns whether a channel has a connection now."""
-    try:
-        return channel.get_state() is grpc.ChannelConnectivity.READY
-    except aio.UsageError:  # because the owner closed the channel
-        return False
+    return state_of(channel) is grpc.ChannelConnectivity.READY
 
 
 def is_connecting(channel: aio.Channel) -> bool:
     """Returns whether a channel is connecting, for the first time or after a break."""
-    try:
-        return channel.get_state() is grpc.ChannelConnectivity.CONNECTING
-    except aio.UsageError:  # because the owner closed the channel
-        return False
+    return state_of(channel) is grpc.ChannelConnectivity.CONNECTING
 
 
 async def leave_idle_and_connecting(channel: aio.Channel) -> None:

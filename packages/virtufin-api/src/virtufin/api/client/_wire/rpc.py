@@ -47,8 +47,8 @@ class Rpc:
         Raises:
             VirtufinError: See `errors`.
         """
-        with await self._acquire(name, budget, context) as lease:
-            return await self._send(lease, name, fields, budget, context)
+        with await self.acquire(name, budget, **context) as lease:
+            return await self.send(lease, name, fields, budget, **context)
 
     async def accept(
         self, name: str, fields: dict[str, Any], budget: Budget, **context: Any
@@ -71,19 +71,48 @@ class Rpc:
         """
         return accepted(reply, self.transport, self.full_name(name), **context)
 
-    async def acquire(self, name: str, budget: Budget, **context: Any) -> Lease:
+    async def acquire(
+        self, name: str, budget: Budget, *, stream: bool = False, **context: Any
+    ) -> Lease:
         """Takes a place for a call of a method, and looks the message layout up if needed.
+
+        Args:
+            name: Service and method.
+            budget: The time for the call.
+            stream: True for a place on a channel for streams.
+            **context: The attributes of errors.
 
         Raises:
             VirtufinError: The lookup failed; the place is released.
         """
-        return await self._acquire(name, budget, context)
+        context.update(peer=self.transport.peer, method=self.full_name(name))
+        lease = await self.transport.lease(budget, context, stream=stream)
+        try:
+            await self._discovery.ensure(lease, budget)
+            return lease
+        except BaseException as error:
+            lease.release()
+            if not isinstance(error, VirtufinError):
+                raise
+            failure = copy_error(error)
+        # A copy raised outside the except block, because the error of the lookup would be its
+        # `__context__` otherwise, and users would see the failure twice.
+        failure.__dict__.update(context)
+        raise failure
 
     async def send(
         self, lease: Lease, name: str, fields: dict[str, Any], budget: Budget, **context: Any
     ) -> Any:
         """Calls a unary method over a lease of `acquire`; otherwise like `unary`."""
-        return await self._send(lease, name, fields, budget, context)
+        method = self._discovery.wire[name]
+        request = method.request(**fields)
+        try:
+            return await self.transport.unary(lease, method, request, budget, context)
+        except (InvalidReplyError, UnavailableError):
+            # A new lookup before the next call, because after a break, or a reply in another
+            # layout, another gateway may have taken the place of this one.
+            self._discovery.expire()
+            raise
 
     async def stream(
         self, name: str, fields: dict[str, Any], budget: Budget, **context: Any
@@ -99,7 +128,7 @@ class Rpc:
         Raises:
             VirtufinError: See `errors`.
         """
-        lease = await self._acquire(name, budget, context, stream=True)
+        lease = await self.acquire(name, budget, stream=True, **context)
         method = self._discovery.wire[name]
         return self.transport.stream(lease, method, method.request(**fields), budget, context)
 
@@ -121,39 +150,3 @@ class Rpc:
     def full_name(self, name: str) -> str:
         """Returns the name of a method for error texts, such as `virtufin.State/GetState`."""
         return self._discovery.wire[name].full_name
-
-    async def _acquire(
-        self, name: str, budget: Budget, context: dict[str, Any], *, stream: bool = False
-    ) -> Lease:
-        context.update(peer=self.transport.peer, method=self.full_name(name))
-        lease = await self.transport.lease(budget, context, stream=stream)
-        try:
-            await self._discovery.ensure(lease, budget)
-            return lease
-        except BaseException as error:
-            lease.release()
-            if not isinstance(error, VirtufinError):
-                raise
-            failure = copy_error(error)
-        # A copy raised outside the except block, because the error of the lookup would be its
-        # `__context__` otherwise, and users would see the failure twice.
-        failure.__dict__.update(context)
-        raise failure
-
-    async def _send(
-        self,
-        lease: Lease,
-        name: str,
-        fields: dict[str, Any],
-        budget: Budget,
-        context: dict[str, Any],
-    ) -> Any:
-        method = self._discovery.wire[name]
-        request = method.request(**fields)
-        try:
-            return await self.transport.unary(lease, method, request, budget, context)
-        except (InvalidReplyError, UnavailableError):
-            # A new lookup before the next call, because after a break, or a reply in another
-            # layout, another gateway may have taken the place of this one.
-            self._discovery.expire()
-            raise
