@@ -19,9 +19,12 @@ from virtufin.api.emulator import Emulator
 
 BUFFERED = 8
 RECONNECT = ReconnectSettings(initial_backoff=0.02 * UNIT, max_backoff=0.2 * UNIT)
-KEEPALIVE = KeepaliveSettings(time=0.5 * UNIT, timeout=0.5 * UNIT)
+KEEPALIVE = KeepaliveSettings(time=0.5 * UNIT, timeout=1.5 * UNIT)
+"""Long, because the pings go through the relay in this process, which a loaded machine delays."""
+# The wait is longer than keepalive needs to notice a dead connection, because a stream on such a
+# connection would count as live in the meantime, and its end as a second gap.
 WAITS = SubscriptionSettings(
-    ready_wait=1.5 * UNIT, idle_limit=1.0 * UNIT, max_buffered_events=BUFFERED
+    ready_wait=2.5 * UNIT, idle_limit=1.0 * UNIT, max_buffered_events=BUFFERED
 )
 CLOSED_WITHIN = 5 * UNIT
 wires.speak()

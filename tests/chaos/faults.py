@@ -37,7 +37,8 @@ async def half_open(gateway, stream_is_open):
 
 async def black_hole(gateway, stream_is_open):
     with gateway.network.freeze_connections(new=True):
-        await asyncio.sleep(2.5 * UNIT)
+        # Longer than keepalive takes to notice: a connection that comes back before has no gap.
+        await asyncio.sleep(3.5 * UNIT)
 
 
 async def stall(gateway, stream_is_open):

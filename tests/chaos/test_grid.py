@@ -67,7 +67,10 @@ async def fails_visibly(scene, fault):
 async def is_live_again(scene, fault, publisher, *, gaps):
     handle = scene.handle
     if fault.silent:
-        await until(lambda: handle.stats.handovers, "a new stream for the silent one")
+        await until(
+            lambda: handle.stats.handovers or handle.stats.interruptions > gaps, "a new stream"
+        )
+        assert handle.stats.interruptions == gaps, scene.consumer.gaps
     else:
         await until(lambda: handle.stats.interruptions == gaps, "the report of the gap")
     await publisher.reach()
