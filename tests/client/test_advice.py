@@ -1,6 +1,7 @@
 """Errors name what a request has wrong, and discovery shows what there is."""
 
 import pytest
+from grpc import aio
 
 from tests.backend import make_probe
 from virtufin.api.client import (
@@ -11,6 +12,7 @@ from virtufin.api.client import (
     VirtufinError,
 )
 from virtufin.api.emulator import Emulator, Service
+from virtufin.api.protos.gateway_pb2 import InvokeJsonRequest
 
 __all__ = ["make_probe"]
 
@@ -75,17 +77,23 @@ async def test_advice_is_still_an_error_of_the_same_kinds(client):
     assert error.__context__ is None
 
 
-async def test_nothing_is_refused_beforehand(client, monkeypatch):
-    sent = []
-    real = client._gateway._calls._send
+class RecordingRequests(aio.UnaryUnaryClientInterceptor):
+    """Notes the JSON of every call to a backend."""
 
-    async def seen(lease, service, method, text, budget):
-        sent.append(text)
-        return await real(lease, service, method, text, budget)
+    def __init__(self):
+        self.texts = []
 
-    monkeypatch.setattr(client._gateway._calls, "_send", seen)
+    async def intercept_unary_unary(self, continuation, details, request):
+        if "InvokeJson" in str(details.method):
+            self.texts.append(InvokeJsonRequest.FromString(request).request_data)
+        return await continuation(details, request)
+
+
+async def test_an_unknown_field_is_sent_all_the_same(gateway, connect):
+    recording = RecordingRequests()
+    client = connect(gateway, interceptors=[recording])
     await failure(client.gateway.workmanager.StartWorker({"idd": 1}))
-    assert sent == ['{"idd":1}']
+    assert recording.texts == ['{"idd":1}']
 
 
 async def test_a_gateway_that_goes_away_meanwhile_hides_no_error(gateway, client):

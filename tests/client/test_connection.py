@@ -261,6 +261,17 @@ class Recording(aio.UnaryUnaryClientInterceptor):
         return await continuation(details, request)
 
 
+class AddingHeader(aio.UnaryUnaryClientInterceptor):
+    """Adds a header to every call."""
+
+    def __init__(self, name):
+        self._name = name
+
+    async def intercept_unary_unary(self, continuation, details, request):
+        metadata = aio.Metadata(*(details.metadata or ()), (self._name, "x"))
+        return await continuation(details._replace(metadata=metadata), request)
+
+
 class Raising(aio.UnaryUnaryClientInterceptor):
     """Raises an error of its own instead of calling."""
 
@@ -311,9 +322,8 @@ async def test_the_attempt_of_a_call_that_may_have_been_retried_is_not_told(gate
 
 
 async def test_a_call_that_breaks_inside_grpc_ends(gateway, connect):
-    client = connect(gateway)
-    # What gRPC refuses only when the call has begun, and settings do not let through.
-    object.__setattr__(client._settings, "metadata", (("two words", "x"),))
+    # gRPC rejects such a header only after the call has begun.
+    client = connect(gateway, interceptors=[AddingHeader("two words")])
     with pytest.raises(InternalError, match="grpc could not carry out"):
         await asyncio.wait_for(client.list_services_async(), 5 * UNIT)
 

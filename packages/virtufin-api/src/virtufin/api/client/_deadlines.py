@@ -75,13 +75,11 @@ class Budget:
 
     def __init__(self, timeout: float | None) -> None:
         now = time.monotonic()
-        ends = [
-            end
-            for end in (_UNTIL.get(), None if timeout is None else now + timeout)
-            if end is not None
-        ]
-        self._end = min(ends) if ends else None
-        self.total = None if self._end is None else max(0.0, self._end - now)
+        end = _UNTIL.get()
+        if timeout is not None and (end is None or now + timeout < end):
+            end = now + timeout
+        self._end = end
+        self.total = None if end is None else max(0.0, end - now)
 
     def left(self) -> float | None:
         """Returns the seconds that are left, never below zero; None without a limit."""

@@ -177,7 +177,7 @@ class Diagnosis:
             self._add("TLS", Outcome.WARNING, "not in use: all travels readably", advice)
 
     async def _authenticate(self) -> bool:
-        name, with_key = "authentication", self._transport.secrets.has_key
+        name, with_key = "authentication", self._transport.credentials.has_key
         try:
             # Looked up before, because the lookup must not use up the time limit of this check.
             await self._rpc.ensure_layout(self._rpc.budget(None))

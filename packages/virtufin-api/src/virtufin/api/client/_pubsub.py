@@ -335,7 +335,7 @@ class PubsubClient:
             ...     await client.pubsub.respond("worker-commands", lambda event: {"status": "ok"})
         """
         # Redacted, because the text of a handler's error leaves this process in the reply.
-        responder = Responder(self.reply_async, handler, self._transport.secrets.redact)
+        responder = Responder(self.reply_async, handler, self._transport.credentials.redact)
         handling = HandlerOptions(max_concurrency=max_concurrency)
         return await self._handle(responder, handling, (require_name(topic, "topic"),), timeout)
 

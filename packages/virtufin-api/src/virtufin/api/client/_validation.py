@@ -149,6 +149,9 @@ def require_name(value: object, what: str) -> str:
     Raises:
         InvalidInputError: The value is not text, or is empty.
     """
+    # At once, because nearly every name is such.
+    if isinstance(value, str) and value and value.isascii():
+        return value
     text = require_text(value, what)
     if not text:
         raise InvalidInputError(f"{what} must not be empty")

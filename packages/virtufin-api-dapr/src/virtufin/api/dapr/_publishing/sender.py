@@ -266,7 +266,7 @@ class Sender:
         """
         # INTERNAL, because the sidecar reports only a text for an entry. Redacted, because that
         # text may contain the token.
-        details = self._transport.secrets.redact(text)
+        details = self._transport.credentials.redact(text)
         error = from_status(
             grpc.StatusCode.INTERNAL,
             details,

@@ -16,7 +16,7 @@ import binascii
 import struct
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.duration_pb2 import Duration
@@ -59,7 +59,7 @@ class ReplyDecoder:
 
     def __init__(self) -> None:
         # Cached by message name, because finding the optional fields copies the whole descriptor.
-        self._fields: dict[str, tuple[Field, ...]] = {}
+        self._fields: dict[str, tuple[_Target, ...]] = {}
 
     def complete(self, message: Descriptor, value: Any) -> tuple[Any, list[str]]:
         """Returns the Python value of a message's JSON, and the paths of values that do not fit.
@@ -97,18 +97,21 @@ class ReplyDecoder:
     ) -> dict[str, Any]:
         left = dict(value)
         result: dict[str, Any] = {}
-        for field in self._known(message):
+        for target in self._known(message):
+            field, name = target.field, target.name
             # Both names are read, because a proto3 JSON writer may use either.
-            sent = left.pop(field.name, _MISSING)
+            sent = left.pop(name, _MISSING)
             if sent is _MISSING:
-                sent = left.pop(field.json_name, _MISSING)
+                sent = left.pop(target.json_name, _MISSING)
+            # At once, because most values of a reply are texts and numbers that need no change.
+            if type(sent) is target.plain:
+                result[name] = sent
             # JSON null means "not set" (proto3 JSON mapping), except for types whose value is null.
-            if sent is None and field.kind not in (VALUE, NULL_VALUE):
-                sent = _MISSING
-            if sent is not _MISSING:
-                result[field.name] = self._field(field, sent, (path, field.name), misfits)
+            elif sent is not _MISSING and (sent is not None or field.kind in (VALUE, NULL_VALUE)):
+                result[name] = self._field(field, sent, (path, name), misfits)
             elif not field.in_oneof:
-                result[field.name] = _default(field)
+                make = target.container
+                result[name] = target.default if make is None else make()
         for key, sent in left.items():
             misfits.append((path, key))
             result.setdefault(key, sent)
@@ -157,10 +160,10 @@ class ReplyDecoder:
             rest = {}
         return {"@type": url, **self._message(held, rest, path, misfits)}
 
-    def _known(self, message: Descriptor) -> tuple[Field, ...]:
+    def _known(self, message: Descriptor) -> tuple[_Target, ...]:
         known = self._fields.get(message.full_name)
         if known is None:
-            known = self._fields[message.full_name] = tuple(fields_of(message))
+            known = self._fields[message.full_name] = tuple(map(_target, fields_of(message)))
         return known
 
 
@@ -172,17 +175,40 @@ def _shown(path: Path) -> str:
     return "".join(reversed(names))
 
 
-def _default(field: Field) -> Any:
-    if field.value is not None:
-        return {}
-    if field.repeated:
-        return []
+class _Target(NamedTuple):
+    """A field of a reply, with what decoding needs to know of it."""
+
+    field: Field
+    name: str
+    json_name: str
+    plain: type | None
+    """Type of the JSON values that need no change; None if every value is converted."""
+    container: Callable[[], Any] | None
+    """Makes the empty list or map of a field that was not sent; None for other fields."""
+    default: Any
+    """Value of another field that was not sent."""
+
+
+def _target(field: Field) -> _Target:
     descriptor = field.descriptor
-    if descriptor.has_presence or field.kind == NULL_VALUE:
-        return None
-    if descriptor.enum_type is not None:
-        return _enum(descriptor, descriptor.default_value)
-    return descriptor.default_value
+    container = dict if field.value is not None else list if field.repeated else None
+    plain = None if container else _PLAIN.get(descriptor.cpp_type)
+    if descriptor.type == FieldDescriptor.TYPE_BYTES:
+        plain = None
+    default = None
+    if container is None and not descriptor.has_presence and field.kind != NULL_VALUE:
+        default = descriptor.default_value
+        if descriptor.enum_type is not None:
+            default = _enum(descriptor, default)
+    return _Target(field, field.name, field.json_name, plain, container, default)
+
+
+_PLAIN: dict[int, type] = {
+    **dict.fromkeys(INTEGERS, int),
+    FieldDescriptor.CPPTYPE_DOUBLE: float,
+    FieldDescriptor.CPPTYPE_BOOL: bool,
+    FieldDescriptor.CPPTYPE_STRING: str,
+}
 
 
 def _scalar(descriptor: FieldDescriptor, value: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from virtufin.api.client._deadlines import Budget
 from virtufin.api.client._error_mapping import with_suggestion
 from virtufin.api.client._json import from_json
-from virtufin.api.client._transport import Lease, check
+from virtufin.api.client._transport import check
 from virtufin.api.client._wire import Rpc
 from virtufin.api.client.errors import (
     InvalidRequestError,
@@ -69,13 +69,19 @@ class TypedCalls:
             # Encoded early, because an invalid request must raise before anything is sent.
             text = _UNTYPED.encode(request)
         try:
-            with await self._rpc.acquire(_INVOKE, budget, service=service) as lease:
+            context = {"service": service}
+            lease = await self._rpc.acquire(_INVOKE, budget, context)
+            try:
                 schema = await self._schema(service, budget)
                 types = schema.methods.get(method)
                 if types is not None or not text:
                     text = schema.encoder.encode(request, types.input_type if types else None)
+                fields = {"service": service, "method": method, "request_data": text}
                 # Over the same lease, because the message layout was checked for its connection.
-                reply = await self._send(lease, service, method, text, budget)
+                answer = await self._rpc.send(lease, _INVOKE, fields, budget, context)
+            finally:
+                lease.release()
+            reply = self._value(answer, service, method)
         except (InvalidRequestError, NotFoundError, UnsupportedError) as error:
             advice = await self._advice(error, service, method, request, budget)
             if advice is None:
@@ -96,8 +102,11 @@ class TypedCalls:
             service: Registered name of the backend.
             budget: The time for it.
         """
-        with await self._rpc.acquire(_INVOKE, budget, service=service):
+        lease = await self._rpc.acquire(_INVOKE, budget, {"service": service})
+        try:
             return await self._schema(service, budget)
+        finally:
+            lease.release()
 
     async def _schema(self, service: str, budget: Budget) -> Schema:
         return _UNKNOWN if self._schemas is None else await self._schemas.of(service, budget)
@@ -110,13 +119,11 @@ class TypedCalls:
         schema = None if self._schemas is None else self._schemas.known(service)
         return schema or _UNKNOWN
 
-    async def _send(
-        self, lease: Lease, service: str, method: str, text: str, budget: Budget
-    ) -> Any:
-        fields = {"service": service, "method": method, "request_data": text}
-        reply = await self._rpc.send(lease, _INVOKE, fields, budget, service=service)
+    def _value(self, reply: Any, service: str, method: str) -> Any:
+        """Returns the JSON value in a reply, or raises if the gateway rejected the call."""
         called, transport = f"{service}.{method}", self._rpc.transport
-        check(reply, transport, called, service=service)
+        if not reply.success:
+            check(reply, transport, called, service=service)
         return from_json(
             # An empty text is an empty message, because proto3 leaves out what has its default.
             reply.response_data or "{}",

@@ -154,7 +154,7 @@ class Schemas:
             methods, fingerprint = await self._methods(service)
             fetched = Schema(methods, fetched_at=now, fingerprint=fingerprint)
         except Exception as error:  # noqa: BLE001 - because calls work without a schema
-            reason = self._transport.secrets.redact(str(error) or repr(error))
+            reason = self._transport.credentials.redact(str(error) or repr(error))
             logger.debug("the types of %s are not known: %s", service, reason)
             code = error.code if isinstance(error, ReflectionUnavailableError) else None
             # A timeout is remembered, because another fetch would cost every call that time again.

@@ -50,6 +50,14 @@ FLOATS = frozenset({FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBL
 class Field(NamedTuple):
     """A field of a message, with its cardinality and presence."""
 
+    # Copies of what the descriptor says, because each reading of a descriptor makes new objects,
+    # and replies are decoded field by field.
+    name: str
+    """The proto name."""
+    json_name: str
+    """The name in JSON: lowerCamelCase, unless the proto declares another name."""
+    kind: str
+    """Full name of the field's message or enum; empty for scalars."""
     descriptor: FieldDescriptor
     repeated: bool
     """True for a list, False for a map or a single value."""
@@ -59,21 +67,6 @@ class Field(NamedTuple):
     """True for a member of a oneof."""
     optional: bool
     """True for `optional` in proto3, so that even a scalar may be unset."""
-
-    @property
-    def name(self) -> str:
-        """The proto name."""
-        return str(self.descriptor.name)
-
-    @property
-    def json_name(self) -> str:
-        """The name in JSON: lowerCamelCase, unless the proto declares another name."""
-        return str(self.descriptor.json_name)
-
-    @property
-    def kind(self) -> str:
-        """Full name of the field's message or enum; empty for scalars."""
-        return kind_of(self.descriptor)
 
 
 def kind_of(descriptor: FieldDescriptor) -> str:
@@ -95,6 +88,9 @@ def fields_of(message: Descriptor) -> Iterator[Field]:
         if kind is not None and kind.GetOptions().map_entry:
             value = kind.fields_by_name["value"]
         yield Field(
+            descriptor.name,
+            descriptor.json_name,
+            kind_of(descriptor),
             descriptor,
             is_repeated(descriptor) and value is None,
             value,

@@ -362,7 +362,7 @@ class EventStream:
         if isinstance(error, ApiKeyError):
             return True
         # One retry, because the next attempt fetches the key again, which may be a new one.
-        if isinstance(error, UnauthenticatedError) and self._transport.secrets.rotates:
+        if isinstance(error, UnauthenticatedError) and self._transport.credentials.rotates:
             first, self._key_retried = not self._key_retried, True
             return first
         return isinstance(error, grpc.RpcError) and error.code() in TRANSIENT

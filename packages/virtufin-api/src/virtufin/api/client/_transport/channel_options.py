@@ -17,8 +17,6 @@ from virtufin.api.client._settings import (
 from virtufin.api.client._version import __version__
 from virtufin.api.client.errors import InvalidInputError
 
-from .method import Method
-
 # Two seconds, because with gRPC's default a channel was usable again only 16 s after a server came
 # back from 50 s of absence; with this value, after 1.8 s.
 _MAX_RECONNECT_BACKOFF_MS = 2000
@@ -92,9 +90,13 @@ def _service_config(settings: ClientSettings) -> dict[str, Any]:
     return config
 
 
-def is_retried(method: Method, settings: ClientSettings) -> bool:
-    """Returns whether gRPC may retry a call; gRPC does not report its retries."""
-    return settings.retry.max_attempts > 1 and method.name in _IDEMPOTENT.get(method.service, ())
+def retried_methods(settings: ClientSettings) -> frozenset[str]:
+    """Returns the full names of the methods that gRPC may retry; gRPC does not report retries."""
+    if settings.retry.max_attempts == 1:
+        return frozenset()
+    return frozenset(
+        f"{service}/{name}" for service in _IDEMPOTENT for name in _IDEMPOTENT[service]
+    )
 
 
 def read_credentials(tls: TlsSettings) -> grpc.ChannelCredentials:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
@@ -40,11 +40,13 @@ async def drain_notifications() -> None:
 class Lease:
     """A place for one call or stream on a channel, until released."""
 
-    def __init__(self, connection: _Connection) -> None:
+    def __init__(self, connection: _Connection, metadata: Metadata) -> None:
         connection.calls += 1
         self._connection: _Connection | None = connection
         self.channel = connection.channel
-        self.metadata: Metadata = ()
+        self.callables = connection.callables
+        """The channel's callables by the path of their method, as far as any was called yet."""
+        self.metadata = metadata
         """The headers of the call."""
         self.was_connected = is_connected(self.channel)
         """True if the channel had a connection when the lease was taken."""
@@ -53,7 +55,7 @@ class Lease:
         """Releases the place; does nothing the second time."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.end_call()
+            connection.calls -= 1
 
     def release_later(self) -> None:
         """Releases the place after 1 s, for a call that ended on this side only."""
@@ -63,32 +65,17 @@ class Lease:
             # calls above its limit in the meantime.
             asyncio.get_running_loop().call_later(_STILL_COUNTED, connection.end_call)
 
-    def __enter__(self) -> Lease:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
-
 
 class _Connection:
     """A channel and the number of calls on it."""
 
     def __init__(self, channel: aio.Channel) -> None:
         self.channel = channel
+        self.callables: dict[str, Any] = {}
         self.calls = 0
 
     def end_call(self) -> None:
         self.calls -= 1
-
-
-def _lease_of(connections: list[_Connection], new: Callable[[], aio.Channel]) -> Lease:
-    """Takes a place on the first channel that has a free place, or on a new channel."""
-    # In order, because the last channels then become idle after a burst.
-    for connection in connections:
-        if connection.calls < CALLS_PER_CONNECTION:
-            return Lease(connection)
-    connections.append(_Connection(new()))
-    return Lease(connections[-1])
 
 
 class ChannelPool:
@@ -124,9 +111,15 @@ class ChannelPool:
             interceptors=self._interceptors,
         )
 
-    def lease(self, *, stream: bool) -> Lease:
+    def lease(self, metadata: Metadata, *, stream: bool) -> Lease:
         """Takes a place for a call or a stream; opens a new channel if all others are full."""
-        return _lease_of(self._streams if stream else self._unary, self._new)
+        connections = self._streams if stream else self._unary
+        # In order, because the last channels then become idle after a burst.
+        for connection in connections:
+            if connection.calls < CALLS_PER_CONNECTION:
+                return Lease(connection, metadata)
+        connections.append(_Connection(self._new()))
+        return Lease(connections[-1], metadata)
 
     async def close(self) -> None:
         """Closes all channels, and cancels the calls and streams on them."""
@@ -142,9 +135,9 @@ class BorrowedChannel:
     def __init__(self, channel: aio.Channel) -> None:
         self._connection = _Connection(channel)
 
-    def lease(self, *, stream: bool) -> Lease:
+    def lease(self, metadata: Metadata, *, stream: bool) -> Lease:
         """Takes a place on the channel of the caller."""
-        return Lease(self._connection)
+        return Lease(self._connection, metadata)
 
     async def close(self) -> None:
         """Does nothing: the owner closes the channel."""
@@ -160,7 +153,10 @@ def state_of(channel: aio.Channel) -> grpc.ChannelConnectivity:
 
 def is_connected(channel: aio.Channel) -> bool:
     """Returns whether a channel has a connection now."""
-    return state_of(channel) is grpc.ChannelConnectivity.READY
+    try:
+        return channel.get_state() is grpc.ChannelConnectivity.READY
+    except aio.UsageError:  # because grpc raises this error for a closed channel
+        return False
 
 
 def is_connecting(channel: aio.Channel) -> bool:

@@ -1,16 +1,15 @@
-"""API keys and tokens: fetched for each call, and redacted from every text that people read."""
+"""The headers of calls: keys are fetched for each call, and redacted from every text for people."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
 from collections import deque
-from collections.abc import Iterable
 from typing import Any
 
 from virtufin.api.client._deadlines import Budget
 from virtufin.api.client._error_mapping import expired
-from virtufin.api.client._types import ApiKey
+from virtufin.api.client._types import ApiKey, Metadata
 from virtufin.api.client._validation import require_api_key
 from virtufin.api.client.errors import (
     ApiKeyError,
@@ -27,21 +26,40 @@ _REMEMBERED = 8
 
 
 class Credentials:
-    """The API key of a client, and the secrets to redact from its errors."""
+    """The headers of a client's calls, and the secrets to redact from its errors."""
 
     def __init__(
-        self, api_key: ApiKey | None, metadata: Iterable[tuple[str, str | bytes]] = ()
+        self,
+        api_key: ApiKey | None,
+        metadata: Metadata = (),
+        header: str = "",
     ) -> None:
+        """Does no I/O.
+
+        Args:
+            api_key: The key, or a function (plain or async) that returns the current key.
+            metadata: Headers of every call.
+            header: Name of the header for the key.
+        """
         self._source = api_key
+        self._metadata = metadata
+        self._header = header
+        self.fixed: Metadata | None = None
+        """The headers of every call; None if a function provides the key."""
         self._seen: deque[str] = deque(maxlen=_REMEMBERED)
         self._asking: set[asyncio.Future[Any]] = set()
         self._ended = False
-        self._fixed: list[str | bytes] = []
+        if api_key is None:
+            self.fixed = metadata
+        elif isinstance(api_key, str):
+            self.fixed = (*metadata, (header, api_key))
+            self._seen.append(api_key)
+        self._in_metadata: list[str | bytes] = []
         for name, value in metadata:
             if any(word in name for word in _SENSITIVE):
                 # The last word too, because of "Bearer <token>" a server may echo only the token.
                 last = value.split()[-1:]
-                self._fixed += [value, *last]
+                self._in_metadata += [value, *last]
 
     @property
     def has_key(self) -> bool:
@@ -53,15 +71,12 @@ class Credentials:
         """Returns whether a function of the user provides the API key at every call."""
         return callable(self._source)
 
-    async def current(self, budget: Budget, context: dict[str, Any]) -> str | None:
-        """Returns the API key to send now; calls the `api_key` function if there is one.
+    async def headers(self, budget: Budget, context: dict[str, Any]) -> Metadata:
+        """Returns the headers to send now; calls the `api_key` function if there is one.
 
         Args:
             budget: The time for the function.
             context: The attributes of errors.
-
-        Returns:
-            The key, or None for a client without a key.
 
         Raises:
             ApiKeyError: The function failed.
@@ -69,12 +84,12 @@ class Credentials:
             DeadlineExceededError: The budget ended before the function returned.
             InvalidInputError: The function returned something that is not a key.
         """
-        if self._source is None:
-            return None
-        key = await self._asked(budget, context) if callable(self._source) else self._source
+        if self.fixed is not None:
+            return self.fixed
+        key = await self._asked(budget, context)
         if key not in self._seen:
             self._seen.append(key)
-        return key
+        return (*self._metadata, (self._header, key))
 
     async def _asked(self, budget: Budget, context: dict[str, Any]) -> str:
         try:
@@ -122,7 +137,7 @@ class Credentials:
 
     def redact(self, text: str) -> str:
         """Returns the text with every secret replaced by `***`."""
-        for secret in (*self._seen, *self._fixed):
+        for secret in (*self._seen, *self._in_metadata):
             if isinstance(secret, str) and secret:
                 text = text.replace(secret, _REDACTED)
         return text
@@ -131,7 +146,7 @@ class Credentials:
         """Returns a metadata value with every secret replaced by `***`."""
         if isinstance(value, str):
             return self.redact(value)
-        for secret in (*self._seen, *self._fixed):
+        for secret in (*self._seen, *self._in_metadata):
             raw = secret.encode() if isinstance(secret, str) else secret
             if raw:
                 value = value.replace(raw, _REDACTED.encode())

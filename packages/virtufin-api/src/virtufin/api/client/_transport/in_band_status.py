@@ -49,7 +49,7 @@ def check(status: Any, transport: Transport, method: str, **context: Any) -> Non
     """
     if not status.success:
         # Redacted, because a gateway may repeat the API key in its message.
-        message = transport.secrets.redact(status.message)
+        message = transport.credentials.redact(status.message)
         raise from_refusal(
             status.status,
             message or f"the gateway refused: {status.status or 'no reason given'}",

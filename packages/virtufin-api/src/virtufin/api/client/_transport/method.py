@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 
@@ -22,30 +24,32 @@ class Method:
     server_streaming: bool = False
     """True if the response is a stream."""
 
-    def encode(self, request: Any) -> bytes:
-        """Serializes a request.
+    # Cached properties, because every call reads them, and a second reading enters no function.
 
-        Raises:
-            UnsupportedError: The gateway's message layout has no place for part of the request.
+    @cached_property
+    def encode(self) -> Callable[[Any], bytes]:
+        """Returns the function that serializes a request.
+
+        It raises UnsupportedError if the gateway's message layout has no place for part of the
+        request.
         """
-        # A variable, because `request` is Any and mypy rejects returning that as bytes.
-        payload: bytes = request.SerializeToString()
-        return payload
+        return self.request.SerializeToString  # type: ignore[no-any-return]
 
-    def decode(self, raw: bytes) -> Any:
-        """Parses a response; returns None for an item of a stream to skip.
+    @cached_property
+    def decode(self) -> Callable[[bytes], Any]:
+        """Returns the function that parses a response.
 
-        Raises:
-            DecodeError: The bytes are no response of this method.
+        It returns None for an item of a stream to skip, and raises DecodeError if the bytes are no
+        response of this method.
         """
-        return self.response.FromString(raw)
+        return self.response.FromString  # type: ignore[no-any-return]
 
-    @property
+    @cached_property
     def path(self) -> str:
         """Returns the HTTP/2 path of the RPC."""
         return f"/{self.service}/{self.name}"
 
-    @property
+    @cached_property
     def full_name(self) -> str:
         """Returns the name for error texts, such as `virtufin.State/GetState`."""
         return f"{self.service}/{self.name}"

@@ -18,7 +18,7 @@ from grpc import aio
 from virtufin.api.client._deadlines import Budget
 from virtufin.api.client._error_mapping import expired, narrow
 from virtufin.api.client._settings import CLOSE_WAIT, ClientSettings
-from virtufin.api.client._types import Metadata, NotGiven, Timeout
+from virtufin.api.client._types import NOT_GIVEN, Metadata, Timeout
 from virtufin.api.client._validation import require_timeout
 from virtufin.api.client.errors import (
     ClientClosedError,
@@ -30,7 +30,7 @@ from virtufin.api.client.errors import (
 
 from . import target
 from .calls import Call, Stream, decoded, start
-from .channel_options import channel_options, is_retried, read_credentials
+from .channel_options import channel_options, read_credentials, retried_methods
 from .channels import BorrowedChannel, ChannelPool, Lease
 from .credentials import Credentials
 from .method import Method
@@ -46,8 +46,8 @@ _CLOSED = "the client is closed; make a new one"
 class Channels(Protocol):
     """The channels that carry calls: a pool of the client's own, or the channel of the caller."""
 
-    def lease(self, *, stream: bool) -> Lease:
-        """Takes a place for one call or stream."""
+    def lease(self, metadata: Metadata, *, stream: bool) -> Lease:
+        """Takes a place for one call or stream, which is sent with these headers."""
 
     async def close(self) -> None:
         """Closes the channels that belong to the client."""
@@ -65,7 +65,8 @@ class Transport:
 
     def __init__(self, settings: ClientSettings, channel: aio.Channel | None = None) -> None:
         self._settings = settings
-        self.secrets = Credentials(settings.api_key, settings.metadata)
+        self.credentials = Credentials(settings.api_key, settings.metadata, settings.api_key_header)
+        self._retried = retried_methods(settings)
         self._borrowed = channel
         self._channels: Channels | None = None
         self._memory: target.MemoryLease | None = None
@@ -109,7 +110,8 @@ class Transport:
             ClientClosedError: The client was closed.
             WrongLoopError: The client belongs to another loop.
         """
-        self.check_loop()
+        if self._loop is not asyncio.get_running_loop():
+            self.check_loop()
         if self._closed:
             raise ClientClosedError(_CLOSED, peer=self.peer)
 
@@ -227,7 +229,7 @@ class Transport:
             task.cancel()
         for call in list(self._calls):
             call.cancel()
-        self.secrets.end()
+        self.credentials.end()
         for unused in tuple(self.unused):
             unused.stop()
         await self.see_end(tasks)
@@ -259,12 +261,15 @@ class Transport:
         Raises:
             VirtufinError: The client is closed or belongs to another loop, or `api_key` failed.
         """
-        channels = await self.open()
-        # Before taking a place, because fetching a key may take long and would block the place.
-        metadata = await self._headers(budget, context)
-        lease = channels.lease(stream=stream)
-        lease.metadata = metadata
-        return lease
+        channels = self._channels or await self.open()
+        metadata = self.credentials.fixed
+        if metadata is None:
+            self.check()
+            # Before taking a place, because fetching a key may take long and would block the place.
+            metadata = await self.credentials.headers(budget, context)
+        # After the wait, because a channel made after the client was closed would stay open.
+        self.check()
+        return channels.lease(metadata, stream=stream)
 
     async def call(self, method: Method, request: Message, budget: Budget, **context: Any) -> Any:
         """Calls a unary method and returns the response message.
@@ -278,10 +283,13 @@ class Transport:
         Raises:
             VirtufinError: See `errors`.
         """
-        context.update(peer=self.peer, method=method.full_name)
-        with await self.lease(budget, context) as lease:
+        context["peer"], context["method"] = self.peer, method.full_name
+        lease = await self.lease(budget, context)
+        try:
             self.was_disconnected |= not lease.was_connected
             return await self.unary(lease, method, request, budget, context)
+        finally:
+            lease.release()
 
     async def unary(
         self,
@@ -293,18 +301,17 @@ class Transport:
     ) -> Any:
         """Calls a unary method over a lease that the caller releases.
 
-        Arguments, result and errors are those of `call`.
+        Arguments, result and errors are those of `call`. The `peer` and `method` in the context are
+        set by the caller.
         """
-        context.update(peer=self.peer, method=method.full_name)
         # None, because gRPC does not report which of its own attempts failed.
-        context["attempt"] = None if is_retried(method, self._settings) else 1
+        context["attempt"] = None if method.full_name in self._retried else 1
         payload = self._serialized(method, request, context)
         left = budget.left()
         if left == 0.0:
             raise expired(budget, **context)
-        invoke: Any = lease.channel.unary_unary(method.path)
-        started = start(invoke, payload, context, timeout=left, metadata=lease.metadata)
-        call = Call(started, lease, self.secrets, context)
+        started = start(lease, method, payload, context, timeout=left)
+        call = Call(started, lease, self.credentials, context)
         self._calls.add(call)
         try:
             return decoded(method, await call.response(), context)
@@ -331,24 +338,20 @@ class Transport:
         Raises:
             VirtufinError: The request cannot be sent.
         """
-        context.update(peer=self.peer, method=method.full_name)
         try:
             payload = self._serialized(method, request, context)
             if budget.left() == 0.0:
                 raise expired(budget, **context)
-            invoke: Any = lease.channel.unary_stream(method.path)
             # Without a timeout, because a gRPC deadline would end the subscription.
-            call = start(invoke, payload, context, metadata=lease.metadata)
+            call = start(lease, method, payload, context, timeout=None)
         except BaseException:
             lease.release()
             raise
-        return Stream(method, call, lease, self.secrets, context)
+        return Stream(method, call, lease, self.credentials, context)
 
     def budget(self, timeout: Timeout) -> Budget:
         """Returns the budget of a call; `timeout` not given means the client's default."""
-        if isinstance(timeout, NotGiven):
-            return Budget(self._settings.timeout)
-        return Budget(require_timeout(timeout))
+        return Budget(self._settings.timeout if timeout is NOT_GIVEN else require_timeout(timeout))
 
     def _serialized(self, method: Method, request: Message, context: dict[str, Any]) -> bytes:
         try:
@@ -363,12 +366,3 @@ class Transport:
                 **context,
             )
         return payload
-
-    async def _headers(self, budget: Budget, context: dict[str, Any]) -> Metadata:
-        key = await self.secrets.current(budget, context)
-        # Again, because the client may have been closed while the key was fetched, and a channel
-        # made after that would never be closed.
-        self.check()
-        if key is None:
-            return self._settings.metadata
-        return (*self._settings.metadata, (self._settings.api_key_header, key))

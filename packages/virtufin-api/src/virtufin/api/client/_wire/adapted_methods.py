@@ -6,8 +6,10 @@ Adapted methods take and return packaged messages. Only the bytes differ.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
@@ -42,7 +44,15 @@ class AdaptedMethod(Method):
         object.__setattr__(self, "_out", out)
         object.__setattr__(self, "_back", back)
 
-    def encode(self, request: Any) -> bytes:
+    @cached_property
+    def encode(self) -> Callable[[Any], bytes]:
+        return self._encode
+
+    @cached_property
+    def decode(self) -> Callable[[bytes], Any]:
+        return self._decode
+
+    def _encode(self, request: Any) -> bytes:
         try:
             payload: bytes = self._there(request).SerializeToString()
         except UnsupportedError:
@@ -51,7 +61,7 @@ class AdaptedMethod(Method):
             raise self._unsupported(error) from error
         return payload
 
-    def decode(self, raw: bytes) -> Any:
+    def _decode(self, raw: bytes) -> Any:
         try:
             return self._here(self.theirs[1].FromString(raw))
         except Exception as error:
@@ -105,7 +115,7 @@ class EarlierPublish(AdaptedMethod):
 class EarlierEvents(AdaptedMethod):
     """A subscription whose events have another layout; skips events that cannot be read."""
 
-    def decode(self, raw: bytes) -> Any:
+    def _decode(self, raw: bytes) -> Any:
         # An unreadable event is logged and skipped, because raising would end the subscription.
         try:
             return self._here(self.theirs[1].FromString(raw))

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Sequence
 
@@ -84,15 +85,17 @@ class Discovery:
         self._packaged = packaged
         self._enabled = enabled
         self._services = tuple(dict.fromkeys(packaged[name].service for name in packaged))
-        self._known = False
-        self._expires_at = 0.0
+        # A time instead of a flag, because `Rpc` then needs one comparison to see that no lookup is
+        # due.
+        self.expires_at = 0.0
+        """The time on the monotonic clock of the next lookup; 0 for before the next call."""
         self._retry = RetryDelay()
         self._task: asyncio.Task[ReflectionUnavailableError | None] | None = None
         self._client: ReflectionClient | None = None
 
     def expire(self) -> None:
         """Marks the layout for a new lookup before the next call."""
-        self._known = False
+        self.expires_at = 0.0
 
     async def ensure(self, lease: Lease, budget: Budget) -> None:
         """Looks the layout up if it is not known, over the channel of a call.
@@ -110,12 +113,12 @@ class Discovery:
             self._transport.was_disconnected = False
             self.connected_at = time.monotonic()
             self.failure = None
-            self._known = False
+            self.expires_at = 0.0
             self._retry.reset()
         if not self._enabled:
-            return
-        if self._known:
-            if time.monotonic() >= self._expires_at and self._task is None:
+            self.expires_at = math.inf
+        elif self.expires_at:
+            if time.monotonic() >= self.expires_at and self._task is None:
                 _ = self._start(lease)  # not awaited, because the transport owns the task
         elif self._retry.elapsed:
             await self._wait(lease, budget)
@@ -131,13 +134,16 @@ class Discovery:
                 connection found that reflection is missing or does not answer.
         """
         # Without the traceback, because each raise adds frames to the stored error.
-        if self._known and self.failure is not None:
+        if self.expires_at and self.failure is not None:
             raise self.failure.with_traceback(None)
         try:
             # A budget of its own, because fetching the API key is bounded as for any call.
             budget = self._transport.budget(NOT_GIVEN)
-            with await self._transport.lease(budget, {"peer": self._transport.peer}) as lease:
+            lease = await self._transport.lease(budget, {"peer": self._transport.peer})
+            try:
                 return await self._fetch(lease, (symbol,), skip_missing=False)
+            finally:
+                lease.release()
         except VirtufinError as error:
             raise ReflectionUnavailableError(grpc.StatusCode.UNKNOWN, str(error)) from error
 
@@ -149,7 +155,7 @@ class Discovery:
             UnavailableError: The gateway cannot be reached.
         """
         # Not with an empty budget, because the transport then fails the call without sending.
-        while not self._known and budget.left() != 0.0:
+        while not self.expires_at and budget.left() != 0.0:
             own = self._task is None
             task = self._task or self._start(lease)
             await asyncio.wait((task,), timeout=budget.left())
@@ -198,9 +204,8 @@ class Discovery:
                 logger.info("the gateway speaks another wire than the packaged protos: %s", wire)
             self.wire = wire
             self.failure = None
-            self._known = True
+            self.expires_at = time.monotonic() + LIFETIME
             self._retry.reset()
-        self._expires_at = time.monotonic() + LIFETIME
         return None
 
     async def _gateway_files(self, lease: Lease) -> list[FileDescriptorProto]:
@@ -241,14 +246,14 @@ class Discovery:
         try:
             return await client.files(*symbols, skip_missing=skip_missing)
         except ReflectionUnavailableError as error:
-            details = self._transport.secrets.redact(error.details)
+            details = self._transport.credentials.redact(error.details)
             raise ReflectionUnavailableError(error.code, details) from None
         except aio.UsageError as error:  # because the owner of the channel closed it
             raise ReflectionUnavailableError(grpc.StatusCode.CANCELLED, str(error)) from error
 
     def _fail(self, error: Exception) -> None:
         """Records the reason of a failed lookup, and schedules the next one if useful."""
-        reason = self._transport.secrets.redact(str(error) or repr(error))
+        reason = self._transport.credentials.redact(str(error) or repr(error))
         logger.debug("could not fetch the gateway's own descriptors: %s", reason)
         timed_out = (
             isinstance(error, ReflectionUnavailableError)
@@ -260,7 +265,7 @@ class Discovery:
         # Known until the next connection, because a gateway without reflection stays so, and
         # waiting again for one that does not answer would delay every call.
         if unsupported or timed_out:
-            self._known = True
+            self.expires_at = time.monotonic() + LIFETIME
         else:
             self._retry.failed()
         # No traceback, because its frames would keep grpc's call alive, and so the channel.

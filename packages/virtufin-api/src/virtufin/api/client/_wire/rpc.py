@@ -6,12 +6,12 @@ other module combines layouts with the transport.
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from virtufin.api.client._deadlines import Budget
 from virtufin.api.client._error_mapping import copy_error
 from virtufin.api.client._transport import Lease, Stream, Transport, accepted
-from virtufin.api.client._types import Timeout
 from virtufin.api.client.errors import InvalidReplyError, UnavailableError, VirtufinError
 from virtufin.api.client.results import StatusResult
 
@@ -30,10 +30,8 @@ class Rpc:
         """
         self.transport = transport
         self._discovery = discovery
-
-    def budget(self, timeout: Timeout) -> Budget:
+        self.budget = transport.budget
         """Returns the budget for one call of the user, shared by all RPCs of that call."""
-        return self.transport.budget(timeout)
 
     async def unary(self, name: str, fields: dict[str, Any], budget: Budget, **context: Any) -> Any:
         """Calls a unary method, and returns the reply as the packaged message.
@@ -47,8 +45,11 @@ class Rpc:
         Raises:
             VirtufinError: See `errors`.
         """
-        with await self.acquire(name, budget, **context) as lease:
-            return await self.send(lease, name, fields, budget, **context)
+        lease = await self.acquire(name, budget, context)
+        try:
+            return await self.send(lease, name, fields, budget, context)
+        finally:
+            lease.release()
 
     async def accept(
         self, name: str, fields: dict[str, Any], budget: Budget, **context: Any
@@ -61,6 +62,10 @@ class Rpc:
             VirtufinError: The call failed, or the gateway rejected the call in-band.
         """
         reply = await self.unary(name, fields, budget, **context)
+        status = reply.status
+        # Without `check_status`, because nearly every reply is a plain success.
+        if status.success:
+            return {"success": True, "status": status.status or "OK", "message": status.message}
         return self.check_status(name, reply, **context)
 
     def check_status(self, name: str, reply: Any, **context: Any) -> StatusResult:
@@ -72,23 +77,31 @@ class Rpc:
         return accepted(reply, self.transport, self.full_name(name), **context)
 
     async def acquire(
-        self, name: str, budget: Budget, *, stream: bool = False, **context: Any
+        self, name: str, budget: Budget, context: dict[str, Any], *, stream: bool = False
     ) -> Lease:
         """Takes a place for a call of a method, and looks the message layout up if needed.
 
         Args:
             name: Service and method.
             budget: The time for the call.
+            context: The attributes of errors; gets the attributes `peer` and `method`.
             stream: True for a place on a channel for streams.
-            **context: The attributes of errors.
 
         Raises:
             VirtufinError: The lookup failed; the place is released.
         """
-        context.update(peer=self.transport.peer, method=self.full_name(name))
-        lease = await self.transport.lease(budget, context, stream=stream)
+        transport, discovery = self.transport, self._discovery
+        context["peer"] = transport.peer
+        context["method"] = discovery.wire.methods[name].full_name
+        lease = await transport.lease(budget, context, stream=stream)
+        if (
+            lease.was_connected
+            and not transport.was_disconnected
+            and time.monotonic() < discovery.expires_at
+        ):
+            return lease
         try:
-            await self._discovery.ensure(lease, budget)
+            await discovery.ensure(lease, budget)
             return lease
         except BaseException as error:
             lease.release()
@@ -101,10 +114,15 @@ class Rpc:
         raise failure
 
     async def send(
-        self, lease: Lease, name: str, fields: dict[str, Any], budget: Budget, **context: Any
+        self,
+        lease: Lease,
+        name: str,
+        fields: dict[str, Any],
+        budget: Budget,
+        context: dict[str, Any],
     ) -> Any:
-        """Calls a unary method over a lease of `acquire`; otherwise like `unary`."""
-        method = self._discovery.wire[name]
+        """Calls a unary method over a lease of `acquire`, with its context; else like `unary`."""
+        method = self._discovery.wire.methods[name]
         request = method.request(**fields)
         try:
             return await self.transport.unary(lease, method, request, budget, context)
@@ -128,8 +146,8 @@ class Rpc:
         Raises:
             VirtufinError: See `errors`.
         """
-        lease = await self.acquire(name, budget, stream=True, **context)
-        method = self._discovery.wire[name]
+        lease = await self.acquire(name, budget, context, stream=True)
+        method = self._discovery.wire.methods[name]
         return self.transport.stream(lease, method, method.request(**fields), budget, context)
 
     async def ensure_layout(self, budget: Budget) -> None:
@@ -139,8 +157,8 @@ class Rpc:
             VirtufinError: The gateway cannot be reached, or the budget ended first.
         """
         # Any method serves, because acquiring a lease looks up the layout of all methods.
-        with await self.acquire("Gateway.ListServices", budget):
-            pass
+        lease = await self.acquire("Gateway.ListServices", budget, {})
+        lease.release()
 
     def stream_ended(self) -> None:
         """Marks the layout for a new lookup before the next call."""
@@ -149,4 +167,4 @@ class Rpc:
 
     def full_name(self, name: str) -> str:
         """Returns the name of a method for error texts, such as `virtufin.State/GetState`."""
-        return self._discovery.wire[name].full_name
+        return self._discovery.wire.methods[name].full_name

@@ -45,7 +45,8 @@ class Wire:
         differences: Iterable[Difference] = (),
         reason: str = "",
     ) -> None:
-        self._methods = dict(methods)
+        self.methods = dict(methods)
+        """The methods by their short names."""
         self.origin = origin
         """The origin of the descriptors: `packaged`, or `reflection` of the gateway."""
         self.differences = tuple(differences)
@@ -81,17 +82,17 @@ class Wire:
         """
         methods: dict[str, Method] = {}
         differences: list[Difference] = []
-        for name, ours in self._methods.items():
+        for name, ours in self.methods.items():
             methods[name], found = _as_there(ours, pool)
             differences += found
         # `Gateway.Subscribe`, because earlier gateways have no `Pubsub.Subscribe`.
         theirs = method_of(pool, f"{PACKAGE}.Gateway", "Subscribe")
-        missing = method_of(pool, self._methods[_SUBSCRIBE].service, "Subscribe") is None
+        missing = method_of(pool, self.methods[_SUBSCRIBE].service, "Subscribe") is None
         if missing and theirs is not None and _has(theirs.output_type, _EARLIER_EVENT):
             methods[_SUBSCRIBE] = _adapted(
-                EarlierGatewaySubscribe, self._methods[_SUBSCRIBE], theirs
+                EarlierGatewaySubscribe, self.methods[_SUBSCRIBE], theirs
             )
-        changed = any(methods[name] is not ours for name, ours in self._methods.items())
+        changed = any(methods[name] is not ours for name, ours in self.methods.items())
         reason = "the gateway's own descriptors say the same as the packaged ones"
         if changed:
             reason = "the gateway's own descriptors say something else than the packaged ones"
@@ -104,14 +105,14 @@ class Wire:
     def generation(self) -> Literal["current", "earlier"]:
         """Returns `earlier` if events travel as `data` and `metadata`, else `current`."""
         kinds = (EarlierPublish, EarlierSubscribe, EarlierGatewaySubscribe)
-        earlier = any(isinstance(method, kinds) for method in self._methods.values())
+        earlier = any(isinstance(method, kinds) for method in self.methods.values())
         return "earlier" if earlier else "current"
 
     def translates(self, difference: Difference) -> bool:
         """Returns whether the methods compensate for a difference."""
         if difference.is_method:
             return difference.where == f"{PACKAGE}.{_SUBSCRIBE}" and isinstance(
-                self._methods[_SUBSCRIBE], EarlierGatewaySubscribe
+                self.methods[_SUBSCRIBE], EarlierGatewaySubscribe
             )
         if difference.gateway.startswith("named ") or difference.gateway.startswith("number "):
             return True
@@ -121,7 +122,7 @@ class Wire:
 
     def because(self, reason: str) -> Wire:
         """Returns a copy with another reason."""
-        return Wire(self._methods, origin=self.origin, differences=self.differences, reason=reason)
+        return Wire(self.methods, origin=self.origin, differences=self.differences, reason=reason)
 
     def __getitem__(self, name: str) -> Method:
         """Returns the method with a short name.
@@ -129,11 +130,11 @@ class Wire:
         Raises:
             KeyError: No method has this name.
         """
-        return self._methods[name]
+        return self.methods[name]
 
     def __iter__(self) -> Iterator[str]:
         """Yields the short names of all methods."""
-        return iter(self._methods)
+        return iter(self.methods)
 
     def __str__(self) -> str:
         lines = [f"{self.origin} protos, {self.generation} generation: {self.reason}"]
@@ -141,7 +142,7 @@ class Wire:
         return "\n".join(lines)
 
     def __repr__(self) -> str:
-        return f"<Wire {self.origin}, {len(self._methods)} methods>"
+        return f"<Wire {self.origin}, {len(self.methods)} methods>"
 
 
 def _methods_of(service: ServiceDescriptor) -> Iterator[Method]:
