@@ -34,26 +34,24 @@ def is_being_cancelled() -> bool:
     return False
 
 
+KNOWS_OWN_CANCELLATION = sys.version_info >= (3, 11)
+"""Whether `is_being_cancelled` can tell; it needs `Task.cancelling`."""
+
+
 class OtherCancelledError(Exception):
     """The awaited object was cancelled, not the task that awaited it."""
 
 
 async def await_other(awaitable: Awaitable[Result]) -> Result:
-    """Awaits an object that other code may cancel, and returns the result.
+    """Awaits an object that other code may cancel, and returns the result; for Python 3.10.
+
+    Later versions await the object itself and ask `is_being_cancelled` after a CancelledError.
 
     Raises:
         OtherCancelledError: The awaited object was cancelled, but the running task was not.
         CancelledError: The running task was cancelled, and the awaited object with it.
     """
-    if sys.version_info >= (3, 11):
-        try:
-            return await awaitable
-        except asyncio.CancelledError:
-            if is_being_cancelled():
-                raise
-            raise OtherCancelledError from None
-    # With `wait` on Python 3.10, because a CancelledError there does not show which of the two was
-    # cancelled.
+    # With `wait`, because a CancelledError of the object would look like one of the task.
     other = asyncio.ensure_future(awaitable)
     try:
         await asyncio.wait((other,))
@@ -84,21 +82,33 @@ async def call_user(
         Exception: The function raised this error.
         CancelledError: The running task was cancelled.
     """
-    error: BaseException
     try:
         result = function(*arguments)
         return await result if inspect.isawaitable(result) else result
-    except asyncio.CancelledError as cancelled:
-        if is_being_cancelled() or is_ending():
-            raise
-        error = cancelled
-    except (Exception, KeyboardInterrupt, SystemExit):
-        # Not converted, because callers handle an Exception, and the other two end the process.
+    except Exception:
         raise
-    except BaseException as other:  # noqa: BLE001 - raised below, as what callers can handle
-        error = other
+    except BaseException as error:
+        raise user_error(function, error, is_ending) from error
+
+
+def user_error(
+    function: Callable[..., Any], error: BaseException, is_ending: Callable[[], bool]
+) -> UserFunctionError:
+    """Returns the error for a BaseException that a function of the user raised.
+
+    Arguments are those of `call_user`.
+
+    Raises:
+        BaseException: The error itself, if it ends the process or the running task.
+    """
+    ends_process = isinstance(error, (KeyboardInterrupt, SystemExit))
+    cancelled = isinstance(error, asyncio.CancelledError) and (is_being_cancelled() or is_ending())
+    if ends_process or cancelled:
+        raise error
     name = getattr(function, "__qualname__", repr(function))
-    raise UserFunctionError(f"{name} raised {short_repr(error)}") from error
+    failure = UserFunctionError(f"{name} raised {short_repr(error)}")
+    failure.__cause__ = error
+    return failure
 
 
 async def gather_all(calls: Iterable[Coroutine[Any, Any, Any]]) -> list[Any]:

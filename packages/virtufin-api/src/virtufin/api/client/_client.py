@@ -174,35 +174,19 @@ class ApiClient:
         # need them.
         complete = self._settings.complete_replies
         schemas = Schemas(self._rpc, self._discovery) if complete else None
-        self._gateway = GatewayClient(self._rpc, schemas)
-        self._state = StateClient(self._rpc)
-        self._config = ConfigClient(self._rpc)
-        self._pubsub = PubsubClient(
+        self.gateway = GatewayClient(self._rpc, schemas)
+        """The client for calls to the backends."""
+        self.state = StateClient(self._rpc)
+        """The client for the state of services."""
+        self.config = ConfigClient(self._rpc)
+        """The client for the gateway's configuration of services."""
+        self.pubsub = PubsubClient(
             self._rpc,
             source=self._settings.source,
             reconnect=self._settings.reconnect,
             settings=self._settings.subscription,
         )
-
-    @property
-    def gateway(self) -> GatewayClient:
-        """The client for calls to the backends."""
-        return self._gateway
-
-    @property
-    def pubsub(self) -> PubsubClient:
         """The client for publishing, subscribing, requests and replies."""
-        return self._pubsub
-
-    @property
-    def state(self) -> StateClient:
-        """The client for the state of services."""
-        return self._state
-
-    @property
-    def config(self) -> ConfigClient:
-        """The client for the gateway's configuration of services."""
-        return self._config
 
     @property
     def wire(self) -> Wire:
@@ -258,8 +242,8 @@ class ApiClient:
             self._rpc,
             # None skips the two checks of the layout, because nothing is looked up then.
             self._discovery if self._settings.wire == "auto" else None,
-            self._gateway,
-            self._pubsub,
+            self.gateway,
+            self.pubsub,
             timeout=require_positive("timeout", timeout),
         )
         where = TOPIC if topic is None else require_name(topic, "topic")
@@ -283,13 +267,13 @@ class ApiClient:
 
     async def list_services_async(self, *, timeout: Timeout = NOT_GIVEN) -> list[str]:
         """Returns the names of the registered backends."""
-        return await self._gateway.list_services_async(timeout=timeout)
+        return await self.gateway.list_services_async(timeout=timeout)
 
     async def list_methods_async(
         self, service: str, *, timeout: Timeout = NOT_GIVEN
     ) -> list[MethodInfo]:
         """Returns the methods of a backend."""
-        return await self._gateway.list_methods_async(service, timeout=timeout)
+        return await self.gateway.list_methods_async(service, timeout=timeout)
 
     async def invoke_async(
         self,
@@ -300,7 +284,7 @@ class ApiClient:
         timeout: Timeout = NOT_GIVEN,
     ) -> Any:
         """Calls a backend's method with a dict; see `GatewayClient.invoke_async`."""
-        return await self._gateway.invoke_async(service, method, request_data, timeout=timeout)
+        return await self.gateway.invoke_async(service, method, request_data, timeout=timeout)
 
     async def save_state_async(
         self,
@@ -314,7 +298,7 @@ class ApiClient:
         timeout: Timeout = NOT_GIVEN,
     ) -> StatusResult:
         """Writes a key; see `StateClient.save`."""
-        return await self._state.save(
+        return await self.state.save(
             service,
             key,
             value,
@@ -328,19 +312,19 @@ class ApiClient:
         self, service: str, key: str, *, timeout: Timeout = NOT_GIVEN
     ) -> StateResult:
         """Reads a key; see `StateClient.get`."""
-        return await self._state.get(service, key, timeout=timeout)
+        return await self.state.get(service, key, timeout=timeout)
 
     async def get_all_state_async(
         self, service: str, *, timeout: Timeout = NOT_GIVEN
     ) -> AllStateResult:
         """Reads all registered keys of a service; see `StateClient.get_all_state`."""
-        return await self._state.get_all_state(service, timeout=timeout)
+        return await self.state.get_all_state(service, timeout=timeout)
 
     async def register_keys_async(
         self, service: str, keys: str | Iterable[str], *, timeout: Timeout = NOT_GIVEN
     ) -> StatusResult:
         """Registers the keys that `get_all_state_async` returns."""
-        return await self._state.register_keys(service, keys, timeout=timeout)
+        return await self.state.register_keys(service, keys, timeout=timeout)
 
     async def subscribe_async_with_handler(
         self,
@@ -357,7 +341,7 @@ class ApiClient:
         timeout: Timeout = NOT_GIVEN,
     ) -> HandlerSubscription:
         """Calls a handler with each event; see `PubsubClient.subscribe_async_with_handler`."""
-        return await self._pubsub.subscribe_async_with_handler(
+        return await self.pubsub.subscribe_async_with_handler(
             handler,
             services,
             topics,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import re
-import time
 from datetime import datetime, timezone
 from typing import Any
 
@@ -86,21 +85,18 @@ def set_value(attribute: Any, value: object, what: str) -> None:
         attribute.ce_string = require_text(value, what)
 
 
-def set_time(attribute: Any, value: datetime | str | None, what: str = "time") -> None:
+def set_time(attribute: Any, value: datetime | str, what: str = "time") -> None:
     """Stores a point in time.
 
     Args:
         attribute: The CloudEventAttributeValue.
-        value: A datetime with time zone or RFC 3339 text; None means now.
+        value: A datetime with time zone or RFC 3339 text.
         what: Name of the attribute, for the error.
 
     Raises:
         InvalidInputError: The text is not RFC 3339, or the datetime has no time zone.
     """
-    if value is None:
-        # Not `GetCurrentTime()`, because that emits a warning on Python 3.12 and later.
-        attribute.ce_timestamp.FromNanoseconds(time.time_ns())
-    elif isinstance(value, datetime):
+    if isinstance(value, datetime):
         if value.tzinfo is None:
             raise InvalidInputError(f"{what} must have a time zone, not {value!r}")
         try:

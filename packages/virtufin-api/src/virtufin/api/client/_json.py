@@ -1,4 +1,4 @@
-"""Payloads of events: text, bytes, or JSON."""
+"""JSON texts, written and read by the rules of RFC 8259, and the media types of payloads."""
 
 from __future__ import annotations
 
@@ -16,26 +16,6 @@ JSON = "application/json"
 def media_type(content_type: str) -> str:
     """Returns a content type in lower case, without parameters such as the charset."""
     return content_type.partition(";")[0].strip().lower()
-
-
-def set_data(event: Any, data: object) -> str:
-    """Stores the payload in a CloudEvent and returns its media type.
-
-    Args:
-        event: The CloudEvent message.
-        data: Text, bytes, or any value that JSON can hold.
-
-    Raises:
-        InvalidInputError: JSON cannot hold the data.
-    """
-    if isinstance(data, str):
-        event.text_data = require_text(data, "data")
-        return TEXT
-    if isinstance(data, (bytes, bytearray, memoryview)):
-        event.binary_data = bytes(data)
-        return BINARY
-    event.text_data = to_json(data, "data")
-    return JSON
 
 
 def to_json(value: object, what: str) -> str:

@@ -7,10 +7,10 @@ names for extensions. Both forms describe the same event.
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 from google.protobuf.message import Message
 
@@ -23,7 +23,7 @@ from virtufin.api.client._event_attributes import (
     text_of,
     value_of,
 )
-from virtufin.api.client._json import from_json, set_data
+from virtufin.api.client._json import BINARY, JSON, TEXT, from_json, to_json
 from virtufin.api.client._settings import SOURCE
 from virtufin.api.client._validation import require_text, short_repr
 from virtufin.api.client.errors import InvalidInputError, InvalidReplyError
@@ -39,6 +39,11 @@ DEFAULT_TYPE = "com.virtufin.client.event.published"
 # The backends' own convention, because CloudEvents itself has no attribute for a service.
 _URN = "urn:com.virtufin."
 _SPEC_VERSION = "1.0"
+
+
+def source_of(service: str) -> str:
+    """Returns the CloudEvents source of a service's events."""
+    return f"{_URN}{service}"
 
 
 class PubsubEvent:
@@ -306,9 +311,9 @@ def _assembled(
     version = context.get("specversion", _SPEC_VERSION)
     if version != _SPEC_VERSION:
         raise InvalidInputError(f"ce-specversion must be {_SPEC_VERSION!r}, not {version!r}")
-    # A random id, because ids must be unique together with the source.
     event = CloudEvent(
-        id=context.get("id", str(uuid.uuid4())),
+        # A random id, because ids must be unique together with the source.
+        id=context["id"] if "id" in context else str(uuid.uuid4()),
         source=context.get("source", default_source),
         spec_version=version,
         type=context.get("type", DEFAULT_TYPE),
@@ -317,9 +322,14 @@ def _assembled(
     for name in ("id", "source", "type"):
         if not getattr(event, name):
             raise InvalidInputError(f"{name} must not be empty (CloudEvents 1.0)")
-    default_content_type = set_data(event, data)
+    default_content_type = _set_data(event, data)
     attributes = event.attributes
-    set_time(attributes["time"], cast("datetime | str | None", context.get("time")), "ce-time")
+    time_given = context.get("time")
+    if time_given is None:
+        # Not `GetCurrentTime()`, because that emits a warning on Python 3.12 and later.
+        attributes["time"].ce_timestamp.FromNanoseconds(time.time_ns())
+    else:
+        set_time(attributes["time"], time_given, "ce-time")
     attributes["datacontenttype"].ce_string = context.get("datacontenttype", default_content_type)
     for name in ("subject", "dataschema"):
         if name in context:
@@ -327,3 +337,19 @@ def _assembled(
     for name, value in extensions.items():
         set_value(attributes[name], value, f"attribute {name!r}")
     return event
+
+
+def _set_data(event: CloudEvent, data: object) -> str:
+    """Stores the payload in a CloudEvent and returns its media type.
+
+    Raises:
+        InvalidInputError: JSON cannot hold the data.
+    """
+    if isinstance(data, str):
+        event.text_data = require_text(data, "data")
+        return TEXT
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        event.binary_data = bytes(data)
+        return BINARY
+    event.text_data = to_json(data, "data")
+    return JSON

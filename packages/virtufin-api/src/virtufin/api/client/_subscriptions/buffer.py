@@ -17,9 +17,10 @@ class Ended(Exception):  # noqa: N818 - a signal like StopIteration
 class Buffer(Generic[T]):
     """A bounded queue that drops no item and loses none when a waiting consumer is cancelled.
 
-    The producer appends an item and then awaits `room()`. When the queue is full, `room()` waits
-    until half of the items have been taken. An item leaves the queue in the same step in which its
-    consumer gets it, so a cancelled wait leaves the item in the queue.
+    The producer appends an item and then awaits what `room()` returns, if anything. When the queue
+    is full, that is a future, which is done when half of the items have been taken. An item leaves
+    the queue in the same step in which its consumer gets it, so a cancelled wait leaves the item in
+    the queue.
     """
 
     def __init__(self, max_items: int, max_bytes: int) -> None:
@@ -38,7 +39,8 @@ class Buffer(Generic[T]):
     @property
     def paused(self) -> bool:
         """Returns whether the producer waits for the consumer."""
-        return self._drained is not None
+        # Done without a result, because the producer was cancelled.
+        return self._drained is not None and not self._drained.done()
 
     def append(self, item: T, size: int) -> None:
         """Adds an item of `size` bytes."""
@@ -46,18 +48,20 @@ class Buffer(Generic[T]):
         # producer wait instead.
         self._items.append((item, size))
         self._bytes += size
-        self._wake()
+        if self._waiting:
+            self._wake()
 
-    async def room(self) -> None:
-        """Waits, if the queue is full, until half of it has been taken."""
+    def room(self) -> asyncio.Future[None] | None:
+        """Returns a future for the room in a full queue, to be awaited by one task; else None."""
         # Half, because a slow consumer would otherwise wake the producer for every item.
         if len(self._items) < self._max_items and self._bytes < self._max_bytes:
-            return
+            return None
         self._drained = asyncio.get_running_loop().create_future()
-        try:
-            await self._drained
-        finally:
-            self._drained = None
+        return self._drained
+
+    def count(self, kind: type) -> int:
+        """Returns the number of waiting items of a type."""
+        return sum(isinstance(item, kind) for item, _ in self._items)
 
     async def get(self) -> T:
         """Waits for the next item and takes it from the queue.
@@ -85,10 +89,13 @@ class Buffer(Generic[T]):
                 raise
         item, size = self._items.popleft()
         self._bytes -= size
-        if self._items:
+        if self._items and self._waiting:
             self._wake()
-        if self._drained is not None and not self._drained.done() and self._half_empty():
-            self._drained.set_result(None)
+        drained = self._drained
+        if drained is not None and self._half_empty():
+            self._drained = None
+            if not drained.done():
+                drained.set_result(None)
         return item
 
     def _half_empty(self) -> bool:

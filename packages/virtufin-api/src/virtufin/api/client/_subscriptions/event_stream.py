@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import grpc
@@ -109,11 +109,8 @@ class EventStream:
         self.confirmed = False
         self._failure: VirtufinError | None = None
         self._live_since: float | None = None
-        self._gap_reported = False
         self._key_retried = False
-        self._progress = False
         self._received = 0
-        self._delivered = 0
         self._interruptions = 0
         self._attempts = 0
         self._handovers = 0
@@ -145,7 +142,7 @@ class EventStream:
         """Returns the current counters."""
         return SubscriptionStats(
             received=self._received,
-            delivered=self._delivered,
+            delivered=self._received - self._buffer.count(PubsubEvent),
             buffered=len(self._buffer),
             interruptions=self._interruptions,
             attempts=self._attempts,
@@ -210,18 +207,15 @@ class EventStream:
             raise copy_error(self._failure)
         return self.confirmed
 
-    async def next(self) -> Item:
-        """Waits for the next event or interruption, in order.
+    def next(self) -> Coroutine[Any, Any, Item]:
+        """Returns a coroutine that waits for the next event or interruption, in order.
 
         Raises:
             Ended: The stream was closed.
             VirtufinError: The stream has failed.
         """
         self._transport.check_loop()
-        item = await self._buffer.get()
-        if isinstance(item, PubsubEvent):
-            self._delivered += 1
-        return item
+        return self._buffer.get()
 
     def stop(self) -> None:
         """Ends the stream; events received before remain in the buffer.
@@ -267,16 +261,18 @@ class EventStream:
         attempt = 0
         while True:
             attempt += 1
-            self._progress = False
+            received = self._received
             error = await self._read_one_stream(attempt)
             if not self._should_reconnect(error):
                 raise self._failed(error)
             # The backoff starts over only after an event or a stable time, because a gateway that
             # accepts and ends streams at once would otherwise be called without growing pauses.
-            if self._progress or self._was_stable():
+            if self._received > received or self._was_stable():
                 waits, attempt = self._delays(), 0
             wait = next(waits)
-            self._report(error, wait)
+            # Once, because several failed attempts to reconnect belong to the same gap.
+            if self.state is SubscriptionState.LIVE or not self._interruptions:
+                self._report(error, wait)
             self._live_since = None
             self.confirmed = False
             if self.state is SubscriptionState.LIVE:
@@ -312,14 +308,13 @@ class EventStream:
             "Pubsub.Subscribe", fields, budget, topic=self.name, attempt=attempt
         )
 
-    async def _deliver(self, message: Any, size: int) -> None:
+    def _deliver(self, message: Any, size: int) -> Awaitable[None] | None:
         # Live at the latest now, because some gateways send headers only with the first event.
         if not self.confirmed:
             self._set_live(confirmed=True)
         self._received += 1
-        self._progress = True
         self._buffer.append(PubsubEvent(message.topic, message.cloudevent), size)
-        await self._buffer.room()
+        return self._buffer.room()
 
     def _handed_over(self, confirmed: bool) -> None:
         self._handovers += 1
@@ -339,7 +334,6 @@ class EventStream:
         self.confirmed = confirmed
         if self._live_since is None:
             self._live_since = time.monotonic()
-        self._gap_reported = False
         self._key_retried = False
         self.life.move(SubscriptionState.LIVE)
 
@@ -369,10 +363,6 @@ class EventStream:
 
     def _report(self, error: VirtufinError | None, wait: float) -> None:
         """Puts an interruption between the events of the buffer, at the place of the gap."""
-        # Once, because several failed attempts to reconnect belong to the same gap.
-        if self._gap_reported:
-            return
-        self._gap_reported = True
         self._interruptions += 1
         reason = error.message if error is not None else "the gateway ended the stream"
         lost = ""

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from virtufin.api.client._asyncio import call_user
+from virtufin.api.client._asyncio import user_error
 from virtufin.api.client._backoff import delays
 from virtufin.api.client._transport import Transport
 from virtufin.api.client._validation import require_positive, require_whole, short_repr
 from virtufin.api.client.errors import InvalidInputError, VirtufinError
-from virtufin.api.client.events import PubsubEvent
+from virtufin.api.client.events import PubsubEvent, source_of
 
 from .buffer import Ended
 from .event_stream import EventStream
@@ -80,11 +80,19 @@ class HandlerOptions:
         require_whole("max_attempts", self.max_attempts, 1)
         require_positive("retry_backoff", self.retry_backoff)
 
-    def wants(self, event: PubsubEvent) -> bool:
-        """Returns whether an event passes the filters."""
-        if self.services and event.service not in self.services:
-            return False
-        return not self.event_types or event.type in self.event_types
+    def accepts(self) -> Callable[[PubsubEvent], bool] | None:
+        """Returns the function that tells whether an event passes the filters; None without any."""
+        if not self.services and not self.event_types:
+            return None
+        sources, types = frozenset(map(source_of, self.services)), frozenset(self.event_types)
+
+        def wants(event: PubsubEvent) -> bool:
+            message = event.cloudevent
+            return (not sources or message.source in sources) and (
+                not types or message.type in types
+            )
+
+        return wants
 
 
 def callbacks(handler: object) -> tuple[OnEvent, OnError | None]:
@@ -135,6 +143,7 @@ class HandlerSubscription(BaseSubscription):
         self._transport = transport
         self._on_event, self._on_error = callbacks(handler)
         self._handling = handling
+        self._accepts = handling.accepts()
         self._running: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._errors = 0
@@ -187,6 +196,7 @@ class HandlerSubscription(BaseSubscription):
         await self.cancel()
 
     async def _consume(self) -> None:
+        accepts, in_order = self._accepts, self._handling.max_concurrency == 1
         try:
             while not self._over:
                 try:
@@ -194,23 +204,21 @@ class HandlerSubscription(BaseSubscription):
                 except Ended:
                     break
                 except VirtufinError as failure:
-                    await self._tell(failure)
+                    await self._report(failure)
                     break
                 if not isinstance(item, PubsubEvent):
-                    await self._tell(item)
-                elif self._handling.wants(item):
-                    await self._dispatch(item)
+                    await self._report(item)
+                elif accepts is None or accepts(item):
+                    # Without a task, because awaiting each event keeps the order.
+                    await (self._handle(item) if in_order else self._start(item))
             if self._running:
                 await asyncio.wait(self._running)
         finally:
             # Stopped here too, because nothing would consume the events after a cancellation.
             self._stream.stop()
 
-    async def _dispatch(self, event: PubsubEvent) -> None:
-        # Without a task, because awaiting each event keeps the order.
-        if self._handling.max_concurrency == 1:
-            await self._handle(event)
-            return
+    async def _start(self, event: PubsubEvent) -> None:
+        """Handles an event in a task of its own, once fewer than `max_concurrency` are running."""
         # Waits here, because events that stay in the buffer fill it, which pauses the gateway.
         while len(self._running) >= self._handling.max_concurrency:
             await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
@@ -220,8 +228,8 @@ class HandlerSubscription(BaseSubscription):
 
     async def _handle(self, event: PubsubEvent) -> None:
         handling = self._handling
-        waits = delays(handling.retry_backoff, _MAX_BACKOFF, 2.0, 0.3)
-        for left in reversed(range(handling.max_attempts)):
+        waits: Iterator[float] | None = None
+        for left in range(handling.max_attempts - 1, -1, -1):
             error = await self._outcome(self._on_event, event)
             if error is None:
                 return
@@ -233,11 +241,12 @@ class HandlerSubscription(BaseSubscription):
                 ", will be tried again" if left else "",
                 exc_info=error,
             )
-            await self._tell(error)
+            await self._report(error)
             # No further attempt, because the subscription is ending.
             if self._over:
                 return
             if left:
+                waits = waits or delays(handling.retry_backoff, _MAX_BACKOFF, 2.0, 0.3)
                 await asyncio.sleep(next(waits))
         if handling.dead_letter is not None:
             await self._give_up(event, handling.dead_letter)
@@ -248,9 +257,9 @@ class HandlerSubscription(BaseSubscription):
             self._dead_letters += 1
             return
         logger.error("event %s could not be put aside", event.message_id, exc_info=failure)
-        await self._tell(failure)
+        await self._report(failure)
 
-    async def _tell(self, error: Exception) -> None:
+    async def _report(self, error: Exception) -> None:
         if self._on_error is None:
             return
         failure = await self._outcome(self._on_error, error)
@@ -265,8 +274,11 @@ class HandlerSubscription(BaseSubscription):
 
     async def _outcome(self, function: Callable[[Any], Any], argument: object) -> Exception | None:
         """Calls a function of the user; returns the exception it raised, or None."""
+        # Not `call_user`, because every event would wait in one more coroutine.
         try:
-            await call_user(function, argument, is_ending=lambda: self._over)
+            result = function(argument)
+            if inspect.isawaitable(result):
+                await result
         except Exception as error:  # noqa: BLE001 - a handler's error never ends the stream
             # Returned, because an error of the user's code must not end the subscription.
             if self._over and isinstance(error.__cause__, asyncio.CancelledError):
@@ -274,4 +286,6 @@ class HandlerSubscription(BaseSubscription):
                 # for the user's own.
                 raise error.__cause__ from None
             return error
+        except BaseException as error:  # noqa: BLE001 - raised again if it is not the handler's
+            return user_error(function, error, lambda: self._over)
         return None

@@ -23,7 +23,7 @@ from typing import Any
 import grpc
 
 from virtufin.api.client._error_mapping import from_status
-from virtufin.api.client._transport import Stream
+from virtufin.api.client._transport import Deliver, Stream
 from virtufin.api.client.errors import ClientClosedError, VirtufinError
 
 logger = logging.getLogger("virtufin.api.client.subscription")
@@ -36,8 +36,6 @@ _REFUSALS = 3
 _AT_ONCE = 0.05
 """Seconds between headers and first event below which the headers may have waited for the event."""
 
-Deliver = Callable[[Any, int], Awaitable[None]]
-"""A function that takes a message and its size, and returns when the buffer has room again."""
 Open = Callable[[], Awaitable[Stream]]
 
 
@@ -95,13 +93,7 @@ class StreamReader:
             if await self.stream.headers():
                 self._answered = time.monotonic()
                 self._on_headers()
-            while (received := await self.stream.next()) is not None:
-                self._last_event = time.monotonic()
-                if self._first_event is None:
-                    self._first_event = self._last_event
-                message, size = received
-                if message is not None:
-                    await self._deliver(message, size)
+            await self.stream.read(self._received)
         except VirtufinError as error:
             return error
         except asyncio.CancelledError:
@@ -109,6 +101,15 @@ class StreamReader:
             # a CancelledError would keep grpc's call and its channel alive after both are closed.
             return None
         return None
+
+    def _received(self, message: Any, size: int) -> Awaitable[None] | None:
+        self._last_event = time.monotonic()
+        if self._first_event is None:
+            self._first_event = self._last_event
+        # A heartbeat, which only shows that the stream is alive.
+        if message is None:
+            return None
+        return self._deliver(message, size)
 
 
 class HandoverReader:
@@ -232,7 +233,7 @@ class HandoverReader:
             )
             if headers.done():
                 if not headers.result():
-                    await stream.next()
+                    await stream.read(lambda _message, _size: None)
                     raise from_status(grpc.StatusCode.OK, "the gateway ended the second stream")
             elif old.answers_first and not old.task.done():
                 raise from_status(

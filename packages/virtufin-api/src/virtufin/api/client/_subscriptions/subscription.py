@@ -164,7 +164,8 @@ class Subscription(BaseSubscription):
 
     async def __anext__(self) -> PubsubEvent:
         """Waits for the next event; skips interruptions, which `states()` shows."""
-        self._start()
+        if self._loop is None:
+            self._start()
         stream = self._stream
         try:
             while True:

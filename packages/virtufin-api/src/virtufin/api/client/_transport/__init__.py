@@ -1,7 +1,7 @@
 """The connection to a gateway: channels, calls and streams in bytes, errors, closing."""
 
 # Other packages import from here only, so that its modules can change.
-from .calls import Stream
+from .calls import Deliver, Stream
 from .channels import (
     Lease,
     drain_notifications,
@@ -17,6 +17,7 @@ from .transport import Transport
 
 __all__ = [
     "Credentials",
+    "Deliver",
     "Health",
     "Lease",
     "Method",

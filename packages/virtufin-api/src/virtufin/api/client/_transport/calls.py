@@ -8,13 +8,19 @@ in a task that was not cancelled.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
 from grpc import aio
 
-from virtufin.api.client._asyncio import OtherCancelledError, await_other
+from virtufin.api.client._asyncio import (
+    KNOWS_OWN_CANCELLATION,
+    OtherCancelledError,
+    await_other,
+    is_being_cancelled,
+)
 from virtufin.api.client._error_mapping import (
     Redacting,
     cancelled_elsewhere,
@@ -26,10 +32,14 @@ from virtufin.api.client.errors import (
     DeadlineExceededError,
     InternalError,
     InvalidReplyError,
+    VirtufinError,
 )
 
 from .channels import Lease, is_connected, state_of
 from .method import Method
+
+Deliver = Callable[[Any, int], "Awaitable[None] | None"]
+"""A function that takes a message and its size, and returns what to await before the next one."""
 
 
 class Call:
@@ -60,12 +70,15 @@ class Call:
         call = self._call
         failure: Exception
         try:
-            raw: bytes = await await_other(call)
+            # Not `await_other` everywhere, because every call would wait in one more coroutine.
+            raw: bytes = await (call if KNOWS_OWN_CANCELLATION else await_other(call))
             return raw
         except asyncio.CancelledError:
-            # Later, because the server counts the call until it has seen the cancellation.
-            self._lease.release_later()
-            raise
+            if is_being_cancelled() or not KNOWS_OWN_CANCELLATION:
+                # Later, because the server counts the call until it has seen the cancellation.
+                self._lease.release_later()
+                raise
+            failure = cancelled_elsewhere(self._context)
         except OtherCancelledError:
             failure = cancelled_elsewhere(self._context)
         except aio.AioRpcError as error:
@@ -128,35 +141,46 @@ class Stream:
             return not self._call.done()
         raise cancelled_elsewhere(self._context)
 
-    async def next(self) -> tuple[Any, int] | None:
-        """Waits for the next message.
+    async def read(self, deliver: Deliver) -> None:
+        """Reads messages until the clean end of the stream.
 
-        Returns:
-            The message and its size in bytes, or None at the clean end of the stream. The message
-            is None if the method skips it, such as a heartbeat.
+        Args:
+            deliver: Takes each message with its size in bytes. The message is None if the method
+                skips it, such as a heartbeat. The next message is read after the awaitable that it
+                returns, if any, so the server pauses while a consumer is slow.
 
         Raises:
             VirtufinError: The stream ended with an error.
         """
-        try:
-            raw = await self._messages.__anext__()
-        except StopAsyncIteration:
-            return None
-        except aio.AioRpcError as error:
-            failure = from_rpc_error(error, self._redacting, **self._context)
-        except asyncio.CancelledError:
-            if not _is_closed(self._lease.channel):
-                raise
-            failure = cancelled_elsewhere(self._context)
-        except aio.BaseError as error:
-            reason = self._redacting.redact(str(error))
-            failure = from_status(
-                grpc.StatusCode.INTERNAL,
-                f"grpc could not carry on the stream: {reason}",
-                **self._context,
-            )
-        else:
-            return decoded(self._method, raw, self._context), len(raw)
+        messages, decode = self._messages, self._method.decode
+        while True:
+            try:
+                raw = await messages.__anext__()
+                message = decode(raw)
+            except StopAsyncIteration:
+                return
+            except aio.AioRpcError as error:
+                failure: VirtufinError = from_rpc_error(error, self._redacting, **self._context)
+                break
+            except asyncio.CancelledError:
+                if not _is_closed(self._lease.channel):
+                    raise
+                failure = cancelled_elsewhere(self._context)
+                break
+            except DecodeError as error:
+                failure = _unreadable(self._method, error, self._context)
+                break
+            except aio.BaseError as error:
+                reason = self._redacting.redact(str(error))
+                failure = from_status(
+                    grpc.StatusCode.INTERNAL,
+                    f"grpc could not carry on the stream: {reason}",
+                    **self._context,
+                )
+                break
+            room = deliver(message, len(raw))
+            if room is not None:
+                await room
         # Raised outside the except block, because grpc's error would be its `__context__` and show
         # the secrets that were redacted.
         raise failure
@@ -221,5 +245,9 @@ def decoded(method: Method, raw: bytes, context: dict[str, Any]) -> Any:
     try:
         return method.decode(raw)
     except DecodeError as error:
-        name = method.response.DESCRIPTOR.full_name
-        raise InvalidReplyError(f"the reply is not a {name}: {error}", **context) from None
+        raise _unreadable(method, error, context) from None
+
+
+def _unreadable(method: Method, error: DecodeError, context: dict[str, Any]) -> InvalidReplyError:
+    name = method.response.DESCRIPTOR.full_name
+    return InvalidReplyError(f"the reply is not a {name}: {error}", **context)
