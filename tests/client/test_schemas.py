@@ -13,7 +13,7 @@ from tests.backend import PROBE, Probe, make_probe, probe
 from tests.client.conftest import UNIT, until
 from virtufin.api.client import ApiClient, VirtufinError, _backoff
 from virtufin.api.client._backends.decoder import ReplyDecoder
-from virtufin.api.client._backends.invoker import _typed
+from virtufin.api.client._backends.invoker import _decode
 from virtufin.api.emulator import SAMPLES, Emulator, InvocationPolicy, Service
 from virtufin.api.emulator._samples import workmanager_pb2
 
@@ -262,11 +262,11 @@ async def test_a_reply_nested_too_deeply_comes_as_sent(behind, make_probe):
     deep = {"some_text": "end"}
     for _ in range(400):
         deep = {"children": [deep]}
-    completer = client.gateway._calls._known("probe").completer
+    decoder = client.gateway._calls._known("probe").decoder
     message = client.gateway._calls._known("probe").methods["Echo"].output_type
     with pytest.raises(RecursionError):
-        completer.complete(message, deep)
-    assert _typed(client.gateway._calls._known("probe"), "Echo", deep) == (deep, True)
+        decoder.complete(message, deep)
+    assert _decode(client.gateway._calls._known("probe"), "Echo", deep) == (deep, True)
 
 
 async def test_an_old_schema_is_renewed_beside_a_call(behind, make_probe, monkeypatch):
@@ -278,9 +278,9 @@ async def test_an_old_schema_is_renewed_beside_a_call(behind, make_probe, monkey
         PROBE.replace('"maybe"', '"perhaps"').replace('"_maybe"', '"_perhaps"'), port=old.port
     )
     assert "maybe" in await client.gateway.probe.Echo()
-    client.gateway._calls._known("probe").until = 0.0
+    client.gateway._calls._known("probe").expires_at = 0.0
     await client.gateway.probe.Echo()
-    await until(lambda: client.gateway._calls._known("probe").until > 0.0)
+    await until(lambda: client.gateway._calls._known("probe").expires_at > 0.0)
     assert "perhaps" in await client.gateway.probe.Echo()
 
 

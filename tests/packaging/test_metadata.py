@@ -5,15 +5,7 @@ import importlib
 import pytest
 from packaging.requirements import Requirement
 
-from tests.workspace import (
-    DISTRIBUTIONS,
-    PACKAGES,
-    ROOT,
-    metadata,
-    pyproject,
-    requirements,
-    script,
-)
+from tests.workspace import DISTRIBUTIONS, PACKAGES, ROOT, metadata, pyproject, requirements, script
 
 matrix = script("_matrix")
 VERSION = metadata("virtufin-api")["version"]

@@ -38,7 +38,9 @@ from virtufin.api.client._types import NOT_GIVEN, ApiKey, NotGiven, Timeout
 from virtufin.api.client._validation import (
     require_bool,
     require_name,
+    require_one_of,
     require_positive,
+    require_settings,
     require_timeout,
     require_whole,
     short_repr,
@@ -149,16 +151,18 @@ class ApiClient:
             # and a given channel already has its own security.
             tls=resolve_tls(tls) if memory is None and channel is None else None,
             timeout=require_timeout(timeout),
-            keepalive=_of(KeepaliveSettings, keepalive, "keepalive"),
-            retry=_of(RetrySettings, retry, "retry"),
-            reconnect=_of(ReconnectSettings, reconnect, "reconnect"),
-            subscription=_of(SubscriptionSettings, subscription, "subscription"),
-            max_message_bytes=_bytes(max_message_bytes),
+            keepalive=require_settings(keepalive, "keepalive", KeepaliveSettings),
+            retry=require_settings(retry, "retry", RetrySettings),
+            reconnect=require_settings(reconnect, "reconnect", ReconnectSettings),
+            subscription=require_settings(subscription, "subscription", SubscriptionSettings),
+            max_message_bytes=MAX_MESSAGE_BYTES
+            if max_message_bytes is None
+            else require_whole("max_message_bytes", max_message_bytes, 1),
             metadata=resolve_metadata(metadata),
             interceptors=_interceptors(interceptors),
             source=resolve_source(source),
             memory=memory,
-            wire=_one_of("wire", wire, ("auto", "packaged")),
+            wire=require_one_of(wire, "wire", ("auto", "packaged")),
             complete_replies=require_bool(complete_replies, "complete_replies"),
             reflection_timeout=require_positive("reflection_timeout", reflection_timeout),
         )
@@ -356,28 +360,6 @@ class ApiClient:
 
     def __repr__(self) -> str:
         return f"<ApiClient at {self.target}{', closed' if self.closed else ''}>"
-
-
-def _of(kind: type[Any], value: object, what: str) -> Any:
-    if value is None:
-        return kind()
-    if not isinstance(value, kind):
-        raise InvalidInputError(f"{what} must be {kind.__name__}, not {value!r}")
-    return value
-
-
-def _one_of(what: str, value: Any, legal: tuple[str, ...]) -> Any:
-    if value not in legal:
-        raise InvalidInputError(
-            f"{what} must be one of {', '.join(legal)}, not {short_repr(value)}"
-        )
-    return value
-
-
-def _bytes(value: int | None) -> int:
-    if value is None:
-        return MAX_MESSAGE_BYTES
-    return require_whole("max_message_bytes", value, 1)
 
 
 def _interceptors(interceptors: Sequence[Any] | None) -> tuple[Any, ...]:

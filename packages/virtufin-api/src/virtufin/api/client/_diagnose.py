@@ -13,7 +13,7 @@ import grpc
 from virtufin.api.client._gateway import GatewayClient
 from virtufin.api.client._protobuf import Difference, ReflectionUnsupportedError
 from virtufin.api.client._pubsub import PubsubClient
-from virtufin.api.client._transport import Health, ask_health
+from virtufin.api.client._transport import Health, check_health
 from virtufin.api.client._version import __version__
 from virtufin.api.client._wire import Discovery, Rpc
 from virtufin.api.client.diagnosis import Check, Outcome, Report
@@ -126,7 +126,7 @@ class Diagnosis:
     async def _reach(self) -> bool:
         began = time.monotonic()
         try:
-            health = await ask_health(self._transport, self._rpc.budget(self._timeout))
+            health = await check_health(self._transport, self._rpc.budget(self._timeout))
         except (UnavailableError, DeadlineExceededError) as error:
             self._unreachable(error)
             return False
@@ -134,7 +134,7 @@ class Diagnosis:
             # Without a status the error is from this client and shows nothing about the gateway.
             if not _is_answer(error):
                 # The request was never sent, for example because fetching the API key failed.
-                self._add("reachability", Outcome.FAILED, _said(error))
+                self._add("reachability", Outcome.FAILED, _text_of(error))
                 self._add("health", Outcome.SKIPPED, _NOBODY)
                 return False
             # Not a failure, because even an answer that rejects the call shows a reachable gateway.
@@ -150,11 +150,11 @@ class Diagnosis:
         elif unsupported:
             self._add("health", Outcome.WARNING, "it has no health service")
         else:
-            self._add("health", Outcome.WARNING, _said(refusal))
+            self._add("health", Outcome.WARNING, _text_of(refusal))
         return True
 
     def _unreachable(self, error: VirtufinError) -> None:
-        text = _said(error)
+        text = _text_of(error)
         if isinstance(error, DeadlineExceededError):
             text = f"no answer within {self._timeout:g} s"
             advice = "is something in between that swallows packets, or is it no gRPC server?"
@@ -185,17 +185,17 @@ class Diagnosis:
         except UnauthenticatedError as error:
             what = "the API key is not accepted" if with_key else "an API key is needed"
             advice = "set api_key= or VIRTUFIN_API_KEY to a key that the gateway knows"
-            self._add(name, Outcome.FAILED, f"{what}: {_said(error)}", advice)
+            self._add(name, Outcome.FAILED, f"{what}: {_text_of(error)}", advice)
             return False
         except PermissionDeniedError as error:
-            self._add(name, Outcome.FAILED, _said(error), "ask for a key that allows it")
+            self._add(name, Outcome.FAILED, _text_of(error), "ask for a key that allows it")
             return False
         except UnsupportedError:
             advice = "is it the gateway's port, not that of a backend or a sidecar?"
             self._add("gateway", Outcome.FAILED, "what answers there is no gateway", advice)
             return False
         except VirtufinError as error:
-            self._add("gateway", Outcome.FAILED, f"listing services fails: {_said(error)}")
+            self._add("gateway", Outcome.FAILED, f"listing services fails: {_text_of(error)}")
             return False
         said = "the API key is accepted" if with_key else "no API key is needed"
         self._add(name, Outcome.OK, said)
@@ -232,7 +232,7 @@ class Diagnosis:
             text = "its messages are laid out as in the packaged protos"
             self._add("wire", Outcome.OK, text)
         for difference in wire.differences:
-            self._checks.append(_judged(difference, wire.translates(difference)))
+            self._checks.append(_check_difference(difference, wire.translates(difference)))
 
     def _no_reflection(self, failure: Exception) -> None:
         advice = "replies come as sent, and the packaged protos are taken for the gateway's"
@@ -252,9 +252,9 @@ class Diagnosis:
             text = f"an event published to {topic!r} did not come back in {self._timeout:g} s"
             self._add(name, Outcome.FAILED, text, advice)
         except PermissionDeniedError as error:
-            self._add(name, Outcome.SKIPPED, f"not allowed: {_said(error)}")
+            self._add(name, Outcome.SKIPPED, f"not allowed: {_text_of(error)}")
         except VirtufinError as error:
-            self._add(name, Outcome.FAILED, _said(error))
+            self._add(name, Outcome.FAILED, _text_of(error))
         else:
             took = (time.monotonic() - began) * 1000
             text = f"an event published to {topic!r} came back in {took:.0f} ms"
@@ -276,14 +276,14 @@ def _is_answer(error: Exception) -> bool:
     return isinstance(error, grpc.RpcError)
 
 
-def _said(error: VirtufinError) -> str:
+def _text_of(error: VirtufinError) -> str:
     """Returns the gateway's own text, without the advice that errors give to callers."""
     # Without that advice, because the report has its own.
     details = error.details() if isinstance(error, grpc.RpcError) else ""
     return details or error.message
 
 
-def _judged(difference: Difference, translated: bool) -> Check:
+def _check_difference(difference: Difference, translated: bool) -> Check:
     """Returns the check for a difference, rated by its consequences for this client."""
     text = str(difference)
     if difference.is_addition:

@@ -96,7 +96,7 @@ def from_status(
         kind: The class of the error; None for the class that belongs to the code.
         **context: The attributes of the error: peer, method, service, key, topic, etag, attempt.
     """
-    combined = _combined(kind or BY_CODE.get(code, errors.UnknownError), _TransportError)
+    combined = _combine(kind or BY_CODE.get(code, errors.UnknownError), _TransportError)
     error = combined(message, status=code.name, **context)
     parts = {"_code": code, "_details": details, "_debug": debug, "_trailing": trailing}
     error.__dict__.update(parts)
@@ -105,7 +105,7 @@ def from_status(
 
 def narrow(error: VirtufinError, kind: type[VirtufinError], **context: Any) -> VirtufinError:
     """Returns a copy of an error with a narrower class, such as conflict instead of abort."""
-    narrowed = _combined(kind, *_kinds_of(error))(error.message)
+    narrowed = _combine(kind, *_kinds_of(error))(error.message)
     narrowed.__dict__.update(error.__dict__, **context)
     return narrowed
 
@@ -123,7 +123,7 @@ def from_refusal(
     """
     meaning = BY_STATUS.get(status.upper(), errors.UnknownError)
     kinds = (meaning,) if kind is None else (kind, meaning)
-    return _combined(*kinds, _InBandError)(message, status=status or "UNKNOWN", **context)
+    return _combine(*kinds, _InBandError)(message, status=status or "UNKNOWN", **context)
 
 
 def status_of(error: BaseException) -> str:
@@ -163,7 +163,7 @@ def wrap_error(
         **context: The attributes that replace those of the cause.
     """
     kinds = () if cause is None else _kinds_of(cause)
-    error = _combined(kind, *kinds)(message)
+    error = _combine(kind, *kinds)(message)
     error.__dict__.update({} if cause is None else cause.__dict__)
     error.__dict__.update(context, message=message)
     error.__cause__ = cause
@@ -174,7 +174,7 @@ def _kinds_of(error: VirtufinError) -> tuple[type[BaseException], ...]:
     return getattr(type(error), "_kinds", None) or (type(error),)
 
 
-def _combined(*kinds: type[BaseException]) -> type[VirtufinError]:
+def _combine(*kinds: type[BaseException]) -> type[VirtufinError]:
     return _made(kinds)
 
 
@@ -205,7 +205,7 @@ def _reduce(error: VirtufinError) -> tuple[Any, ...]:
 def _restore(
     kinds: tuple[type[BaseException], ...], message: str, state: dict[str, Any]
 ) -> VirtufinError:
-    error = _combined(*kinds)(message)
+    error = _combine(*kinds)(message)
     error.__dict__.update(state)
     return error
 

@@ -72,7 +72,7 @@ class GatewayClient:
             service: Registered name of the backend.
             method: Name of a unary method.
             request_data: Fields of the request, in snake_case or lowerCamelCase, as natural Python
-                values. A dataclass or a protobuf message is accepted too. None means `{}`.
+                values. A dataclass or a protobuf message is read_status too. None means `{}`.
             timeout: Seconds for the call; not given means the client's default, None no deadline.
 
         Returns:

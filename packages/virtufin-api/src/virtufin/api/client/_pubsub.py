@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from virtufin.api.client._deadlines import Budget
 from virtufin.api.client._event_attributes import ExtensionValue
-from virtufin.api.client._settings import (
-    ReconnectSettings,
-    SubscriptionSettings,
-)
+from virtufin.api.client._settings import ReconnectSettings, SubscriptionSettings
 from virtufin.api.client._subscriptions import (
     EventStream,
     Handler,
@@ -138,8 +136,7 @@ class PubsubClient:
         Raises:
             InvalidInputError: A topic is not text, or is empty.
         """
-        stream = self._stream(_topics(topics, topic))
-        return Subscription(stream)
+        return Subscription(self._stream(_topics(topics, topic)))
 
     async def subscribe_async(
         self,
@@ -264,11 +261,8 @@ class PubsubClient:
         )
         # Taken from the event, because that is the text which the reply will repeat.
         identifier = event.attributes["correlationid"].ce_string
-
         # A function, because the request must be sent only after the reply stream is live.
-        async def publish() -> None:
-            await self._publish(topic, event, budget)
-
+        publish = partial(self._publish, topic, event, budget)
         return await self._requests.request(reply_topic, identifier, publish, budget)
 
     async def reply_async(
@@ -363,15 +357,13 @@ class PubsubClient:
         # A turn of the event loop, because a subscriber task that was created just before this call
         # starts to connect only then, and would miss the event otherwise.
         await asyncio.sleep(0)
-        connecting = [
-            stream
+        # Half of the remaining time at most, because publishing needs the rest.
+        waits = [
+            stream.wait_live(budget.at_most(_PUBLISH_WAIT, 0.5))
             for stream in self._streams
             if stream.state is SubscriptionState.CONNECTING and stream.carries(topic)
         ]
-        if connecting:
-            # Half of the remaining time at most, because publishing needs the rest.
-            wait = budget.at_most(_PUBLISH_WAIT, 0.5)
-            waits = (stream.live(wait) for stream in connecting)
+        if waits:
             # Failures are ignored, because a subscription reports them to its own consumer.
             await asyncio.gather(*waits, return_exceptions=True)
 

@@ -29,12 +29,7 @@ from virtufin.api.client.errors import (
     InvalidInputError,
     UnsupportedError,
 )
-from virtufin.api.client.results import (
-    AllStateResult,
-    DeleteBulkResult,
-    StateResult,
-    StatusResult,
-)
+from virtufin.api.client.results import AllStateResult, DeleteBulkResult, StateResult, StatusResult
 
 Change = Callable[["str | None"], "str | Awaitable[str | None] | None"]
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Iterable
+from typing import Any, TypeVar
 
 from virtufin.api.client.errors import InvalidInputError
+
+Settings = TypeVar("Settings")
 
 
 def short_repr(value: object) -> str:
@@ -76,6 +79,42 @@ def require_bool(value: object, what: str) -> bool:
     """
     if not isinstance(value, bool):
         raise InvalidInputError(f"{what} must be True or False, not {short_repr(value)}")
+    return value
+
+
+def require_one_of(value: Any, what: str, legal: tuple[str, ...]) -> Any:
+    """Returns `value`, which must be one of the legal texts.
+
+    Args:
+        value: The value to check.
+        what: Name of the argument, for the error.
+        legal: The legal values.
+
+    Raises:
+        InvalidInputError: The value is something else.
+    """
+    if value not in legal:
+        raise InvalidInputError(
+            f"{what} must be one of {', '.join(legal)}, not {short_repr(value)}"
+        )
+    return value
+
+
+def require_settings(value: object, what: str, kind: type[Settings]) -> Settings:
+    """Returns settings of a class, or its defaults for None.
+
+    Args:
+        value: The settings to check.
+        what: Name of the argument, for the error.
+        kind: Class of the settings.
+
+    Raises:
+        InvalidInputError: The value is of another class.
+    """
+    if value is None:
+        return kind()
+    if not isinstance(value, kind):
+        raise InvalidInputError(f"{what} must be {kind.__name__}, not {short_repr(value)}")
     return value
 
 

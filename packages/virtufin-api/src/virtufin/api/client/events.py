@@ -186,7 +186,7 @@ class PubsubEvent:
         return hash((self._topic, self._event.source, self._event.id))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _unpickled, (self._topic, self._event.SerializeToString())
+        return _unpickle, (self._topic, self._event.SerializeToString())
 
     def __repr__(self) -> str:
         return (
@@ -195,7 +195,7 @@ class PubsubEvent:
         )
 
 
-def _unpickled(topic: str, event: bytes) -> PubsubEvent:
+def _unpickle(topic: str, event: bytes) -> PubsubEvent:
     return PubsubEvent(topic, CloudEvent.FromString(event))
 
 
@@ -249,14 +249,14 @@ def to_cloudevent(
         if mapping is not None and not isinstance(mapping, Mapping):
             raise InvalidInputError(f"{what} must be a mapping, not {short_repr(mapping)}")
     if isinstance(data, Message):
-        return _ready(data, [*keywords, *(metadata or ()), *(extensions or ())])
+        return _require_cloudevent(data, [*keywords, *(metadata or ()), *(extensions or ())])
     context, others = _from_metadata(metadata)
     for name, value in keywords.items():
         into: dict[str, Any] = context if name in CONTEXT else others
         _merge(into, name, value)
     for name, extension in (extensions or {}).items():
         _merge(others, checked_name(name, "extensions"), extension)
-    return _assembled(data, context, others, default_source)
+    return _assemble(data, context, others, default_source)
 
 
 # For error texts, because people know the keywords of this function, not the attribute names.
@@ -267,7 +267,7 @@ _KEYWORDS = {
 }
 
 
-def _ready(data: Message, extras: list[object]) -> CloudEvent:
+def _require_cloudevent(data: Message, extras: list[object]) -> CloudEvent:
     # By name, because other packages have CloudEvent classes of their own for the same message.
     if data.DESCRIPTOR.full_name != CloudEvent.DESCRIPTOR.full_name:
         raise InvalidInputError(
@@ -305,7 +305,7 @@ def _merge(into: dict[str, Any], name: str, value: object) -> None:
     into[name] = value
 
 
-def _assembled(
+def _assemble(
     data: object, context: dict[str, str], extensions: dict[str, Any], default_source: str
 ) -> CloudEvent:
     version = context.get("specversion", _SPEC_VERSION)

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from google.protobuf.descriptor import (
-    Descriptor,
-    FieldDescriptor,
-    MethodDescriptor,
-)
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 
 from virtufin.api.client._protobuf import Field, fields_of, is_repeated, type_name
 

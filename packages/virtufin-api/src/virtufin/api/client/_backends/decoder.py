@@ -42,7 +42,7 @@ from virtufin.api.client._protobuf import (
 # An object of its own, because None is a legal value in JSON.
 _MISSING = object()
 # At most this many paths, because every item of a long list may fail to fit.
-_MOST_SHOWN = 20
+_MAX_REPORTED = 20
 # Nested pairs instead of text, because a text for each value would cost time in replies that fit.
 Path = tuple[Any, ...]
 """Position of a value: empty for the reply itself, else the path of the parent and the name."""
@@ -69,16 +69,22 @@ class ReplyDecoder:
             value: The parsed JSON.
         """
         misfits: list[Path] = []
-        result = self._message(message, value, (), misfits)
-        return result, [_shown(path) for path in misfits[:_MOST_SHOWN]]
+        result = self._decode_message(message, value, (), misfits)
+        return result, [_path_text(path) for path in misfits[:_MAX_REPORTED]]
 
-    def _message(self, message: Descriptor, value: Any, path: Path, misfits: list[Path]) -> Any:
+    def _decode_message(
+        self, message: Descriptor, value: Any, path: Path, misfits: list[Path]
+    ) -> Any:
         name = message.full_name
         try:
             if name in _WELL_KNOWN:
                 return _WELL_KNOWN[name](value)
             if name in WRAPPERS:
-                return None if value is None else _scalar(message.fields_by_name["value"], value)
+                return (
+                    None
+                    if value is None
+                    else _decode_scalar(message.fields_by_name["value"], value)
+                )
         # Kept as sent, because the backend may have changed since its descriptors were fetched.
         except _MisfitError:
             misfits.append(path)
@@ -89,15 +95,15 @@ class ReplyDecoder:
             misfits.append(path)
             return value
         if name == ANY:
-            return self._any(message, value, path, misfits)
-        return self._object(message, value, path, misfits)
+            return self._decode_any(message, value, path, misfits)
+        return self._decode_object(message, value, path, misfits)
 
-    def _object(
+    def _decode_object(
         self, message: Descriptor, value: dict[str, Any], path: Path, misfits: list[Path]
     ) -> dict[str, Any]:
         left = dict(value)
         result: dict[str, Any] = {}
-        for target in self._known(message):
+        for target in self._targets(message):
             field, name = target.field, target.name
             # Both names are read, because a proto3 JSON writer may use either.
             sent = left.pop(name, _MISSING)
@@ -108,7 +114,7 @@ class ReplyDecoder:
                 result[name] = sent
             # JSON null means "not set" (proto3 JSON mapping), except for types whose value is null.
             elif sent is not _MISSING and (sent is not None or field.kind in (VALUE, NULL_VALUE)):
-                result[name] = self._field(field, sent, (path, name), misfits)
+                result[name] = self._decode_field(field, sent, (path, name), misfits)
             elif not field.in_oneof:
                 make = target.container
                 result[name] = target.default if make is None else make()
@@ -117,30 +123,33 @@ class ReplyDecoder:
             result.setdefault(key, sent)
         return result
 
-    def _field(self, field: Field, value: Any, path: Path, misfits: list[Path]) -> Any:
+    def _decode_field(self, field: Field, value: Any, path: Path, misfits: list[Path]) -> Any:
         if field.value is not None:
             if isinstance(value, dict):
                 entry = field.value
                 return {
-                    key: self._one(entry, item, (path, key), misfits) for key, item in value.items()
+                    key: self._decode_single(entry, item, (path, key), misfits)
+                    for key, item in value.items()
                 }
         elif not field.repeated:
-            return self._one(field.descriptor, value, path, misfits)
+            return self._decode_single(field.descriptor, value, path, misfits)
         elif isinstance(value, list):
-            return [self._one(field.descriptor, item, path, misfits) for item in value]
+            return [self._decode_single(field.descriptor, item, path, misfits) for item in value]
         misfits.append(path)
         return value
 
-    def _one(self, descriptor: FieldDescriptor, value: Any, path: Path, misfits: list[Path]) -> Any:
+    def _decode_single(
+        self, descriptor: FieldDescriptor, value: Any, path: Path, misfits: list[Path]
+    ) -> Any:
         if descriptor.message_type is not None:
-            return self._message(message_type(descriptor), value, path, misfits)
+            return self._decode_message(message_type(descriptor), value, path, misfits)
         try:
-            return _scalar(descriptor, value)
+            return _decode_scalar(descriptor, value)
         except _MisfitError:
             misfits.append(path)
             return value
 
-    def _any(
+    def _decode_any(
         self, message: Descriptor, value: dict[str, Any], path: Path, misfits: list[Path]
     ) -> dict[str, Any]:
         """Returns an Any with its `@type`; the content is completed if the pool knows the type."""
@@ -152,22 +161,22 @@ class ReplyDecoder:
         except (KeyError, TypeError, ValueError):
             return value
         if name in _WELL_KNOWN or name in WRAPPERS or name in JSON_TYPES or name == ANY:
-            inner = self._message(held, value.get("value"), (path, "value"), misfits)
+            inner = self._decode_message(held, value.get("value"), (path, "value"), misfits)
             return {**value, "value": inner}
         rest = {key: item for key, item in value.items() if key != "@type"}
         # Some writers treat Empty as a well-known type, whose JSON is under "value".
         if not held.fields and rest == {"value": {}}:
             rest = {}
-        return {"@type": url, **self._message(held, rest, path, misfits)}
+        return {"@type": url, **self._decode_message(held, rest, path, misfits)}
 
-    def _known(self, message: Descriptor) -> tuple[_Target, ...]:
+    def _targets(self, message: Descriptor) -> tuple[_Target, ...]:
         known = self._fields.get(message.full_name)
         if known is None:
             known = self._fields[message.full_name] = tuple(map(_target, fields_of(message)))
         return known
 
 
-def _shown(path: Path) -> str:
+def _path_text(path: Path) -> str:
     names = []
     while path:
         path, name = path
@@ -199,7 +208,7 @@ def _target(field: Field) -> _Target:
     if container is None and not descriptor.has_presence and field.kind != NULL_VALUE:
         default = descriptor.default_value
         if descriptor.enum_type is not None:
-            default = _enum(descriptor, default)
+            default = _decode_enum(descriptor, default)
     return _Target(field, field.name, field.json_name, plain, container, default)
 
 
@@ -211,27 +220,27 @@ _PLAIN: dict[int, type] = {
 }
 
 
-def _scalar(descriptor: FieldDescriptor, value: Any) -> Any:
+def _decode_scalar(descriptor: FieldDescriptor, value: Any) -> Any:
     kind = descriptor.cpp_type
     if kind in INTEGERS:
-        return _integer(value)
+        return _decode_integer(value)
     if kind in FLOATS:
-        return _float(value, single=kind == FieldDescriptor.CPPTYPE_FLOAT)
+        return _decode_float(value, single=kind == FieldDescriptor.CPPTYPE_FLOAT)
     if kind == FieldDescriptor.CPPTYPE_ENUM:
-        return _enum(descriptor, value)
+        return _decode_enum(descriptor, value)
     if kind == FieldDescriptor.CPPTYPE_BOOL:
-        return _of(bool, value)
-    text: str = _of(str, value)
-    return _bytes(text) if descriptor.type == FieldDescriptor.TYPE_BYTES else text
+        return _require(bool, value)
+    text: str = _require(str, value)
+    return _decode_bytes(text) if descriptor.type == FieldDescriptor.TYPE_BYTES else text
 
 
-def _of(kind: type, value: Any) -> Any:
+def _require(kind: type, value: Any) -> Any:
     if not isinstance(value, kind):
         raise _MisfitError
     return value
 
 
-def _integer(value: Any) -> int:
+def _decode_integer(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise _MisfitError
     try:
@@ -243,7 +252,7 @@ def _integer(value: Any) -> int:
     return number
 
 
-def _float(value: Any, *, single: bool) -> float:
+def _decode_float(value: Any, *, single: bool) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise _MisfitError
     try:
@@ -258,7 +267,7 @@ def _float(value: Any, *, single: bool) -> float:
         raise _MisfitError from None
 
 
-def _bytes(text: str) -> bytes:
+def _decode_bytes(text: str) -> bytes:
     # Both alphabets and missing padding are accepted, because the proto3 JSON mapping demands it.
     standard = text.translate(_URL_SAFE).rstrip("=")
     try:
@@ -270,7 +279,7 @@ def _bytes(text: str) -> bytes:
 _URL_SAFE = str.maketrans("-_", "+/")
 
 
-def _enum(descriptor: FieldDescriptor, value: Any) -> Any:
+def _decode_enum(descriptor: FieldDescriptor, value: Any) -> Any:
     """Returns the name of an enum value; a number without a name stays a number."""
     kind: Any = descriptor.enum_type
     if kind.full_name == NULL_VALUE:
@@ -279,12 +288,12 @@ def _enum(descriptor: FieldDescriptor, value: Any) -> Any:
         if value not in kind.values_by_name:
             raise _MisfitError
         return value
-    number = _integer(value)
+    number = _decode_integer(value)
     known = kind.values_by_number.get(number)
     return number if known is None else known.name
 
 
-def _timestamp(value: Any) -> datetime | str:
+def _decode_timestamp(value: Any) -> datetime | str:
     """Returns a datetime in UTC, or the text as sent if microseconds cannot hold the time."""
     moment = Timestamp()
     _parse(moment, value)
@@ -293,7 +302,7 @@ def _timestamp(value: Any) -> datetime | str:
     return moment.ToDatetime(tzinfo=timezone.utc)
 
 
-def _duration(value: Any) -> timedelta | str:
+def _decode_duration(value: Any) -> timedelta | str:
     """Returns a timedelta, or the text as sent if microseconds cannot hold the duration."""
     time = Duration()
     _parse(time, value)
@@ -304,19 +313,19 @@ def _duration(value: Any) -> timedelta | str:
 
 def _parse(message: Any, value: Any) -> None:
     try:
-        message.FromJsonString(_of(str, value))
+        message.FromJsonString(_require(str, value))
     except ValueError:
         raise _MisfitError from None
 
 
-def _field_mask(value: Any) -> list[str]:
+def _decode_field_mask(value: Any) -> list[str]:
     """Returns the paths of a field mask, in proto names."""
-    text: str = _of(str, value)
+    text: str = _require(str, value)
     return [snake_case(path) for path in text.split(",")] if text else []
 
 
 _WELL_KNOWN: dict[str, Callable[[Any], Any]] = {
-    TIMESTAMP: _timestamp,
-    DURATION: _duration,
-    FIELD_MASK: _field_mask,
+    TIMESTAMP: _decode_timestamp,
+    DURATION: _decode_duration,
+    FIELD_MASK: _decode_field_mask,
 }

@@ -86,7 +86,7 @@ class RequestEncoder:
                 f"message), not {short_repr(request)}"
             )
         try:
-            value = self._message(message, request, "request")
+            value = self._encode_message(message, request, "request")
             text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
         except RecursionError:
             raise InvalidInputError(
@@ -106,55 +106,55 @@ class RequestEncoder:
             self._fields[message.full_name] = found
         return found
 
-    def _message(self, message: Descriptor | None, value: object, where: str) -> Any:
+    def _encode_message(self, message: Descriptor | None, value: object, where: str) -> Any:
         if message is None or value is None:
-            return _plain(value, where)
+            return _encode_value(value, where)
         name = message.full_name
         # As a number, because text would arrive as text: the field holds any JSON.
         if name in JSON_TYPES:
-            return _plain(value, where, exact=False)
+            return _encode_value(value, where, exact=False)
         if name in WRAPPERS:
-            return self._one(message.fields_by_name["value"], value, where)
+            return self._encode_single(message.fields_by_name["value"], value, where)
         if name == FIELD_MASK and isinstance(value, (list, tuple)):
-            return ",".join(_camel_case(path, where) for path in value)
+            return ",".join(_to_camel_case(path, where) for path in value)
         if name == ANY and isinstance(value, Message) and value.DESCRIPTOR.full_name != ANY:
             kind = f"type.googleapis.com/{value.DESCRIPTOR.full_name}"
-            held, special = _of_message(value), value.DESCRIPTOR.full_name in _SPECIAL
+            held, special = _encode_protobuf(value), value.DESCRIPTOR.full_name in _SPECIAL
             return {"@type": kind, **({"value": held} if special else held)}
         if isinstance(value, Message) or not is_object(value):
-            return _plain(value, where)
+            return _encode_value(value, where)
         given = as_object(value)
         known = self.known(message)
         # Keys of the same field are sent as given, because the gateway decides which key counts.
-        twice = _twice(given, known)
+        repeated = _repeated_keys(given, known)
         result = {}
         for key, item in given.items():
-            text = _key(key, where)
+            text = _encode_key(key, where)
             field = known.get(text)
             inside = f"{where}[{text!r}]"
             # Unknown fields are sent too, because the gateway may be newer than the descriptor.
-            if field is None or text in twice:
-                result[text] = _plain(item, inside)
+            if field is None or text in repeated:
+                result[text] = _encode_value(item, inside)
             else:
-                result[field.name] = self._field(field, item, inside)
+                result[field.name] = self._encode_field(field, item, inside)
         return result
 
-    def _field(self, field: Field, value: object, where: str) -> Any:
+    def _encode_field(self, field: Field, value: object, where: str) -> Any:
         if field.value is not None and isinstance(value, Mapping):
             entry = field.value
-            return _keyed(value, where, lambda item, at: self._one(entry, item, at))
+            return _encode_map(value, where, lambda item, at: self._encode_single(entry, item, at))
         if field.repeated and isinstance(value, (list, tuple, set, frozenset)):
             return [
-                self._one(field.descriptor, item, f"{where}[{index}]")
+                self._encode_single(field.descriptor, item, f"{where}[{index}]")
                 for index, item in enumerate(value)
             ]
         if field.repeated or field.value is not None:
-            return _plain(value, where)
-        return self._one(field.descriptor, value, where)
+            return _encode_value(value, where)
+        return self._encode_single(field.descriptor, value, where)
 
-    def _one(self, descriptor: FieldDescriptor, value: object, where: str) -> Any:
+    def _encode_single(self, descriptor: FieldDescriptor, value: object, where: str) -> Any:
         if descriptor.message_type is not None:
-            return self._message(message_type(descriptor), value, where)
+            return self._encode_message(message_type(descriptor), value, where)
         if isinstance(value, enum.Enum) and kind_of(descriptor):
             kind: Any = descriptor.enum_type
             if value.name in kind.values_by_name:
@@ -168,28 +168,33 @@ class RequestEncoder:
                 ) from None
         # As a number, because a field of doubles loses the digits anyway.
         if isinstance(value, int) and descriptor.cpp_type in FLOATS:
-            return _plain(value, where, exact=False)
-        return _plain(value, where)
+            return _encode_value(value, where, exact=False)
+        return _encode_value(value, where)
 
 
-def _plain(value: object, where: str, *, exact: bool = True) -> Any:
+def _encode_value(value: object, where: str, *, exact: bool = True) -> Any:
     """Returns a value that JSON can hold, by the rules in the table above."""
     if value is None or isinstance(value, bool):
         return value
     # Before text and numbers, because members of IntEnum and StrEnum are instances of those too.
     if isinstance(value, enum.Enum):
         held = value.value
-        return _plain(held, where) if isinstance(held, (int, str)) else value.name
+        return _encode_value(held, where) if isinstance(held, (int, str)) else value.name
     if isinstance(value, str):
         return str(value)
     if isinstance(value, _SCALARS):
-        return _scalar(value, where, exact=exact)
+        return _encode_scalar(value, where, exact=exact)
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(item, f"{where}[{index}]", exact=exact) for index, item in enumerate(value)]
+        return [
+            _encode_value(item, f"{where}[{index}]", exact=exact)
+            for index, item in enumerate(value)
+        ]
     if isinstance(value, Message):
-        return _of_message(value)
+        return _encode_protobuf(value)
     if is_object(value):
-        return _keyed(as_object(value), where, lambda item, at: _plain(item, at, exact=exact))
+        return _encode_map(
+            as_object(value), where, lambda item, at: _encode_value(item, at, exact=exact)
+        )
     raise InvalidInputError(
         f"request cannot be sent as JSON: {where} is {short_repr(value)}, and there is no rule for "
         f"{type(value).__name__}"
@@ -199,7 +204,7 @@ def _plain(value: object, where: str, *, exact: bool = True) -> Any:
 _SCALARS = (*_BYTES, numbers.Real, Decimal, datetime, date, timedelta, uuid.UUID)
 
 
-def _scalar(value: Any, where: str, *, exact: bool) -> Any:
+def _encode_scalar(value: Any, where: str, *, exact: bool) -> Any:
     if isinstance(value, _BYTES):
         return base64.b64encode(bytes(value)).decode()
     if isinstance(value, numbers.Integral):
@@ -211,7 +216,7 @@ def _scalar(value: Any, where: str, *, exact: bool) -> Any:
         moment = value.astimezone(timezone.utc).replace(tzinfo=None)
         return f"{moment.isoformat()}Z"
     if isinstance(value, timedelta):
-        return _seconds(value)
+        return _encode_duration(value)
     if isinstance(value, numbers.Real):
         number = float(value)
         if math.isfinite(number):
@@ -220,26 +225,26 @@ def _scalar(value: Any, where: str, *, exact: bool) -> Any:
     return str(value)
 
 
-def _seconds(time: timedelta) -> str:
+def _encode_duration(time: timedelta) -> str:
     microseconds = time // timedelta(microseconds=1)
     sign = "-" if microseconds < 0 else ""
     whole, part = divmod(abs(microseconds), 1_000_000)
     return f"{sign}{whole}.{part:06}s" if part else f"{sign}{whole}s"
 
 
-def _keyed(
+def _encode_map(
     value: Mapping[Any, Any], where: str, written: Callable[[object, str], Any]
 ) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for key, item in value.items():
-        text = _key(key, where)
+        text = _encode_key(key, where)
         if text in result:
             raise InvalidInputError(f"{where} has two keys that are sent as {text!r}")
         result[text] = written(item, f"{where}[{key!r}]")
     return result
 
 
-def _key(key: object, where: str) -> str:
+def _encode_key(key: object, where: str) -> str:
     if isinstance(key, str):
         return str(key.value) if isinstance(key, enum.Enum) else key
     if isinstance(key, bool):
@@ -267,7 +272,7 @@ def as_object(value: Any) -> Mapping[Any, Any]:
     return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
 
 
-def _of_message(message: Message) -> Any:
+def _encode_protobuf(message: Message) -> Any:
     # The message's own pool, because the default pool may not know the types inside an Any.
     pool: Any = message.DESCRIPTOR.file.pool
     try:
@@ -279,19 +284,19 @@ def _of_message(message: Message) -> Any:
         raise InvalidInputError(f"request cannot be sent as JSON: {error}") from None
 
 
-def _twice(given: Mapping[Any, Any], known: Mapping[str, Field]) -> set[str]:
+def _repeated_keys(given: Mapping[Any, Any], known: Mapping[str, Field]) -> set[str]:
     """Returns the keys that name the same field as another key of the mapping."""
     seen: dict[str, str] = {}
-    twice: set[str] = set()
+    repeated: set[str] = set()
     for key in given:
         field = known.get(key) if isinstance(key, str) else None
         if field is not None:
-            twice |= {key, seen[field.name]} if field.name in seen else set()
+            repeated |= {key, seen[field.name]} if field.name in seen else set()
             seen[field.name] = key
-    return twice
+    return repeated
 
 
-def _camel_case(path: object, where: str) -> str:
+def _to_camel_case(path: object, where: str) -> str:
     text = str(path)
     first, *others = text.split("_")
     written = first + "".join(part[:1].upper() + part[1:] for part in others)

@@ -19,7 +19,7 @@ from virtufin.api.client.results import MethodInfo
 
 from .encoder import RequestEncoder
 from .schemas import Schema, Schemas
-from .suggestions import Unknown, unknown_fields, unknown_name
+from .suggestions import Suggestion, unknown_fields, unknown_name
 
 Request = Any
 """A mapping of the request's fields, a dataclass, a protobuf message, or None."""
@@ -27,7 +27,7 @@ Request = Any
 _UNTYPED = RequestEncoder()
 _UNKNOWN = Schema({}, reason="complete_replies=False")
 # Two seconds, because a suggestion must not delay the error that it belongs to for longer.
-_ADVICE_WAIT = 2.0
+_SUGGESTION_WAIT = 2.0
 _INVOKE = "Gateway.InvokeJson"
 
 
@@ -83,14 +83,14 @@ class TypedCalls:
                 lease.release()
             reply = self._value(answer, service, method)
         except (InvalidRequestError, NotFoundError, UnsupportedError) as error:
-            advice = await self._advice(error, service, method, request, budget)
-            if advice is None:
+            suggestion = await self._suggest(error, service, method, request, budget)
+            if suggestion is None:
                 raise
-            unknown, nearest = (advice.what,), advice.nearest
-            failure = with_suggestion(error, advice.text, unknown=unknown, nearest=nearest)
+            unknown, nearest = (suggestion.what,), suggestion.nearest
+            failure = with_suggestion(error, suggestion.text, unknown=unknown, nearest=nearest)
         else:
             self._found.add((service, method))
-            return await self._completed(service, method, reply, schema, budget)
+            return await self._decode_reply(service, method, reply, schema, budget)
         # Raised outside the `except` block, because the original error would be its context and
         # show the same failure twice.
         raise failure
@@ -133,19 +133,19 @@ class TypedCalls:
             service=service,
         )
 
-    async def _completed(
+    async def _decode_reply(
         self, service: str, method: str, reply: Any, schema: Schema, budget: Budget
     ) -> Any:
-        """Returns the reply in Python values; a schema that does not fit is renewed first."""
-        value, fits = _typed(schema, method, reply)
+        """Returns the reply in Python values; a schema that does not fit is refresh first."""
+        value, fits = _decode(schema, method, reply)
         if not fits and self._schemas is not None:
-            schema = await self._schemas.renewed(service, budget)
-            value, fits = _typed(schema, method, reply)
+            schema = await self._schemas.refresh(service, budget)
+            value, fits = _decode(schema, method, reply)
         return value
 
-    async def _advice(
+    async def _suggest(
         self, error: VirtufinError, service: str, method: str, request: object, budget: Budget
-    ) -> Unknown | None:
+    ) -> Suggestion | None:
         """Returns the unknown name in a rejected request, or None if every name seems to exist."""
         schema = self._known(service)
         if isinstance(error, InvalidRequestError):
@@ -153,13 +153,13 @@ class TypedCalls:
         if method in schema.methods or (service, method) in self._found:
             return None
         try:
-            wait = budget.at_most(_ADVICE_WAIT)
+            wait = budget.at_most(_SUGGESTION_WAIT)
             services = await self._listing.list_services_async(timeout=wait)
             if service not in services:
                 return unknown_name("service", service, "the gateway", services)
             methods = list(schema.methods)
             if not methods:
-                wait = budget.at_most(_ADVICE_WAIT)
+                wait = budget.at_most(_SUGGESTION_WAIT)
                 listed = await self._listing.list_methods_async(service, timeout=wait)
                 methods = [one["name"] for one in listed]
         # Ignored, because the failure of the call matters and not that of the suggestion.
@@ -172,7 +172,7 @@ class TypedCalls:
 
     async def _unknown_field(
         self, service: str, method: str, request: object, budget: Budget
-    ) -> Unknown | None:
+    ) -> Suggestion | None:
         """Returns the first unknown field of a request, checked against the newest schema."""
         schema = self._known(service)
         # Twice, because the known schema may be outdated and lack a field that exists by now.
@@ -183,19 +183,19 @@ class TypedCalls:
             found = next(unknown_fields(schema.encoder, types.input_type, request), None)
             if found is None or self._schemas is None:
                 return None
-            schema, before = await self._schemas.renewed(service, budget), schema
+            schema, before = await self._schemas.refresh(service, budget), schema
             if schema is before:
                 break
         return found
 
 
-def _typed(schema: Schema, method: str, reply: Any) -> tuple[Any, bool]:
+def _decode(schema: Schema, method: str, reply: Any) -> tuple[Any, bool]:
     """Returns the reply in Python values, and whether all of it fits the schema."""
     types = schema.methods.get(method)
     if types is None:
         return reply, False
     try:
-        value, misfits = schema.completer.complete(types.output_type, reply)
+        value, misfits = schema.decoder.complete(types.output_type, reply)
     except RecursionError:
         # "Fits", because fetching another schema would not make the reply less deeply nested.
         return reply, True

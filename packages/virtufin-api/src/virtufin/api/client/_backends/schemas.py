@@ -53,7 +53,7 @@ class Schema:
         *,
         fetched_at: float = 0.0,
         reason: str = "",
-        silent: bool = False,
+        timed_out: bool = False,
         fingerprint: bytes = b"",
     ) -> None:
         self.fetched_at = fetched_at
@@ -62,15 +62,15 @@ class Schema:
         """Descriptors of the methods by short name."""
         self.reason = reason
         """Explanation why no method is known; empty if methods are known."""
-        self.silent = silent
+        self.timed_out = timed_out
         """True if reflection timed out for this backend; no further fetch on this connection."""
         # Both belong to the schema, because they cache fields by message name, and another backend
         # may have other messages of the same names.
-        self.completer = ReplyDecoder()
+        self.decoder = ReplyDecoder()
         self.encoder = RequestEncoder()
         self.fingerprint = fingerprint
         """Digest of the descriptors; equal for schemas with the same content."""
-        self.until = time.monotonic() + LIFETIME
+        self.expires_at = time.monotonic() + LIFETIME
         """Time of the next fetch, on the monotonic clock."""
 
 
@@ -104,13 +104,13 @@ class Schemas:
         known = self._known.get(service)
         if known is None or known.fetched_at < self._discovery.connected_at:
             await self._fetch(service, budget)
-        elif time.monotonic() >= known.until:
+        elif time.monotonic() >= known.expires_at:
             # Not awaited, because this call can use the old schema and only later calls need
             # the new schema.
-            _ = self._begin(service)
+            _ = self._start_fetch(service)
         return self._known.get(service) or _LATE
 
-    async def renewed(self, service: str, budget: Budget) -> Schema:
+    async def refresh(self, service: str, budget: Budget) -> Schema:
         """Returns the schema of a backend, fetched again unless a recent fetch changed nothing.
 
         Args:
@@ -121,7 +121,7 @@ class Schemas:
         # every call otherwise.
         pause = self._pauses.setdefault(service, RetryDelay())
         before = self._known.get(service)
-        if before is not None and before.silent:
+        if before is not None and before.timed_out:
             return before
         if pause.elapsed:
             await self._fetch(service, budget)
@@ -133,22 +133,22 @@ class Schemas:
         return self._known.get(service) or _LATE
 
     async def _fetch(self, service: str, budget: Budget) -> None:
-        task = self._begin(service)
+        task = self._start_fetch(service)
         # `wait` instead of `wait_for`, because other calls may wait for the same task and it must
         # not be cancelled when the time of this call is up.
         await asyncio.wait((task,), timeout=budget.at_most(2 * self._discovery.timeout, 0.5))
         self._transport.check()
 
-    def _begin(self, service: str) -> asyncio.Task[None]:
+    def _start_fetch(self, service: str) -> asyncio.Task[None]:
         task = self._fetching.get(service)
         if task is None:
             self._transport.check()
-            task = self._transport.spawn(self._ask(service), f"virtufin-schema {service}")
+            task = self._transport.spawn(self._look_up(service), f"virtufin-schema {service}")
             self._fetching[service] = task
             task.add_done_callback(lambda _: self._fetching.pop(service, None))
         return task
 
-    async def _ask(self, service: str) -> None:
+    async def _look_up(self, service: str) -> None:
         now = time.monotonic()
         try:
             methods, fingerprint = await self._methods(service)
@@ -158,14 +158,14 @@ class Schemas:
             logger.debug("the types of %s are not known: %s", service, reason)
             code = error.code if isinstance(error, ReflectionUnavailableError) else None
             # A timeout is remembered, because another fetch would cost every call that time again.
-            silent = code is grpc.StatusCode.DEADLINE_EXCEEDED
-            fetched = Schema({}, fetched_at=now, reason=reason, silent=silent)
+            timed_out = code is grpc.StatusCode.DEADLINE_EXCEEDED
+            fetched = Schema({}, fetched_at=now, reason=reason, timed_out=timed_out)
         known = self._known.get(service)
         same = known is not None and known.fingerprint == fetched.fingerprint
         # The old schema is kept if the fetch failed, because an old schema is better than none. The
         # old schema is also kept if nothing changed, because its caches are filled.
         if known is not None and (same or not fetched.methods):
-            known.fetched_at, known.until = now, fetched.until
+            known.fetched_at, known.expires_at = now, fetched.expires_at
         else:
             self._known[service] = fetched
 

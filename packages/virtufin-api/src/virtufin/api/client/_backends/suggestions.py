@@ -21,7 +21,7 @@ from .encoder import RequestEncoder, as_object, is_object
 _SHOWN = 12
 
 
-class Unknown(NamedTuple):
+class Suggestion(NamedTuple):
     """An unknown name in a request."""
 
     what: str
@@ -34,7 +34,7 @@ class Unknown(NamedTuple):
 
 def unknown_fields(
     encoder: RequestEncoder, message: Descriptor, request: object
-) -> Iterator[Unknown]:
+) -> Iterator[Suggestion]:
     """Yields the fields of a request that its message does not have.
 
     Args:
@@ -42,10 +42,10 @@ def unknown_fields(
         message: Descriptor of the request.
         request: The request as the user gave it.
     """
-    yield from _unknown(encoder, message, request, "")
+    yield from _unknown_fields(encoder, message, request, "")
 
 
-def unknown_name(what: str, name: str, owner: str, names: Sequence[str]) -> Unknown:
+def unknown_name(what: str, name: str, owner: str, names: Sequence[str]) -> Suggestion:
     """Returns the suggestion for a name that `owner` does not have.
 
     Args:
@@ -58,7 +58,7 @@ def unknown_name(what: str, name: str, owner: str, names: Sequence[str]) -> Unkn
     listed = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
     meant = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
     has = f" It has {listed}." if names else ""
-    return Unknown(name, f"{owner} has no {what} {name!r}{meant or '.'}{has}", near)
+    return Suggestion(name, f"{owner} has no {what} {name!r}{meant or '.'}{has}", near)
 
 
 def closest_names(name: str, names: Iterable[str]) -> tuple[str, ...]:
@@ -75,9 +75,9 @@ def _plain(name: str) -> str:
     return name.replace("_", "").replace("-", "").lower()
 
 
-def _unknown(
+def _unknown_fields(
     encoder: RequestEncoder, message: Descriptor, value: object, path: str
-) -> Iterator[Unknown]:
+) -> Iterator[Suggestion]:
     # Their JSON has no proto field names, so there is nothing to check.
     if message.full_name in JSON_TYPES or message.full_name in WRAPPERS | {ANY}:
         return
@@ -89,7 +89,7 @@ def _unknown(
         where = f"{path}.{key}" if path else str(key)
         if field is not None:
             for inner, one in _inside(field, item):
-                yield from _unknown(encoder, inner, one, where)
+                yield from _unknown_fields(encoder, inner, one, where)
         # `@type` belongs to Any, and `[...]` names a protobuf extension: neither is a field.
         elif not str(key).startswith(("@", "[")):
             names = list(dict.fromkeys(each.name for each in known.values()))

@@ -156,10 +156,10 @@ class ReflectionClient:
                 missing = answer
         if missing is not None and not known:
             raise missing
-        while unknown := _missing(known):
+        while unknown := _missing_imports(known):
             for name in unknown:
                 if name not in known:
-                    _add(known, await self._file_named(name, deadline))
+                    _add(known, await self._fetch_file(name, deadline))
                 if name not in known:
                     raise InvalidDescriptorsError(f"asked for {name!r}, got another file")
         return _imports_first(known)
@@ -189,7 +189,7 @@ class ReflectionClient:
         """
         return build_pool(await self.files(*symbols))
 
-    async def _file_named(self, name: str, deadline: float) -> list[bytes]:
+    async def _fetch_file(self, name: str, deadline: float) -> list[bytes]:
         """Returns a file by name, with a replacement for a file that the server leaves out."""
         response = await self._ask(deadline, file_by_filename=name)
         if not response.HasField("error_response"):
@@ -291,7 +291,7 @@ def _add(known: dict[str, descriptor_pb2.FileDescriptorProto], files: Iterable[b
         known.setdefault(file.name, file)
 
 
-def _missing(known: Mapping[str, descriptor_pb2.FileDescriptorProto]) -> list[str]:
+def _missing_imports(known: Mapping[str, descriptor_pb2.FileDescriptorProto]) -> list[str]:
     """Returns the names of imported files that the server has not sent yet."""
     imported = {name for file in known.values() for name in file.dependency}
     return sorted(imported - set(known))

@@ -18,10 +18,7 @@ import grpc
 
 from virtufin.api.client._backoff import delays
 from virtufin.api.client._error_mapping import copy_error, wrap_error
-from virtufin.api.client._settings import (
-    ReconnectSettings,
-    SubscriptionSettings,
-)
+from virtufin.api.client._settings import ReconnectSettings, SubscriptionSettings
 from virtufin.api.client._transport import Stream
 from virtufin.api.client._types import NOT_GIVEN
 from virtufin.api.client._wire import Rpc
@@ -121,7 +118,7 @@ class EventStream:
             ready_wait=settings.ready_wait,
             is_paused=lambda: self._buffer.paused,
             on_headers=lambda: self._set_live(confirmed=True),
-            on_handover=self._handed_over,
+            on_handover=self._on_handover,
         )
 
     # State
@@ -189,7 +186,7 @@ class EventStream:
         # A callback, because a task that is cancelled before its first step runs no `finally`.
         self._task.add_done_callback(lambda _: self._end(None))
 
-    async def live(self, timeout: float | None) -> bool:
+    async def wait_live(self, timeout: float | None) -> bool:
         """Waits until the stream is live.
 
         Args:
@@ -229,7 +226,7 @@ class EventStream:
         else:
             self._task.cancel()
 
-    async def ended(self, timeout: float | None = None) -> None:
+    async def wait_ended(self, timeout: float | None = None) -> None:
         """Waits for the end of the stream, and logs a stream that takes longer than `timeout`.
 
         Args:
@@ -247,7 +244,7 @@ class EventStream:
         except ClientClosedError as error:
             # A failure unless the client itself was closed, because otherwise the owner of a
             # borrowed channel closed that channel.
-            self._end(None if self._transport.closed else self._failed(error))
+            self._end(None if self._transport.closed else self._failure_of(error))
         except VirtufinError as error:
             self._end(error)
         except Exception as error:  # noqa: BLE001 - such as of an interceptor or `should_reconnect`
@@ -264,7 +261,7 @@ class EventStream:
             received = self._received
             error = await self._read_one_stream(attempt)
             if not self._should_reconnect(error):
-                raise self._failed(error)
+                raise self._failure_of(error)
             # The backoff starts over only after an event or a stable time, because a gateway that
             # accepts and ends streams at once would otherwise be called without growing pauses.
             if self._received > received or self._was_stable():
@@ -316,7 +313,7 @@ class EventStream:
         self._buffer.append(PubsubEvent(message.topic, message.cloudevent), size)
         return self._buffer.room()
 
-    def _handed_over(self, confirmed: bool) -> None:
+    def _on_handover(self, confirmed: bool) -> None:
         self._handovers += 1
         if confirmed:
             self._set_live(confirmed=True)
@@ -380,7 +377,7 @@ class EventStream:
         logger.warning("%s", report)
         self._buffer.append(report, 0)
 
-    def _failed(self, error: VirtufinError | None) -> VirtufinError:
+    def _failure_of(self, error: VirtufinError | None) -> VirtufinError:
         reason = error.message if error is not None else "the gateway ended the stream"
         return wrap_error(
             StreamFailedError,

@@ -17,9 +17,7 @@ import grpc
 from virtufin.api.client._asyncio import call_user
 from virtufin.api.client._deadlines import Budget
 from virtufin.api.client._error_mapping import from_refusal, from_status, status_of, wrap_error
-from virtufin.api.client._settings import (
-    SubscriptionSettings,
-)
+from virtufin.api.client._settings import SubscriptionSettings
 from virtufin.api.client._transport import Transport
 from virtufin.api.client._validation import short_repr
 from virtufin.api.client.errors import (
@@ -120,15 +118,15 @@ def checked_reply(event: PubsubEvent) -> PubsubEvent:
     """
     if event.type != FAILED:
         return event
-    told: Any = None
+    content: Any = None
     # Suppressed, because a failure without readable data is still a failure.
     with suppress(InvalidReplyError):
-        told = event.data_as_json()
-    told = told if isinstance(told, dict) else {}
-    status = str(event.extensions.get(STATUS) or told.get("status") or "UNKNOWN")
+        content = event.data_as_json()
+    content = content if isinstance(content, dict) else {}
+    status = str(event.extensions.get(STATUS) or content.get("status") or "UNKNOWN")
     raise from_refusal(
         status,
-        f"the responder failed: {told.get('message') or status}",
+        f"the responder failed: {content.get('message') or status}",
         kind=RequestFailedError,
         topic=event.topic,
     )
@@ -176,7 +174,7 @@ class ReplyRouter:
         with_reply = stream.expect(correlation_id)
         try:
             # Half of the budget at most, because the request and its reply need time too.
-            await stream.live(budget.at_most(self._settings.ready_wait, 0.5))
+            await stream.wait_live(budget.at_most(self._settings.ready_wait, 0.5))
             await publish()
             await asyncio.wait((with_reply,), timeout=budget.left())
             if not with_reply.done():
@@ -200,7 +198,7 @@ class ReplyRouter:
                 self._subscribe((reply_topic,)),
                 linger=self._settings.reply_linger,
                 on_ignored=self._ignore,
-                on_end=self._ended,
+                on_end=self._on_stream_end,
             )
             self._streams[reply_topic] = stream
         return stream
@@ -208,7 +206,7 @@ class ReplyRouter:
     def _ignore(self) -> None:
         self.ignored += 1
 
-    def _ended(self, stream: ReplyStream) -> None:
+    def _on_stream_end(self, stream: ReplyStream) -> None:
         if self._streams.get(stream.topic) is stream:
             del self._streams[stream.topic]
 
@@ -267,9 +265,9 @@ class ReplyStream:
         if not self._waiting and not self._stream.state.ended:
             self._idle = self._loop.call_later(self._linger, self._retire)
 
-    async def live(self, timeout: float) -> None:
+    async def wait_live(self, timeout: float) -> None:
         """Waits until the stream is live, or until `timeout` seconds have passed."""
-        await self._stream.live(timeout)
+        await self._stream.wait_live(timeout)
 
     def _retire(self) -> None:
         self._on_end(self)

@@ -46,30 +46,30 @@ class StreamReader:
         self.stream = stream
         self._deliver = deliver
         self._on_headers = on_headers
-        self._began = self._last_event = time.monotonic()
-        self._answered: float | None = None
-        self._first_event: float | None = None
-        self.task = asyncio.create_task(self._run(), name="virtufin-pump")
+        self._restarted_at = self._last_event_at = time.monotonic()
+        self._answered_at: float | None = None
+        self._first_event_at: float | None = None
+        self.task = asyncio.create_task(self._run(), name="virtufin-reader")
 
     @property
-    def answers_first(self) -> bool:
+    def answers_before_events(self) -> bool:
         """Returns whether the gateway sent response headers before the first event."""
-        if self._answered is None:
+        if self._answered_at is None:
             return False
-        return self._first_event is None or self._first_event - self._answered > _AT_ONCE
+        return self._first_event_at is None or self._first_event_at - self._answered_at > _AT_ONCE
 
-    def silent_since(self) -> float:
-        """Returns the time of the last event or of the last `give_time`, whichever is later."""
-        return max(self._began, self._last_event)
+    def idle_since(self) -> float:
+        """Returns the later of the last event and the last `restart_idle_time`."""
+        return max(self._restarted_at, self._last_event_at)
 
-    def give_time(self) -> float:
+    def restart_idle_time(self) -> float:
         """Starts the idle time again, and returns the current time."""
-        self._began = time.monotonic()
-        return self._began
+        self._restarted_at = time.monotonic()
+        return self._restarted_at
 
-    def spoke_after(self, moment: float) -> bool:
+    def has_event_after(self, moment: float) -> bool:
         """Returns whether the stream has delivered an event after a moment."""
-        return self._last_event > moment
+        return self._last_event_at > moment
 
     async def stop(self) -> None:
         """Ends the stream and its reader task."""
@@ -91,9 +91,9 @@ class StreamReader:
         """Reads to the end; returns the error that ended the stream, or None for a clean end."""
         try:
             if await self.stream.headers():
-                self._answered = time.monotonic()
+                self._answered_at = time.monotonic()
                 self._on_headers()
-            await self.stream.read(self._received)
+            await self.stream.read(self._on_message)
         except VirtufinError as error:
             return error
         except asyncio.CancelledError:
@@ -102,10 +102,10 @@ class StreamReader:
             return None
         return None
 
-    def _received(self, message: Any, size: int) -> Awaitable[None] | None:
-        self._last_event = time.monotonic()
-        if self._first_event is None:
-            self._first_event = self._last_event
+    def _on_message(self, message: Any, size: int) -> Awaitable[None] | None:
+        self._last_event_at = time.monotonic()
+        if self._first_event_at is None:
+            self._first_event_at = self._last_event_at
         # A heartbeat, which only shows that the stream is alive.
         if message is None:
             return None
@@ -145,34 +145,34 @@ class HandoverReader:
             ClientClosedError: The client or the channel was closed.
         """
         self._refusals = 0
-        pump = self._pump(stream)
+        reader = self._make_reader(stream)
         try:
             while True:
-                await asyncio.wait((pump.task,), timeout=self._patience(pump))
-                if pump.task.done():
-                    return pump.task.result()
-                if self._patience(pump) == 0.0:
-                    pump = await self._handed_over(pump)
+                await asyncio.wait((reader.task,), timeout=self._time_until_idle(reader))
+                if reader.task.done():
+                    return reader.task.result()
+                if self._time_until_idle(reader) == 0.0:
+                    reader = await self._hand_over(reader)
         except ClientClosedError:
             raise
         except VirtufinError as error:
             return error
         finally:
-            await pump.stop()
+            await reader.stop()
 
-    def _pump(self, stream: Stream) -> StreamReader:
+    def _make_reader(self, stream: Stream) -> StreamReader:
         return StreamReader(stream, self._deliver, self._on_headers)
 
-    def _patience(self, pump: StreamReader) -> float | None:
+    def _time_until_idle(self, reader: StreamReader) -> float | None:
         """Returns the seconds until the stream counts as idle; None for never."""
         if self._idle_limit is None:
             return None
-        if self._is_paused() or not pump.stream.connected:
+        if self._is_paused() or not reader.stream.connected:
             # Not idle, because the consumer pauses the stream, or there is no connection yet.
             return self._idle_limit
-        return max(0.0, pump.silent_since() + self._idle_limit - time.monotonic())
+        return max(0.0, reader.idle_since() + self._idle_limit - time.monotonic())
 
-    async def _handed_over(self, old: StreamReader) -> StreamReader:
+    async def _hand_over(self, old: StreamReader) -> StreamReader:
         """Opens a second stream, and decides which stream to keep reading.
 
         Returns:
@@ -181,13 +181,13 @@ class HandoverReader:
         Raises:
             VirtufinError: Opening a second stream failed several times in a row.
         """
-        began = old.give_time()
+        began = old.restart_idle_time()
         try:
-            stream, confirmed = await self._successor(old)
+            stream, confirmed = await self._open_successor(old)
         except ClientClosedError:
             raise
         except VirtufinError as error:
-            self._refused(old, error)
+            self._count_refusal(old, error)
             return old
         self._refusals = 0
         taken = False
@@ -196,7 +196,7 @@ class HandoverReader:
             # the registration of the new stream are a gap, which must be reported.
             if not old.task.done():
                 await asyncio.wait((old.task,), timeout=self._ready_wait / 2)
-                alive = old.spoke_after(began) or self._is_paused()
+                alive = old.has_event_after(began) or self._is_paused()
                 if not alive and (confirmed or not old.task.done()):
                     await old.stop()
                     taken = True
@@ -208,9 +208,9 @@ class HandoverReader:
         if not taken:
             return old
         self._on_handover(confirmed)
-        return self._pump(stream)
+        return self._make_reader(stream)
 
-    async def _successor(self, old: StreamReader) -> tuple[Stream, bool]:
+    async def _open_successor(self, old: StreamReader) -> tuple[Stream, bool]:
         """Opens a second stream.
 
         Returns:
@@ -219,26 +219,26 @@ class HandoverReader:
         Raises:
             VirtufinError: The stream failed, or a gateway that answers at once did not answer.
         """
-        patience = self._ready_wait
+        wait = self._ready_wait
         # Longer for a gateway that answers at once, because it has not registered a stream before
         # it answers. Streams of other gateways are assumed to be live after `ready_wait`.
-        if old.answers_first and self._idle_limit is not None:
-            patience = max(patience, self._idle_limit)
+        if old.answers_before_events and self._idle_limit is not None:
+            wait = max(wait, self._idle_limit)
         stream = await self._open()
         headers = asyncio.ensure_future(stream.headers())
         usable = False
         try:
             await asyncio.wait(
-                (headers, old.task), timeout=patience, return_when=asyncio.FIRST_COMPLETED
+                (headers, old.task), timeout=wait, return_when=asyncio.FIRST_COMPLETED
             )
             if headers.done():
                 if not headers.result():
                     await stream.read(lambda _message, _size: None)
                     raise from_status(grpc.StatusCode.OK, "the gateway ended the second stream")
-            elif old.answers_first and not old.task.done():
+            elif old.answers_before_events and not old.task.done():
                 raise from_status(
                     grpc.StatusCode.DEADLINE_EXCEEDED,
-                    f"the gateway did not answer a second stream within {patience:.3g} s",
+                    f"the gateway did not answer a second stream within {wait:.3g} s",
                 )
             usable = True
             return stream, headers.done()
@@ -249,7 +249,7 @@ class HandoverReader:
             if not usable:
                 await stream.release()
 
-    def _refused(self, old: StreamReader, error: VirtufinError) -> None:
+    def _count_refusal(self, old: StreamReader, error: VirtufinError) -> None:
         """Counts a failure to open a second stream, and raises the error after the third."""
         self._refusals += 1
         logger.warning(

@@ -59,7 +59,7 @@ class BaseSubscription:
         """
         if isinstance(timeout, NotGiven):
             timeout = self._stream.ready_wait
-        return await self._stream.live(Budget(require_timeout(timeout)).left())
+        return await self._stream.wait_live(Budget(require_timeout(timeout)).left())
 
     async def wait_for(
         self, *states: SubscriptionState, timeout: float | None = None
@@ -115,7 +115,7 @@ class BaseSubscription:
         Raises:
             VirtufinError: The subscription failed (`StreamFailedError`).
         """
-        await self._stream.ended()
+        await self._stream.wait_ended()
         failure = self._stream.failure
         if failure is not None:
             raise failure
@@ -155,7 +155,7 @@ class Subscription(BaseSubscription):
         """
         self._stream.stop()
         # Bounded, because a reader that does not end must not block the caller.
-        await self._stream.ended(CLOSE_WAIT)
+        await self._stream.wait_ended(CLOSE_WAIT)
 
     def __aiter__(self) -> Subscription:
         """Starts the subscription."""

@@ -10,8 +10,8 @@ from .channels import (
     leave_idle_and_connecting,
 )
 from .credentials import Credentials
-from .health import Health, ask_health, wait_for_gateway
-from .in_band_status import accepted, check, success
+from .health import Health, check_health, wait_for_gateway
+from .in_band_status import check, read_status, success
 from .method import Method
 from .transport import Transport
 
@@ -23,13 +23,13 @@ __all__ = [
     "Method",
     "Stream",
     "Transport",
-    "accepted",
-    "ask_health",
     "check",
+    "check_health",
     "drain_notifications",
     "is_connected",
     "is_connecting",
     "leave_idle_and_connecting",
+    "read_status",
     "success",
     "wait_for_gateway",
 ]

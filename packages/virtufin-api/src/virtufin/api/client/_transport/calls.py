@@ -202,7 +202,7 @@ class Stream:
             await messages.aclose()
 
 
-def start(
+def start_call(
     lease: Lease, method: Method, payload: bytes, context: dict[str, Any], *, timeout: float | None
 ) -> Any:
     """Starts a gRPC call over a lease.
@@ -235,7 +235,7 @@ def _is_closed(channel: aio.Channel) -> bool:
     return state_of(channel) is grpc.ChannelConnectivity.SHUTDOWN
 
 
-def decoded(method: Method, raw: bytes, context: dict[str, Any]) -> Any:
+def decode_reply(method: Method, raw: bytes, context: dict[str, Any]) -> Any:
     """Parses a response.
 
     Raises:

@@ -9,11 +9,7 @@ from typing import Any
 import grpc
 
 from virtufin.api.client._protobuf import V1, V1ALPHA
-from virtufin.api.client._settings import (
-    MAX_MESSAGE_BYTES,
-    ClientSettings,
-    TlsSettings,
-)
+from virtufin.api.client._settings import MAX_MESSAGE_BYTES, ClientSettings, TlsSettings
 from virtufin.api.client._version import __version__
 from virtufin.api.client.errors import InvalidInputError
 

@@ -47,7 +47,7 @@ class Credentials:
         self.fixed: Metadata | None = None
         """The headers of every call; None if a function provides the key."""
         self._seen: deque[str] = deque(maxlen=_REMEMBERED)
-        self._asking: set[asyncio.Future[Any]] = set()
+        self._pending: set[asyncio.Future[Any]] = set()
         self._ended = False
         if api_key is None:
             self.fixed = metadata
@@ -86,16 +86,16 @@ class Credentials:
         """
         if self.fixed is not None:
             return self.fixed
-        key = await self._asked(budget, context)
+        key = await self._call_source(budget, context)
         if key not in self._seen:
             self._seen.append(key)
         return (*self._metadata, (self._header, key))
 
-    async def _asked(self, budget: Budget, context: dict[str, Any]) -> str:
+    async def _call_source(self, budget: Budget, context: dict[str, Any]) -> str:
         try:
             answer: object = self._source()  # type: ignore[operator, misc]
             if inspect.isawaitable(answer):
-                answer = await self._within(asyncio.ensure_future(answer), budget, context)
+                answer = await self._await_within(asyncio.ensure_future(answer), budget, context)
             return require_api_key(answer)
         except (ClientClosedError, DeadlineExceededError, InvalidInputError):
             raise
@@ -105,10 +105,10 @@ class Credentials:
     def end(self) -> None:
         """Ends all waits for a key with `ClientClosedError`, because the client is closing."""
         self._ended = True
-        for answer in self._asking:
+        for answer in self._pending:
             answer.cancel()
 
-    async def _within(
+    async def _await_within(
         self, answer: asyncio.Future[Any], budget: Budget, context: dict[str, Any]
     ) -> Any:
         """Awaits the result of the user's function within the budget.
@@ -118,7 +118,7 @@ class Credentials:
             DeadlineExceededError: The budget ended first.
             Exception: The function raised this error.
         """
-        self._asking.add(answer)
+        self._pending.add(answer)
         try:
             # Not `wait_for`, because a TimeoutError of the function must not look like the end of
             # the budget.
@@ -127,7 +127,7 @@ class Credentials:
             answer.cancel()
             raise
         finally:
-            self._asking.discard(answer)
+            self._pending.discard(answer)
         if self._ended:
             raise ClientClosedError("the client was closed during the call", **context)
         if not done:

@@ -40,7 +40,7 @@ class Health(Enum):
     NOT_SERVING = False
 
 
-async def ask_health(transport: Transport, budget: Budget) -> Health:
+async def check_health(transport: Transport, budget: Budget) -> Health:
     """Calls the gateway's health service once.
 
     Raises:
@@ -71,7 +71,7 @@ async def wait_for_gateway(transport: Transport, timeout: Timeout) -> None:
     last: VirtufinError | None = None
     while last is None or budget.left() != 0.0:
         try:
-            if await ask_health(transport, budget.part(_ONE_TRY)) is Health.SERVING:
+            if await check_health(transport, budget.part(_ONE_TRY)) is Health.SERVING:
                 return
             last = from_status(
                 grpc.StatusCode.UNAVAILABLE,

@@ -10,7 +10,7 @@ from virtufin.api.client.results import StatusResult
 from .transport import Transport
 
 
-def accepted(reply: Any, transport: Transport, method: str, **context: Any) -> StatusResult:
+def read_status(reply: Any, transport: Transport, method: str, **context: Any) -> StatusResult:
     """Returns the status of a reply, or raises if the gateway rejected the call.
 
     Args:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import enum
 import logging
 import weakref
 from collections.abc import Coroutine, Iterable
@@ -29,7 +30,7 @@ from virtufin.api.client.errors import (
 )
 
 from . import target
-from .calls import Call, Stream, decoded, start
+from .calls import Call, Stream, decode_reply, start_call
 from .channel_options import channel_options, read_credentials, retried_methods
 from .channels import BorrowedChannel, ChannelPool, Lease
 from .credentials import Credentials
@@ -39,6 +40,22 @@ from .target import _is_local
 logger = logging.getLogger("virtufin.api.client.transport")
 
 T = TypeVar("T")
+
+
+class ConnectionState(enum.Enum):
+    """The state of a client's connection to its gateway."""
+
+    NEW = "new"
+    """No channel exists; the next call makes one."""
+    OPENING = "opening"
+    """A task makes the channel: reads the TLS files, or starts the emulator in memory."""
+    OPEN = "open"
+    """Calls can be sent. The channel itself may still be connecting."""
+    CLOSING = "closing"
+    """Calls, streams and tasks are being cancelled; every new call is rejected."""
+    CLOSED = "closed"
+    """Everything has ended and the channel is closed."""
+
 
 _CLOSED = "the client is closed; make a new one"
 
@@ -73,7 +90,7 @@ class Transport:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._opening: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
-        self._closed = False
+        self._state = ConnectionState.NEW
         self._calls: set[Call] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         # Weak, because a subscription that the user drops unused must be collected.
@@ -99,7 +116,7 @@ class Transport:
     @property
     def closed(self) -> bool:
         """Returns whether the client was closed or is closing."""
-        return self._closed
+        return self._state in (ConnectionState.CLOSING, ConnectionState.CLOSED)
 
     def check(self) -> None:
         """Checks that the client is open and belongs to the running event loop.
@@ -112,7 +129,8 @@ class Transport:
         """
         if self._loop is not asyncio.get_running_loop():
             self.check_loop()
-        if self._closed:
+        # Two comparisons on the way of every call, the second for a call that opens the channel.
+        if self._state is not ConnectionState.OPEN and self.closed:
             raise ClientClosedError(_CLOSED, peer=self.peer)
 
     def check_loop(self) -> None:
@@ -142,6 +160,7 @@ class Transport:
         while self._channels is None:
             # A task, because concurrent first calls share it and a cancelled call must not end it.
             if self._opening is None:
+                self._state = ConnectionState.OPENING
                 self._opening = self.spawn(self._open(), "virtufin-open")
             opening = self._opening
             await asyncio.wait((opening,))
@@ -154,31 +173,35 @@ class Transport:
         return self._channels
 
     async def _open(self) -> None:
+        try:
+            self._channels = await self._make_channels()
+        finally:
+            # Unless the client is closing, which cancels this task.
+            if self._state is ConnectionState.OPENING:
+                opened = self._channels is not None
+                self._state = ConnectionState.OPEN if opened else ConnectionState.NEW
+
+    async def _make_channels(self) -> Channels:
         settings = self._settings
         if self._borrowed is not None:
-            self._channels = BorrowedChannel(self._borrowed)
-            return
+            return BorrowedChannel(self._borrowed)
         if settings.memory is not None:
             self._memory = await target.lease(settings.memory)
         credentials = None
         if settings.tls is not None:
             # In a thread, because reading files would block the event loop.
             credentials = await asyncio.to_thread(read_credentials, settings.tls)
-        self._channels = ChannelPool(
+        elif settings.api_key and not _is_local(settings.target):
+            logger.warning(
+                "the API key travels unencrypted to %s; use tls=True, or a proxy on this host",
+                settings.target,
+            )
+        return ChannelPool(
             settings.target if self._memory is None else self._memory.target,
             options=channel_options(settings),
             credentials=credentials,
             interceptors=settings.interceptors,
         )
-        self._warn_of_plain_key()
-
-    def _warn_of_plain_key(self) -> None:
-        settings = self._settings
-        if settings.api_key and settings.tls is None and not _is_local(settings.target):
-            logger.warning(
-                "the API key travels unencrypted to %s; use tls=True, or a proxy on this host",
-                settings.target,
-            )
 
     def spawn(self, coroutine: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         """Starts a background task in a new, empty context; `close()` cancels and awaits it."""
@@ -187,10 +210,10 @@ class Transport:
         # An empty context, because a caller's `deadline()` must not bound work that outlives it.
         task = contextvars.Context().run(self._loop.create_task, coroutine, name=name)
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._on_task_end)
         return task
 
-    def _ended(self, task: asyncio.Task[Any]) -> None:
+    def _on_task_end(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
         # A VirtufinError is not logged, because the code that started the task reports it.
@@ -206,12 +229,12 @@ class Transport:
             WrongLoopError: The client belongs to another loop.
         """
         if self._loop is None:
-            self._closed = True
+            self._state = ConnectionState.CLOSED
             return
         if asyncio.get_running_loop() is not self._loop:
             raise WrongLoopError("close the client in the event loop in which it was used")
         if self._closing is None:
-            self._closed = True
+            self._state = ConnectionState.CLOSING
             caller = asyncio.current_task()
             closing = self._close(caller)
             # An empty context, because the deadline of the caller must not bound closing.
@@ -237,6 +260,7 @@ class Transport:
             await self._channels.close()
         if self._memory is not None:
             await self._memory.release()
+        self._state = ConnectionState.CLOSED
 
     async def see_end(self, tasks: Iterable[asyncio.Task[Any]]) -> None:
         """Waits for cancelled tasks, and logs those that take longer than 5 s."""
@@ -306,15 +330,15 @@ class Transport:
         """
         # None, because gRPC does not report which of its own attempts failed.
         context["attempt"] = None if method.full_name in self._retried else 1
-        payload = self._serialized(method, request, context)
+        payload = self._serialize(method, request, context)
         left = budget.left()
         if left == 0.0:
             raise expired(budget, **context)
-        started = start(lease, method, payload, context, timeout=left)
+        started = start_call(lease, method, payload, context, timeout=left)
         call = Call(started, lease, self.credentials, context)
         self._calls.add(call)
         try:
-            return decoded(method, await call.response(), context)
+            return decode_reply(method, await call.response(), context)
         finally:
             self._calls.discard(call)
 
@@ -339,11 +363,11 @@ class Transport:
             VirtufinError: The request cannot be sent.
         """
         try:
-            payload = self._serialized(method, request, context)
+            payload = self._serialize(method, request, context)
             if budget.left() == 0.0:
                 raise expired(budget, **context)
             # Without a timeout, because a gRPC deadline would end the subscription.
-            call = start(lease, method, payload, context, timeout=None)
+            call = start_call(lease, method, payload, context, timeout=None)
         except BaseException:
             lease.release()
             raise
@@ -353,7 +377,7 @@ class Transport:
         """Returns the budget of a call; `timeout` not given means the client's default."""
         return Budget(self._settings.timeout if timeout is NOT_GIVEN else require_timeout(timeout))
 
-    def _serialized(self, method: Method, request: Message, context: dict[str, Any]) -> bytes:
+    def _serialize(self, method: Method, request: Message, context: dict[str, Any]) -> bytes:
         try:
             payload = method.encode(request)
         except UnsupportedError as error:

@@ -28,14 +28,14 @@ logger = logging.getLogger("virtufin.api.client.wire")
 class AdaptedMethod(Method):
     """A method that translates between packaged messages and the gateway's, by field name."""
 
-    theirs: tuple[Any, Any] = (None, None)
+    gateway_classes: tuple[Any, Any] = (None, None)
     """The gateway's message classes for request and response."""
 
     _out: Translation = field(init=False, repr=False, compare=False)
     _back: Translation = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        there = self.theirs
+        there = self.gateway_classes
         # Strict for requests only, because a request that loses a field would do something else,
         # while a reply may have fields that this client does not know.
         out = Translation(self.request.DESCRIPTOR, there[0].DESCRIPTOR, strict=True)
@@ -54,32 +54,32 @@ class AdaptedMethod(Method):
 
     def _encode(self, request: Any) -> bytes:
         try:
-            payload: bytes = self._there(request).SerializeToString()
+            payload: bytes = self._to_gateway(request).SerializeToString()
         except UnsupportedError:
             raise
         except Exception as error:
-            raise self._unsupported(error) from error
+            raise self._unsupported_error(error) from error
         return payload
 
     def _decode(self, raw: bytes) -> Any:
         try:
-            return self._here(self.theirs[1].FromString(raw))
+            return self._to_packaged(self.gateway_classes[1].FromString(raw))
         except Exception as error:
             raise DecodeError(str(error)) from error
 
-    def _there(self, request: Any) -> Any:
+    def _to_gateway(self, request: Any) -> Any:
         """Returns the request as a message of the gateway."""
-        message = self.theirs[0]()
+        message = self.gateway_classes[0]()
         self._out.fill(message, request)
         return message
 
-    def _here(self, message: Any) -> Any:
+    def _to_packaged(self, message: Any) -> Any:
         """Returns the packaged message for a message of the gateway."""
         response = self.response()
         self._back.fill(response, message)
         return response
 
-    def _unsupported(self, reason: object) -> UnsupportedError:
+    def _unsupported_error(self, reason: object) -> UnsupportedError:
         return UnsupportedError(
             f"this gateway's messages cannot hold all of the request: {reason} (client.wire says "
             "how its messages differ)"
@@ -90,18 +90,18 @@ class AdaptedMethod(Method):
 class EarlierPublish(AdaptedMethod):
     """The method `PublishEvent` of gateways that take `data` and `metadata`, not a CloudEvent."""
 
-    def _there(self, request: Any) -> Any:
+    def _to_gateway(self, request: Any) -> Any:
         event = request.cloudevent
         if event.HasField("proto_data"):
-            raise self._unsupported("it carries text and bytes, no protobuf Any")
+            raise self._unsupported_error("it carries text and bytes, no protobuf Any")
         data, metadata = flattened(event)
-        message = self.theirs[0](topic=request.topic, metadata=metadata)
+        message = self.gateway_classes[0](topic=request.topic, metadata=metadata)
         fields = message.DESCRIPTOR.fields_by_name
         if fields["data"].type == FieldDescriptor.TYPE_STRING:
             try:
                 message.data = data.decode()
             except UnicodeDecodeError:
-                raise self._unsupported("it carries text, no bytes") from None
+                raise self._unsupported_error("it carries text, no bytes") from None
         else:
             message.data = data
         if "message_id" in fields:
@@ -118,7 +118,7 @@ class EarlierEvents(AdaptedMethod):
     def _decode(self, raw: bytes) -> Any:
         # An unreadable event is logged and skipped, because raising would end the subscription.
         try:
-            return self._here(self.theirs[1].FromString(raw))
+            return self._to_packaged(self.gateway_classes[1].FromString(raw))
         except Exception as error:  # noqa: BLE001 - of one event, and others follow
             logger.warning("an event that cannot be read is skipped: %s", error)
             return None
@@ -131,7 +131,7 @@ class EarlierSubscribe(EarlierEvents):
     Such gateways send events with empty data, id and type as heartbeats, which are skipped.
     """
 
-    def _here(self, item: Any) -> Any:
+    def _to_packaged(self, item: Any) -> Any:
         known = item.DESCRIPTOR.fields_by_name
         metadata = dict(item.metadata)
         if "message_id" in known and item.message_id:
@@ -148,7 +148,7 @@ class EarlierGatewaySubscribe(EarlierEvents):
     The event message has no place for extensions, and so none for correlation ids and reply topics.
     """
 
-    def _here(self, item: Any) -> Any:
+    def _to_packaged(self, item: Any) -> Any:
         metadata = {
             "ce-id": item.id,
             "ce-source": item.source,

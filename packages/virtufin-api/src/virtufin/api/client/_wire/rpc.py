@@ -11,7 +11,7 @@ from typing import Any
 
 from virtufin.api.client._deadlines import Budget
 from virtufin.api.client._error_mapping import copy_error
-from virtufin.api.client._transport import Lease, Stream, Transport, accepted
+from virtufin.api.client._transport import Lease, Stream, Transport, read_status
 from virtufin.api.client.errors import InvalidReplyError, UnavailableError, VirtufinError
 from virtufin.api.client.results import StatusResult
 
@@ -74,7 +74,7 @@ class Rpc:
         Raises:
             VirtufinError: The gateway rejected the call.
         """
-        return accepted(reply, self.transport, self.full_name(name), **context)
+        return read_status(reply, self.transport, self.full_name(name), **context)
 
     async def acquire(
         self, name: str, budget: Budget, context: dict[str, Any], *, stream: bool = False

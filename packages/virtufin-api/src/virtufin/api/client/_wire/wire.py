@@ -82,17 +82,17 @@ class Wire:
         """
         methods: dict[str, Method] = {}
         differences: list[Difference] = []
-        for name, ours in self.methods.items():
-            methods[name], found = _as_there(ours, pool)
+        for name, packaged in self.methods.items():
+            methods[name], found = _adapt(packaged, pool)
             differences += found
         # `Gateway.Subscribe`, because earlier gateways have no `Pubsub.Subscribe`.
-        theirs = method_of(pool, f"{PACKAGE}.Gateway", "Subscribe")
+        gateway = method_of(pool, f"{PACKAGE}.Gateway", "Subscribe")
         missing = method_of(pool, self.methods[_SUBSCRIBE].service, "Subscribe") is None
-        if missing and theirs is not None and _has(theirs.output_type, _EARLIER_EVENT):
-            methods[_SUBSCRIBE] = _adapted(
-                EarlierGatewaySubscribe, self.methods[_SUBSCRIBE], theirs
+        if missing and gateway is not None and _has(gateway.output_type, _EARLIER_EVENT):
+            methods[_SUBSCRIBE] = _make_adapted(
+                EarlierGatewaySubscribe, self.methods[_SUBSCRIBE], gateway
             )
-        changed = any(methods[name] is not ours for name, ours in self.methods.items())
+        changed = any(methods[name] is not packaged for name, packaged in self.methods.items())
         reason = "the gateway's own descriptors say the same as the packaged ones"
         if changed:
             reason = "the gateway's own descriptors say something else than the packaged ones"
@@ -156,34 +156,35 @@ def _methods_of(service: ServiceDescriptor) -> Iterator[Method]:
         )
 
 
-def _as_there(ours: Method, pool: Any) -> tuple[Method, list[Difference]]:
+def _adapt(method: Method, pool: Any) -> tuple[Method, list[Difference]]:
     """Returns a method adapted to a gateway's descriptors, and the differences."""
-    theirs = method_of(pool, ours.service, ours.name)
-    if theirs is None:
-        return ours, [Difference(f"{ours.service}.{ours.name}", "a method", "", is_method=True)]
-    packaged = method_of(ours.request.DESCRIPTOR.file.pool, ours.service, ours.name)
-    # Never None, because `ours` was made from this pool.
+    gateway = method_of(pool, method.service, method.name)
+    if gateway is None:
+        missing = Difference(f"{method.service}.{method.name}", "a method", "", is_method=True)
+        return method, [missing]
+    packaged = method_of(method.request.DESCRIPTOR.file.pool, method.service, method.name)
+    # Never None, because `method` was made from this pool.
     assert packaged is not None
-    found = list(different_methods(packaged, theirs))
+    found = list(different_methods(packaged, gateway))
     # Unchanged, because protobuf skips fields that only the gateway has.
     if all(difference.is_addition for difference in found):
-        return ours, found
+        return method, found
     # Unchanged, because translating messages cannot turn a stream into a unary reply.
-    if theirs.client_streaming or theirs.server_streaming != ours.server_streaming:
-        return ours, found
+    if gateway.client_streaming or gateway.server_streaming != method.server_streaming:
+        return method, found
     kind: type[AdaptedMethod] = AdaptedMethod
-    if _is_earlier(packaged.input_type, theirs.input_type):
+    if _is_earlier(packaged.input_type, gateway.input_type):
         kind = EarlierPublish
-    elif _is_earlier(packaged.output_type, theirs.output_type):
+    elif _is_earlier(packaged.output_type, gateway.output_type):
         kind = EarlierSubscribe
-    return _adapted(kind, ours, theirs), found
+    return _make_adapted(kind, method, gateway), found
 
 
-def _is_earlier(ours: Any, theirs: Any) -> bool:
+def _is_earlier(packaged: Any, gateway: Any) -> bool:
     return (
-        _EVENT in ours.fields_by_name
-        and _EVENT not in theirs.fields_by_name
-        and _has(theirs, _EARLIER)
+        _EVENT in packaged.fields_by_name
+        and _EVENT not in gateway.fields_by_name
+        and _has(gateway, _EARLIER)
     )
 
 
@@ -191,16 +192,18 @@ def _has(message: Any, fields: set[str]) -> bool:
     return fields <= set(message.fields_by_name)
 
 
-def _adapted(kind: type[AdaptedMethod], ours: Method, theirs: MethodDescriptor) -> AdaptedMethod:
+def _make_adapted(
+    kind: type[AdaptedMethod], method: Method, gateway: MethodDescriptor
+) -> AdaptedMethod:
     classes = tuple(
         message_factory.GetMessageClass(message)
-        for message in (theirs.input_type, theirs.output_type)
+        for message in (gateway.input_type, gateway.output_type)
     )
     return kind(
-        service=theirs.containing_service.full_name,
-        name=theirs.name,
-        request=ours.request,
-        response=ours.response,
-        server_streaming=ours.server_streaming,
-        theirs=(classes[0], classes[1]),
+        service=gateway.containing_service.full_name,
+        name=gateway.name,
+        request=method.request,
+        response=method.response,
+        server_streaming=method.server_streaming,
+        gateway_classes=(classes[0], classes[1]),
     )
