@@ -12,7 +12,7 @@ from virtufin.api.client import (
     SubscriptionSettings,
     TlsSettings,
 )
-from virtufin.api.client._transport.target import _is_local
+from virtufin.api.client._transport.target import is_local
 
 
 def test_the_environment_gives_the_address(monkeypatch):
@@ -105,7 +105,7 @@ def test_a_synchronous_channel_is_refused():
     ],
 )
 def test_only_addresses_of_this_machine_are_local(target, local):
-    assert _is_local(target) is local
+    assert is_local(target) is local
 
 
 def test_tls_in_the_environment_must_be_true_or_false(monkeypatch):

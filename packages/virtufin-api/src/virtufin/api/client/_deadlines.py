@@ -73,6 +73,9 @@ def deadline(seconds: float) -> Iterator[Deadline]:
 class Budget:
     """The time for one call: its timeout, or the rest of `deadline()` if that is shorter."""
 
+    # Slots, because each call makes one.
+    __slots__ = ("_end", "total")
+
     def __init__(self, timeout: float | None) -> None:
         now = time.monotonic()
         end = _UNTIL.get()

@@ -120,12 +120,8 @@ class StateClient:
         Raises:
             InvalidRequestError: The gateway does not know the service.
         """
-        return await self._get(
-            require_name(service, "service"), _key(key), self._rpc.budget(timeout)
-        )
-
-    async def _get(self, service: str, key: str, budget: Budget) -> StateResult:
-        fields = {"service": service, "key": key}
+        fields = {"service": require_name(service, "service"), "key": _key(key)}
+        budget = self._rpc.budget(timeout)
         reply = await self._rpc.unary("State.GetState", fields, budget, **fields)
         return {"key": key, "value": reply.value, "etag": reply.etag, "found": bool(reply.etag)}
 
@@ -283,7 +279,7 @@ class StateClient:
         attempt = 0
         while True:
             attempt += 1
-            current = await self._get(service, key, budget)
+            current = await self.get(service, key, timeout=budget.left())
             value = current["value"] if current["found"] else None
             new: str | None = await call_user(function, value)
             if new is None:

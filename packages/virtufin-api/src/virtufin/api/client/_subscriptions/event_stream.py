@@ -211,7 +211,6 @@ class EventStream:
             Ended: The stream was closed.
             VirtufinError: The stream has failed.
         """
-        self._transport.check_loop()
         return self._buffer.get()
 
     def stop(self) -> None:

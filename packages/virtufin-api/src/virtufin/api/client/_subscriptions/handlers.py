@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from virtufin.api.client._asyncio import user_error
 from virtufin.api.client._backoff import delays
-from virtufin.api.client._transport import Transport
+from virtufin.api.client._transport import ConnectionState, Transport
 from virtufin.api.client._validation import require_positive, require_whole, short_repr
 from virtufin.api.client.errors import InvalidInputError, VirtufinError
 from virtufin.api.client.events import PubsubEvent, source_of
@@ -269,8 +269,13 @@ class HandlerSubscription(BaseSubscription):
     @property
     def _over(self) -> bool:
         """Returns whether the subscription is ending and handles no more events."""
-        on_purpose = self._stream.state is SubscriptionState.CLOSED
-        return self._stopping or self._transport.closed or on_purpose
+        client = self._transport.state
+        return (
+            self._stopping
+            or self._stream.state is SubscriptionState.CLOSED
+            or client is ConnectionState.CLOSING
+            or client is ConnectionState.CLOSED
+        )
 
     async def _outcome(self, function: Callable[[Any], Any], argument: object) -> Exception | None:
         """Calls a function of the user; returns the exception it raised, or None."""

@@ -167,6 +167,7 @@ class Subscription(BaseSubscription):
         if self._loop is None:
             self._start()
         stream = self._stream
+        stream.check_loop()
         try:
             while True:
                 item = await stream.next()

@@ -9,6 +9,7 @@ from .channels import (
     is_connecting,
     leave_idle_and_connecting,
 )
+from .connection import ConnectionState
 from .credentials import Credentials
 from .health import Health, check_health, wait_for_gateway
 from .in_band_status import check, read_status, success
@@ -16,6 +17,7 @@ from .method import Method
 from .transport import Transport
 
 __all__ = [
+    "ConnectionState",
     "Credentials",
     "Deliver",
     "Health",

@@ -1,4 +1,4 @@
-"""Wrappers of grpc's call objects: `Call` for a unary call, `Stream` for a server stream.
+"""Calls of grpc: starting them, what their failures mean, and `Stream` for a server stream.
 
 Cancelling the task that waits cancels the gRPC call. A call that ends because the client or its
 channel was closed raises an error that reports the reason. Such a call never raises CancelledError
@@ -15,12 +15,7 @@ import grpc
 from google.protobuf.message import DecodeError
 from grpc import aio
 
-from virtufin.api.client._asyncio import (
-    KNOWS_OWN_CANCELLATION,
-    OtherCancelledError,
-    await_other,
-    is_being_cancelled,
-)
+from virtufin.api.client._asyncio import OtherCancelledError
 from virtufin.api.client._error_mapping import (
     Redacting,
     cancelled_elsewhere,
@@ -42,63 +37,29 @@ Deliver = Callable[[Any, int], "Awaitable[None] | None"]
 """A function that takes a message and its size, and returns what to await before the next one."""
 
 
-class Call:
-    """A unary call in flight."""
+def call_failure(
+    error: Exception, lease: Lease, redacting: Redacting, context: dict[str, Any]
+) -> Exception:
+    """Returns the error to raise for a unary call that failed.
 
-    def __init__(
-        self, call: Any, lease: Lease, redacting: Redacting, context: dict[str, Any]
-    ) -> None:
-        self._call = call
-        self._lease = lease
-        self._redacting = redacting
-        self._context = context
-        self._closed_by_client = False
-
-    def cancel(self) -> None:
-        """Cancels the call because the client is closing."""
-        self._closed_by_client = True
-        if self._call is not None:
-            self._call.cancel()
-
-    async def response(self) -> bytes:
-        """Waits for the response; cancelling the wait cancels the gRPC call.
-
-        Raises:
-            VirtufinError: The call failed, or the client was closed.
-            Exception: An interceptor of the user raised this error.
-        """
-        call = self._call
-        failure: Exception
-        try:
-            # Not `await_other` everywhere, because every call would wait in one more coroutine.
-            raw: bytes = await (call if KNOWS_OWN_CANCELLATION else await_other(call))
-            return raw
-        except asyncio.CancelledError:
-            if is_being_cancelled() or not KNOWS_OWN_CANCELLATION:
-                # Later, because the server counts the call until it has seen the cancellation.
-                self._lease.release_later()
-                raise
-            failure = cancelled_elsewhere(self._context)
-        except OtherCancelledError:
-            failure = cancelled_elsewhere(self._context)
-        except aio.AioRpcError as error:
-            failure = from_rpc_error(error, self._redacting, **self._context)
-        except aio.BaseError as error:
-            reason = self._redacting.redact(str(error))
-            failure = InternalError(f"grpc could not carry out the call: {reason}", **self._context)
-        except Exception as error:  # noqa: BLE001 - an interceptor's own, raised below
-            failure = error
-        finally:
-            # Deleted, because the traceback of an error would keep grpc's call alive through these
-            # references, and the call would keep its channel alive.
-            del call
-            self._call = None
+    Args:
+        error: The error of grpc, or of an interceptor of the user, which is returned unchanged.
+        lease: The place of the call.
+        redacting: Removes secrets from texts.
+        context: Attributes to set on the error, such as `topic` or `key`.
+    """
+    if isinstance(error, OtherCancelledError):
+        return cancelled_elsewhere(context)
+    if isinstance(error, aio.AioRpcError):
+        failure = from_rpc_error(error, redacting, **context)
         if isinstance(failure, DeadlineExceededError):
             # Later, because the call ended on this side only and the server may still count it.
-            self._lease.release_later()
-        if self._closed_by_client:
-            raise ClientClosedError("the client was closed during the call", **self._context)
-        raise failure
+            lease.release_later()
+        return failure
+    if isinstance(error, aio.BaseError):
+        reason = redacting.redact(str(error))
+        return InternalError(f"grpc could not carry out the call: {reason}", **context)
+    return error
 
 
 class Stream:

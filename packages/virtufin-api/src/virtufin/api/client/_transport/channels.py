@@ -40,6 +40,9 @@ async def drain_notifications() -> None:
 class Lease:
     """A place for one call or stream on a channel, until released."""
 
+    # Slots, because each call makes one.
+    __slots__ = ("_connection", "callables", "channel", "metadata", "was_connected")
+
     def __init__(self, connection: _Connection, metadata: Metadata) -> None:
         connection.calls += 1
         self._connection: _Connection | None = connection

@@ -38,7 +38,7 @@ async def lease(name: str) -> MemoryLease:
     return cast("MemoryLease", await module.lease(name))
 
 
-def _is_local(target: str) -> bool:
+def is_local(target: str) -> bool:
     """Returns whether every address of a gRPC target is on this machine."""
     scheme, _, rest = target.partition(":")
     if scheme in {"unix", "unix-abstract", "memory"}:

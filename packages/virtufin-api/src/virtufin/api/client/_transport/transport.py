@@ -1,276 +1,49 @@
-"""The connection of a client to its gateway, which carries every RPC.
-
-Opens channels, adds deadlines and authentication headers, owns background tasks, and closes.
-"""
+"""Calls and streams over the connection of a client, with deadlines and headers; bytes only."""
 
 from __future__ import annotations
 
 import asyncio
-import contextvars
-import enum
-import logging
-import weakref
-from collections.abc import Coroutine, Iterable
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 from google.protobuf.message import Message
 from grpc import aio
 
+from virtufin.api.client._asyncio import KNOWS_OWN_CANCELLATION, await_other, is_being_cancelled
 from virtufin.api.client._deadlines import Budget
-from virtufin.api.client._error_mapping import expired, narrow
-from virtufin.api.client._settings import CLOSE_WAIT, ClientSettings
-from virtufin.api.client._types import NOT_GIVEN, Metadata, Timeout
+from virtufin.api.client._error_mapping import cancelled_elsewhere, expired, narrow
+from virtufin.api.client._settings import ClientSettings
+from virtufin.api.client._types import NOT_GIVEN, Timeout
 from virtufin.api.client._validation import require_timeout
 from virtufin.api.client.errors import (
     ClientClosedError,
     InvalidInputError,
+    InvalidReplyError,
+    UnavailableError,
     UnsupportedError,
-    VirtufinError,
-    WrongLoopError,
 )
 
-from . import target
-from .calls import Call, Stream, decode_reply, start_call
-from .channel_options import channel_options, read_credentials, retried_methods
-from .channels import BorrowedChannel, ChannelPool, Lease
-from .credentials import Credentials
+from .calls import Stream, call_failure, decode_reply, start_call
+from .channel_options import retried_methods
+from .channels import Lease
+from .connection import Connection, ConnectionState
 from .method import Method
-from .target import _is_local
-
-logger = logging.getLogger("virtufin.api.client.transport")
-
-T = TypeVar("T")
 
 
-class ConnectionState(enum.Enum):
-    """The state of a client's connection to its gateway."""
-
-    NEW = "new"
-    """No channel exists; the next call makes one."""
-    OPENING = "opening"
-    """A task makes the channel: reads the TLS files, or starts the emulator in memory."""
-    OPEN = "open"
-    """Calls can be sent. The channel itself may still be connecting."""
-    CLOSING = "closing"
-    """Calls, streams and tasks are being cancelled; every new call is rejected."""
-    CLOSED = "closed"
-    """Everything has ended and the channel is closed."""
-
-
-_CLOSED = "the client is closed; make a new one"
-
-
-class Channels(Protocol):
-    """The channels that carry calls: a pool of the client's own, or the channel of the caller."""
-
-    def lease(self, metadata: Metadata, *, stream: bool) -> Lease:
-        """Takes a place for one call or stream, which is sent with these headers."""
-
-    async def close(self) -> None:
-        """Closes the channels that belong to the client."""
-
-
-class Unused(Protocol):
-    """A subscription that was never started and so has no task to cancel."""
-
-    def stop(self) -> None:
-        """Ends the subscription."""
-
-
-class Transport:
-    """The connection of one client to its gateway, in one event loop."""
+class Transport(Connection):
+    """The connection of one client to its gateway, and the calls over it."""
 
     def __init__(self, settings: ClientSettings, channel: aio.Channel | None = None) -> None:
-        self._settings = settings
-        self.credentials = Credentials(settings.api_key, settings.metadata, settings.api_key_header)
+        super().__init__(settings, channel)
         self._retried = retried_methods(settings)
-        self._borrowed = channel
-        self._channels: Channels | None = None
-        self._memory: target.MemoryLease | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._opening: asyncio.Task[None] | None = None
-        self._closing: asyncio.Task[None] | None = None
-        self._state = ConnectionState.NEW
-        self._calls: set[Call] = set()
-        self._tasks: set[asyncio.Task[Any]] = set()
-        # Weak, because a subscription that the user drops unused must be collected.
-        self.unused: weakref.WeakSet[Unused] = weakref.WeakSet()
         # A flag here, because calls outside `Rpc` (health checks) take no part in discovery, but
         # may find that the connection broke.
         self.was_disconnected = False
         """True if a `call` began without a connection since the flag was last cleared."""
-        self.peer = settings.target if channel is None else "the given channel"
+        self.may_be_replaced = False
+        """True if another gateway may have taken the place of this one since the flag was cleared.
 
-    # Opening and closing
-
-    @property
-    def encrypted(self) -> bool | None:
-        """Returns whether the connection has TLS; None if the channel belongs to the caller."""
-        return None if self._borrowed is not None else self._settings.tls is not None
-
-    @property
-    def local(self) -> bool:
-        """Returns whether the gateway is on this machine."""
-        return _is_local(self._settings.target)
-
-    @property
-    def closed(self) -> bool:
-        """Returns whether the client was closed or is closing."""
-        return self._state in (ConnectionState.CLOSING, ConnectionState.CLOSED)
-
-    def check(self) -> None:
-        """Checks that the client is open and belongs to the running event loop.
-
-        The first check binds the client to the running loop.
-
-        Raises:
-            ClientClosedError: The client was closed.
-            WrongLoopError: The client belongs to another loop.
+        A call ended UNAVAILABLE, a reply could not be parsed, or a stream ended.
         """
-        if self._loop is not asyncio.get_running_loop():
-            self.check_loop()
-        # Two comparisons on the way of every call, the second for a call that opens the channel.
-        if self._state is not ConnectionState.OPEN and self.closed:
-            raise ClientClosedError(_CLOSED, peer=self.peer)
-
-    def check_loop(self) -> None:
-        """Checks that the client belongs to the running event loop.
-
-        The first check binds the client to the running loop.
-
-        Raises:
-            WrongLoopError: The client belongs to another loop.
-        """
-        loop = asyncio.get_running_loop()
-        if self._loop is None:
-            self._loop = loop
-        elif self._loop is not loop:
-            raise WrongLoopError(
-                "this client was first used in another event loop (or thread); "
-                "make one client per event loop"
-            )
-
-    async def open(self) -> Channels:
-        """Opens the channel if it is not open yet; does not wait for the gateway.
-
-        Raises:
-            VirtufinError: The client was closed, belongs to another loop, or cannot open a channel.
-        """
-        self.check()
-        while self._channels is None:
-            # A task, because concurrent first calls share it and a cancelled call must not end it.
-            if self._opening is None:
-                self._state = ConnectionState.OPENING
-                self._opening = self.spawn(self._open(), "virtufin-open")
-            opening = self._opening
-            await asyncio.wait((opening,))
-            # Again, because the client may have been closed during the wait.
-            self.check()
-            if self._opening is opening:
-                self._opening = None
-            if not opening.cancelled():
-                opening.result()
-        return self._channels
-
-    async def _open(self) -> None:
-        try:
-            self._channels = await self._make_channels()
-        finally:
-            # Unless the client is closing, which cancels this task.
-            if self._state is ConnectionState.OPENING:
-                opened = self._channels is not None
-                self._state = ConnectionState.OPEN if opened else ConnectionState.NEW
-
-    async def _make_channels(self) -> Channels:
-        settings = self._settings
-        if self._borrowed is not None:
-            return BorrowedChannel(self._borrowed)
-        if settings.memory is not None:
-            self._memory = await target.lease(settings.memory)
-        credentials = None
-        if settings.tls is not None:
-            # In a thread, because reading files would block the event loop.
-            credentials = await asyncio.to_thread(read_credentials, settings.tls)
-        elif settings.api_key and not _is_local(settings.target):
-            logger.warning(
-                "the API key travels unencrypted to %s; use tls=True, or a proxy on this host",
-                settings.target,
-            )
-        return ChannelPool(
-            settings.target if self._memory is None else self._memory.target,
-            options=channel_options(settings),
-            credentials=credentials,
-            interceptors=settings.interceptors,
-        )
-
-    def spawn(self, coroutine: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
-        """Starts a background task in a new, empty context; `close()` cancels and awaits it."""
-        if self._loop is None:
-            raise RuntimeError("spawn before check()")
-        # An empty context, because a caller's `deadline()` must not bound work that outlives it.
-        task = contextvars.Context().run(self._loop.create_task, coroutine, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._on_task_end)
-        return task
-
-    def _on_task_end(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()
-        # A VirtufinError is not logged, because the code that started the task reports it.
-        if error is not None and not isinstance(error, VirtufinError):
-            logger.error("background task %s failed", task.get_name(), exc_info=error)
-
-    async def close(self) -> None:
-        """Cancels calls, streams and tasks, waits 5 s at most for them, and closes the channel.
-
-        Idempotent.
-
-        Raises:
-            WrongLoopError: The client belongs to another loop.
-        """
-        if self._loop is None:
-            self._state = ConnectionState.CLOSED
-            return
-        if asyncio.get_running_loop() is not self._loop:
-            raise WrongLoopError("close the client in the event loop in which it was used")
-        if self._closing is None:
-            self._state = ConnectionState.CLOSING
-            caller = asyncio.current_task()
-            closing = self._close(caller)
-            # An empty context, because the deadline of the caller must not bound closing.
-            self._closing = contextvars.Context().run(
-                self._loop.create_task, closing, name="virtufin-close"
-            )
-        # Shielded, because a caller that is cancelled must not leave the client half closed.
-        await asyncio.shield(self._closing)
-
-    async def _close(self, caller: asyncio.Task[Any] | None) -> None:
-        # Without the caller's task, because a handler that closes its own client must not be
-        # cancelled by that. It ends by itself.
-        tasks = self._tasks - {caller} if caller is not None else set(self._tasks)
-        for task in tasks:
-            task.cancel()
-        for call in list(self._calls):
-            call.cancel()
-        self.credentials.end()
-        for unused in tuple(self.unused):
-            unused.stop()
-        await self.see_end(tasks)
-        if self._channels is not None:
-            await self._channels.close()
-        if self._memory is not None:
-            await self._memory.release()
-        self._state = ConnectionState.CLOSED
-
-    async def see_end(self, tasks: Iterable[asyncio.Task[Any]]) -> None:
-        """Waits for cancelled tasks, and logs those that take longer than 5 s."""
-        awaited = set(tasks)
-        if awaited:
-            _, late = await asyncio.wait(awaited, timeout=CLOSE_WAIT)
-            for task in late:
-                logger.warning("%s did not end within %.0f s", task.get_name(), CLOSE_WAIT)
-
-    # Calls
 
     async def lease(
         self, budget: Budget, context: dict[str, Any], *, stream: bool = False
@@ -291,8 +64,10 @@ class Transport:
             self.check()
             # Before taking a place, because fetching a key may take long and would block the place.
             metadata = await self.credentials.headers(budget, context)
-        # After the wait, because a channel made after the client was closed would stay open.
-        self.check()
+        # After the wait, because a channel made after the client was closed would stay open. With a
+        # comparison first, because every call comes here.
+        if self.state is not ConnectionState.OPEN or self._loop is not asyncio.get_running_loop():
+            self.check()
         return channels.lease(metadata, stream=stream)
 
     async def call(self, method: Method, request: Message, budget: Budget, **context: Any) -> Any:
@@ -334,13 +109,30 @@ class Transport:
         left = budget.left()
         if left == 0.0:
             raise expired(budget, **context)
-        started = start_call(lease, method, payload, context, timeout=left)
-        call = Call(started, lease, self.credentials, context)
+        call = start_call(lease, method, payload, context, timeout=left)
         self._calls.add(call)
         try:
-            return decode_reply(method, await call.response(), context)
+            # Not `await_other` everywhere, because every call would wait in one more coroutine.
+            raw = await (call if KNOWS_OWN_CANCELLATION else await_other(call))
+            return decode_reply(method, raw, context)
+        except asyncio.CancelledError:
+            if is_being_cancelled() or not KNOWS_OWN_CANCELLATION:
+                # Later, because the server counts the call until it has seen the cancellation.
+                lease.release_later()
+                raise
+            failure: Exception = cancelled_elsewhere(context)
+        except Exception as error:  # noqa: BLE001 - raised below, without grpc's own as its context
+            failure = call_failure(error, lease, self.credentials, context)
         finally:
             self._calls.discard(call)
+            # Deleted, because the traceback of an error would keep grpc's call alive through this
+            # reference, and the call would keep its channel alive.
+            del call
+        if self.closed:
+            raise ClientClosedError("the client was closed during the call", **context)
+        if isinstance(failure, (InvalidReplyError, UnavailableError)):
+            self.may_be_replaced = True
+        raise failure
 
     def stream(
         self,

@@ -93,10 +93,6 @@ class Discovery:
         self._task: asyncio.Task[ReflectionUnavailableError | None] | None = None
         self._client: ReflectionClient | None = None
 
-    def expire(self) -> None:
-        """Marks the layout for a new lookup before the next call."""
-        self.expires_at = 0.0
-
     async def ensure(self, lease: Lease, budget: Budget) -> None:
         """Looks the layout up if it is not known, over the channel of a call.
 
@@ -115,6 +111,9 @@ class Discovery:
             self.failure = None
             self.expires_at = 0.0
             self._retry.reset()
+        if self._transport.may_be_replaced:
+            self._transport.may_be_replaced = False
+            self.expires_at = 0.0
         if not self._enabled:
             self.expires_at = math.inf
         elif self.expires_at:

@@ -7,12 +7,13 @@ other module combines layouts with the transport.
 from __future__ import annotations
 
 import time
+from collections.abc import Coroutine
 from typing import Any
 
 from virtufin.api.client._deadlines import Budget
 from virtufin.api.client._error_mapping import copy_error
 from virtufin.api.client._transport import Lease, Stream, Transport, read_status
-from virtufin.api.client.errors import InvalidReplyError, UnavailableError, VirtufinError
+from virtufin.api.client.errors import VirtufinError
 from virtufin.api.client.results import StatusResult
 
 from .discovery import Discovery
@@ -47,7 +48,9 @@ class Rpc:
         """
         lease = await self.acquire(name, budget, context)
         try:
-            return await self.send(lease, name, fields, budget, context)
+            method = self._discovery.wire.methods[name]
+            request = method.request(**fields)
+            return await self.transport.unary(lease, method, request, budget, context)
         finally:
             lease.release()
 
@@ -97,6 +100,7 @@ class Rpc:
         if (
             lease.was_connected
             and not transport.was_disconnected
+            and not transport.may_be_replaced
             and time.monotonic() < discovery.expires_at
         ):
             return lease
@@ -113,24 +117,18 @@ class Rpc:
         failure.__dict__.update(context)
         raise failure
 
-    async def send(
+    def send(
         self,
         lease: Lease,
         name: str,
         fields: dict[str, Any],
         budget: Budget,
         context: dict[str, Any],
-    ) -> Any:
+    ) -> Coroutine[Any, Any, Any]:
         """Calls a unary method over a lease of `acquire`, with its context; else like `unary`."""
         method = self._discovery.wire.methods[name]
         request = method.request(**fields)
-        try:
-            return await self.transport.unary(lease, method, request, budget, context)
-        except (InvalidReplyError, UnavailableError):
-            # A new lookup before the next call, because after a break, or a reply in another
-            # layout, another gateway may have taken the place of this one.
-            self._discovery.expire()
-            raise
+        return self.transport.unary(lease, method, request, budget, context)
 
     async def stream(
         self, name: str, fields: dict[str, Any], budget: Budget, **context: Any
@@ -163,7 +161,7 @@ class Rpc:
     def stream_ended(self) -> None:
         """Marks the layout for a new lookup before the next call."""
         # Looked up again, because a stream also ends when another gateway replaces this one.
-        self._discovery.expire()
+        self.transport.may_be_replaced = True
 
     def full_name(self, name: str) -> str:
         """Returns the name of a method for error texts, such as `virtufin.State/GetState`."""
