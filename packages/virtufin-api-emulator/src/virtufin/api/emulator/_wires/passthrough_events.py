@@ -7,11 +7,11 @@ events are read and written here with the event as `bytes`.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
+from virtufin.api.client._transport import Method
 from virtufin.api.client._wire import Wire
 
 PUBLISH = "Pubsub.PublishEvent"
@@ -24,10 +24,14 @@ def with_passthrough_events(wire: Wire) -> Wire:
     """Returns the message layout with `cloudevent` as bytes in the messages that carry events."""
     methods = {name: wire[name] for name in wire}
     if PUBLISH in methods:
-        methods[PUBLISH] = replace(wire[PUBLISH], request=_with_bytes_event(wire[PUBLISH].request))
+        method = wire[PUBLISH]
+        request = _with_bytes_event(method.request)
+        methods[PUBLISH] = Method(method.service, method.name, request, method.response)
     if SUBSCRIBE in methods:
-        methods[SUBSCRIBE] = replace(
-            wire[SUBSCRIBE], response=_with_bytes_event(wire[SUBSCRIBE].response)
+        method = wire[SUBSCRIBE]
+        response = _with_bytes_event(method.response)
+        methods[SUBSCRIBE] = Method(
+            method.service, method.name, method.request, response, server_streaming=True
         )
     return Wire(methods, origin=wire.origin)
 

@@ -6,10 +6,7 @@ Adapted methods take and return packaged messages. Only the bytes differ.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
@@ -24,33 +21,34 @@ from .earlier_events import flattened, restored
 logger = logging.getLogger("virtufin.api.client.wire")
 
 
-@dataclass(frozen=True)
 class AdaptedMethod(Method):
     """A method that translates between packaged messages and the gateway's, by field name."""
 
-    gateway_classes: tuple[Any, Any] = (None, None)
-    """The gateway's message classes for request and response."""
+    def __init__(
+        self, packaged: Method, service: str, name: str, gateway_classes: tuple[Any, Any]
+    ) -> None:
+        """Does no I/O.
 
-    _out: Translation = field(init=False, repr=False, compare=False)
-    _back: Translation = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        there = self.gateway_classes
+        Args:
+            packaged: The method in the layout of the packaged protos.
+            service: Full name of the gateway's service.
+            name: Name of the gateway's method.
+            gateway_classes: The gateway's message classes for request and response.
+        """
+        super().__init__(
+            service,
+            name,
+            packaged.request,
+            packaged.response,
+            server_streaming=packaged.server_streaming,
+        )
+        self.gateway_classes = request, response = gateway_classes
         # Strict for requests only, because a request that loses a field would do something else,
         # while a reply may have fields that this client does not know.
-        out = Translation(self.request.DESCRIPTOR, there[0].DESCRIPTOR, strict=True)
-        back = Translation(there[1].DESCRIPTOR, self.response.DESCRIPTOR, strict=False)
-        # Through `object`, because the dataclass is frozen.
-        object.__setattr__(self, "_out", out)
-        object.__setattr__(self, "_back", back)
-
-    @cached_property
-    def encode(self) -> Callable[[Any], bytes]:
-        return self._encode
-
-    @cached_property
-    def decode(self) -> Callable[[bytes], Any]:
-        return self._decode
+        self._out = Translation(self.request.DESCRIPTOR, request.DESCRIPTOR, strict=True)
+        self._back = Translation(response.DESCRIPTOR, self.response.DESCRIPTOR, strict=False)
+        self.encode = self._encode
+        self.decode = self._decode
 
     def _encode(self, request: Any) -> bytes:
         try:
@@ -86,7 +84,6 @@ class AdaptedMethod(Method):
         )
 
 
-@dataclass(frozen=True)
 class EarlierPublish(AdaptedMethod):
     """The method `PublishEvent` of gateways that take `data` and `metadata`, not a CloudEvent."""
 
@@ -111,7 +108,6 @@ class EarlierPublish(AdaptedMethod):
         return message
 
 
-@dataclass(frozen=True)
 class EarlierEvents(AdaptedMethod):
     """A subscription whose events have another layout; skips events that cannot be read."""
 
@@ -124,7 +120,6 @@ class EarlierEvents(AdaptedMethod):
             return None
 
 
-@dataclass(frozen=True)
 class EarlierSubscribe(EarlierEvents):
     """The method `Pubsub.Subscribe` of gateways whose events are `data` and `metadata`.
 
@@ -141,7 +136,6 @@ class EarlierSubscribe(EarlierEvents):
         return _event(self.response, item.topic, item.data, metadata)
 
 
-@dataclass(frozen=True)
 class EarlierGatewaySubscribe(EarlierEvents):
     """The method `Gateway.Subscribe` of gateways that have no `Pubsub.Subscribe`.
 

@@ -200,10 +200,5 @@ def _make_adapted(
         for message in (gateway.input_type, gateway.output_type)
     )
     return kind(
-        service=gateway.containing_service.full_name,
-        name=gateway.name,
-        request=method.request,
-        response=method.response,
-        server_streaming=method.server_streaming,
-        gateway_classes=(classes[0], classes[1]),
+        method, gateway.containing_service.full_name, gateway.name, (classes[0], classes[1])
     )
