@@ -42,14 +42,6 @@ from virtufin.api.client._subscriptions import (
 from virtufin.api.client._types import NOT_GIVEN, NotGiven
 from virtufin.api.client._version import __version__
 from virtufin.api.client._wire import Wire
-from virtufin.api.client.descriptions import (
-    EnumDescription,
-    FieldDescription,
-    MessageDescription,
-    MethodDescription,
-    ServiceDescription,
-)
-from virtufin.api.client.diagnosis import Check, Outcome, Report
 from virtufin.api.client.errors import (
     AbortedError,
     AlreadyExistsError,
@@ -79,9 +71,17 @@ from virtufin.api.client.errors import (
 )
 from virtufin.api.client.events import PubsubEvent
 
-# For type checkers only, because `virtufin.api.dapr` is another distribution, which may not be
-# installed and imports this package.
+# For type checkers only: few programs use the first two modules, and `virtufin.api.dapr` is another
+# distribution, which may not be installed and imports this package.
 if TYPE_CHECKING:
+    from virtufin.api.client.descriptions import (
+        EnumDescription,
+        FieldDescription,
+        MessageDescription,
+        MethodDescription,
+        ServiceDescription,
+    )
+    from virtufin.api.client.diagnosis import Check, Outcome, Report
     from virtufin.api.dapr import DaprPublisher as DaprPublisher
 
 # Without `DaprPublisher`, because `import *` would fail if the plugin is not installed.
@@ -146,9 +146,26 @@ __all__ = [
     "deadline",
 ]
 
+_AT_FIRST_USE = {
+    **dict.fromkeys(("Check", "Outcome", "Report"), "diagnosis"),
+    **dict.fromkeys(
+        (
+            "EnumDescription",
+            "FieldDescription",
+            "MessageDescription",
+            "MethodDescription",
+            "ServiceDescription",
+        ),
+        "descriptions",
+    ),
+}
+
 
 def __getattr__(name: str) -> object:
-    """Imports `DaprPublisher` from its own distribution at first use."""
+    """Imports names that few programs use at their first use, and so `DaprPublisher`."""
+    if name in _AT_FIRST_USE:
+        module = importlib.import_module(f"virtufin.api.client.{_AT_FIRST_USE[name]}")
+        return getattr(module, name)
     if name != "DaprPublisher":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
@@ -164,4 +181,4 @@ def __getattr__(name: str) -> object:
 
 # Listed here although not in `__all__`, because completion in editors and shells should offer it.
 def __dir__() -> list[str]:
-    return sorted([*globals(), "DaprPublisher"])
+    return sorted({*globals(), *__all__, "DaprPublisher"})

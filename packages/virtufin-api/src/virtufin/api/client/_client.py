@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from grpc import aio
 
-from virtufin.api.client._backends import Request, Schemas
 from virtufin.api.client._config import ConfigClient
-from virtufin.api.client._diagnose import TOPIC, Diagnosis
 from virtufin.api.client._environment import (
     resolve_api_key,
     resolve_metadata,
@@ -34,7 +32,7 @@ from virtufin.api.client._settings import (
 from virtufin.api.client._state import StateClient
 from virtufin.api.client._subscriptions import Handler, HandlerSubscription
 from virtufin.api.client._transport import Transport, wait_for_gateway
-from virtufin.api.client._types import NOT_GIVEN, ApiKey, NotGiven, Timeout
+from virtufin.api.client._types import NOT_GIVEN, ApiKey, NotGiven, Request, Timeout
 from virtufin.api.client._validation import (
     require_bool,
     require_name,
@@ -46,9 +44,11 @@ from virtufin.api.client._validation import (
     short_repr,
 )
 from virtufin.api.client._wire import Discovery, Rpc, Wire
-from virtufin.api.client.diagnosis import Report
 from virtufin.api.client.errors import InvalidInputError
 from virtufin.api.client.results import AllStateResult, MethodInfo, StateResult, StatusResult
+
+if TYPE_CHECKING:
+    from virtufin.api.client.diagnosis import Report
 
 
 class ApiClient:
@@ -174,11 +174,9 @@ class ApiClient:
             self._transport, packaged, self._settings.reflection_timeout, enabled=auto
         )
         self._rpc = Rpc(self._transport, self._discovery)
-        # Without schemas no call looks up descriptors of a backend, because only complete replies
-        # need them.
-        complete = self._settings.complete_replies
-        schemas = Schemas(self._rpc, self._discovery) if complete else None
-        self.gateway = GatewayClient(self._rpc, schemas)
+        self.gateway = GatewayClient(
+            self._rpc, self._discovery, complete_replies=self._settings.complete_replies
+        )
         """The client for calls to the backends."""
         self.state = StateClient(self._rpc)
         """The client for the state of services."""
@@ -242,6 +240,9 @@ class ApiClient:
         Returns:
             The report: `ok`, `checks`, `as_dict()`, and a table by `str()`.
         """
+        # Imported here, because few programs diagnose anything.
+        from virtufin.api.client._diagnose import TOPIC, Diagnosis
+
         diagnosis = Diagnosis(
             self._rpc,
             # None skips the two checks of the layout, because nothing is looked up then.

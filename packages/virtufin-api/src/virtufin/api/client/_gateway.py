@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from virtufin.api.client._asyncio import gather_all
-from virtufin.api.client._backends import (
-    Request,
-    Schemas,
-    TypedCalls,
-    from_answers,
-    from_descriptors,
-)
 from virtufin.api.client._transport import check
-from virtufin.api.client._types import NOT_GIVEN, Timeout
+from virtufin.api.client._types import NOT_GIVEN, Request, Timeout
 from virtufin.api.client._validation import require_name, short_repr
-from virtufin.api.client._wire import Rpc
-from virtufin.api.client.descriptions import ServiceDescription
+from virtufin.api.client._wire import Discovery, Rpc
 from virtufin.api.client.errors import InvalidInputError
 from virtufin.api.client.results import FieldSchema, MethodInfo, MethodSchema, OneofCaseSchema
+
+if TYPE_CHECKING:
+    from virtufin.api.client._backends import TypedCalls
+    from virtufin.api.client.descriptions import ServiceDescription
 
 
 class GatewayClient:
@@ -34,10 +31,21 @@ class GatewayClient:
         ...     return [worker["id"] for worker in reply["workers"]]
     """
 
-    def __init__(self, rpc: Rpc, schemas: Schemas | None) -> None:
+    def __init__(self, rpc: Rpc, discovery: Discovery, *, complete_replies: bool) -> None:
         self._rpc = rpc
+        self._discovery = discovery
+        self._complete_replies = complete_replies
+
+    @cached_property
+    def _calls(self) -> TypedCalls:
+        # Imported here, because a program that calls no backend starts faster without.
+        from virtufin.api.client._backends import Schemas, TypedCalls
+
+        # Without schemas no call looks up descriptors of a backend, because only complete replies
+        # need them.
+        schemas = Schemas(self._rpc, self._discovery) if self._complete_replies else None
         # `self` is the listing, because suggestions for a wrong name need the names that exist.
-        self._calls = TypedCalls(rpc, schemas, self)
+        return TypedCalls(self._rpc, schemas, self)
 
     def service(self, service: str) -> ServiceProxy:
         """Returns the proxy of a backend.
@@ -205,6 +213,8 @@ class GatewayClient:
         Raises:
             NotFoundError: The service is unknown.
         """
+        from virtufin.api.client._backends import from_answers, from_descriptors
+
         budget = self._rpc.budget(timeout)
         schema = await self._calls.schema(require_name(service, "service"), budget)
         if schema.methods:

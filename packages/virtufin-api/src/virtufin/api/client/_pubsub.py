@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -26,7 +25,7 @@ from virtufin.api.client._types import NOT_GIVEN, Timeout
 from virtufin.api.client._validation import require_name, require_names, short_repr
 from virtufin.api.client._wire import Rpc
 from virtufin.api.client.errors import InvalidInputError
-from virtufin.api.client.events import PubsubEvent, to_cloudevent
+from virtufin.api.client.events import PubsubEvent, random_id, to_cloudevent
 from virtufin.api.client.results import StatusResult
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
@@ -255,7 +254,7 @@ class PubsubClient:
         event = to_cloudevent(
             data,
             metadata,
-            correlation_id=correlation_id or str(uuid.uuid4()),
+            correlation_id=correlation_id or random_id(),
             reply_topic=reply_topic,
             default_source=self._source,
         )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from virtufin.api.client._types import ApiKey
@@ -35,12 +35,12 @@ class TlsSettings:
     `tls=True` is the same as `TlsSettings()`: gRPC's own authorities, no client certificate.
     """
 
-    ca: bytes | str | Path | None = None
+    ca: bytes | str | os.PathLike[str] | None = None
     """Authorities to trust instead of the system's: PEM, or the path of a PEM file."""
-    certificate: bytes | str | Path | None = None
+    certificate: bytes | str | os.PathLike[str] | None = None
     """The client's certificate chain for mutual TLS: PEM, or a path. Needs `key`."""
     # Not in the `repr`, because logs and tracebacks would show a private key.
-    key: bytes | str | Path | None = field(default=None, repr=False)
+    key: bytes | str | os.PathLike[str] | None = field(default=None, repr=False)
     """The private key of `certificate`: PEM, or a path."""
     server_name: str | None = None
     """Name to verify in the server's certificate, if that name differs from the host."""
@@ -50,7 +50,7 @@ class TlsSettings:
             raise InvalidInputError("TlsSettings needs certificate and key together, or neither")
         for name in ("ca", "certificate", "key"):
             source = getattr(self, name)
-            if source is not None and not isinstance(source, (bytes, str, Path)):
+            if source is not None and not isinstance(source, (bytes, str, os.PathLike)):
                 # Only the type is named, because the value may be a private key.
                 raise InvalidInputError(
                     f"TlsSettings.{name} must be PEM or a path, not {type(source).__name__}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
 
 class NotGiven(enum.Enum):
@@ -26,6 +26,10 @@ Timeout = float | NotGiven | None
 
 
 Metadata = tuple[tuple[str, "str | bytes"], ...]
+
+
+Request = Any
+"""A mapping of the request's fields, a dataclass, a protobuf message, or None."""
 
 
 ApiKey = str | Callable[[], "str | Awaitable[str]"]

@@ -8,7 +8,6 @@ names for extensions. Both forms describe the same event.
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,6 +38,14 @@ DEFAULT_TYPE = "com.virtufin.client.event.published"
 # The backends' own convention, because CloudEvents itself has no attribute for a service.
 _URN = "urn:com.virtufin."
 _SPEC_VERSION = "1.0"
+
+
+def random_id() -> str:
+    """Returns a random UUID as text."""
+    # Imported here, because importing `uuid` takes longer than a program that only reads may wait.
+    import uuid
+
+    return str(uuid.uuid4())
 
 
 def source_of(service: str) -> str:
@@ -313,7 +320,7 @@ def _assemble(
         raise InvalidInputError(f"ce-specversion must be {_SPEC_VERSION!r}, not {version!r}")
     event = CloudEvent(
         # A random id, because ids must be unique together with the source.
-        id=context["id"] if "id" in context else str(uuid.uuid4()),
+        id=context["id"] if "id" in context else random_id(),
         source=context.get("source", default_source),
         spec_version=version,
         type=context.get("type", DEFAULT_TYPE),

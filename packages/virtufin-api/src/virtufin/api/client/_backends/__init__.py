@@ -2,12 +2,11 @@
 
 # Other packages import from here only, so that modules can move inside; lint checks that.
 from .describe import from_answers, from_descriptors
-from .invoker import Request, TypedCalls
+from .invoker import TypedCalls
 from .schemas import Schemas
 from .suggestions import closest_names, unknown_name
 
 __all__ = [
-    "Request",
     "Schemas",
     "TypedCalls",
     "closest_names",

@@ -8,6 +8,7 @@ from virtufin.api.client._deadlines import Budget
 from virtufin.api.client._error_mapping import with_suggestion
 from virtufin.api.client._json import from_json
 from virtufin.api.client._transport import check
+from virtufin.api.client._types import Request
 from virtufin.api.client._wire import Rpc
 from virtufin.api.client.errors import (
     InvalidRequestError,
@@ -20,9 +21,6 @@ from virtufin.api.client.results import MethodInfo
 from .encoder import RequestEncoder
 from .schemas import Schema, Schemas
 from .suggestions import Suggestion, unknown_fields, unknown_name
-
-Request = Any
-"""A mapping of the request's fields, a dataclass, a protobuf message, or None."""
 
 _UNTYPED = RequestEncoder()
 _UNKNOWN = Schema({}, reason="complete_replies=False")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+import os
 from typing import Any
 
 import grpc
@@ -108,7 +108,7 @@ def read_credentials(tls: TlsSettings) -> grpc.ChannelCredentials:
     )
 
 
-def _pem(name: str, source: bytes | str | Path | None) -> bytes | None:
+def _pem(name: str, source: bytes | str | os.PathLike[str] | None) -> bytes | None:
     if source is None:
         return None
     where = f"TlsSettings.{name}"
@@ -124,7 +124,10 @@ def _pem(name: str, source: bytes | str | Path | None) -> bytes | None:
     return source
 
 
-def _read(where: str, path: str | Path) -> bytes:
+def _read(where: str, path: str | os.PathLike[str]) -> bytes:
+    # Imported here, because only clients with TLS files need it.
+    from pathlib import Path
+
     try:
         return Path(path).read_bytes()
     except (OSError, ValueError) as error:

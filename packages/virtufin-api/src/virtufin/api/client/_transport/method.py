@@ -41,8 +41,8 @@ class Method:
         self.full_name = f"{service}/{name}"
         """The name for error texts, such as `virtufin.State/GetState`."""
         self.encode: Callable[[Any], bytes] = request.SerializeToString
-        """Serializes a request. Raises UnsupportedError if the gateway's message layout has no place
-        for part of the request."""
+        """Serializes a request. Raises UnsupportedError if the gateway's message layout cannot hold
+        part of the request."""
         self.decode: Callable[[bytes], Any] = response.FromString
         """Parses a response; returns None for an item of a stream to skip. Raises DecodeError if
         the bytes are no response of this method."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import ipaddress
 from typing import Protocol, cast
 
 from virtufin.api.client.errors import UnavailableError
@@ -54,6 +53,9 @@ def _is_loopback(address: str) -> bool:
     host = address.rpartition(":")[0] if address.count(":") == 1 else address
     if address.startswith("["):
         host = address[1:].partition("]")[0]
+    # Imported here, because only clients that send a key without TLS need it.
+    import ipaddress
+
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
