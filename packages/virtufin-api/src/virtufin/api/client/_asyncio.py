@@ -17,15 +17,16 @@ Result = TypeVar("Result")
 class UserFunctionError(InternalError):
     """A function of the user raised a BaseException that is no `Exception`.
 
-    The `__cause__` is that BaseException. A CancelledError counts only if the task that called the
-    function was not cancelled.
+    The `__cause__` is that BaseException. If the function raised CancelledError, this error is made
+    only if the task that called the function was not itself cancelled.
     """
 
 
 def is_being_cancelled() -> bool:
-    """Returns whether the running task is being cancelled, as opposed to an awaited object.
+    """Returns True if the running task itself is being cancelled.
 
-    Always returns False on Python 3.10.
+    After a CancelledError, False means that other code cancelled an object that the task awaited.
+    On Python 3.10 the result is always False.
     """
     # By version, because `Task.cancelling` exists from Python 3.11 on.
     if sys.version_info >= (3, 11):
@@ -35,7 +36,7 @@ def is_being_cancelled() -> bool:
 
 
 KNOWS_OWN_CANCELLATION = sys.version_info >= (3, 11)
-"""Whether `is_being_cancelled` can tell; it needs `Task.cancelling`."""
+"""True if the result of `is_being_cancelled` is reliable, which is so from Python 3.11 on."""
 
 
 class OtherCancelledError(Exception):
@@ -45,7 +46,8 @@ class OtherCancelledError(Exception):
 async def await_other(awaitable: Awaitable[Result]) -> Result:
     """Awaits an object that other code may cancel, and returns the result; for Python 3.10.
 
-    Later versions await the object itself and ask `is_being_cancelled` after a CancelledError.
+    On later versions callers await the object itself, and call `is_being_cancelled` after a
+    CancelledError.
 
     Raises:
         OtherCancelledError: The awaited object was cancelled, but the running task was not.
@@ -73,9 +75,9 @@ async def call_user(
     Args:
         function: The function.
         *arguments: The arguments of the function.
-        is_ending: A function that returns whether the caller is ending its own tasks. Only Python
-            3.10 needs this, to distinguish a cancellation of the running task from a cancellation
-            of an object that the function awaited.
+        is_ending: A function that returns True while the caller is cancelling its own tasks. Only
+            Python 3.10 needs this, to distinguish a cancellation of the running task from a
+            cancellation of an object that the function awaited.
 
     Raises:
         UserFunctionError: The function raised a BaseException that is no `Exception`.
@@ -96,10 +98,14 @@ def user_error(
 ) -> UserFunctionError:
     """Returns the error for a BaseException that a function of the user raised.
 
-    Arguments are those of `call_user`.
+    Args:
+        function: The function of the user, named in the error message.
+        error: The BaseException.
+        is_ending: As in `call_user`.
 
     Raises:
-        BaseException: The error itself, if it ends the process or the running task.
+        BaseException: `error` itself, if it is a KeyboardInterrupt, a SystemExit, or a cancellation
+            of the running task.
     """
     ends_process = isinstance(error, (KeyboardInterrupt, SystemExit))
     cancelled = isinstance(error, asyncio.CancelledError) and (is_being_cancelled() or is_ending())

@@ -34,7 +34,8 @@ _LONGEST = 60.0
 class RetryDelay:
     """A delay before the next attempt, which doubles with each failure.
 
-    There is no delay after the first failure, then 1 s, and 60 s at most.
+    After the first failure there is no delay. After the second the delay is 1 s, then 2 s, then
+    4 s, up to 60 s.
     """
 
     def __init__(self) -> None:
@@ -43,7 +44,7 @@ class RetryDelay:
 
     @property
     def elapsed(self) -> bool:
-        """Returns whether the delay has passed, so that an attempt may be made."""
+        """Returns True if the delay has passed, so that another attempt may be made."""
         return time.monotonic() >= self._until
 
     def failed(self) -> None:
@@ -56,5 +57,5 @@ class RetryDelay:
         self._until = float("inf")
 
     def reset(self) -> None:
-        """Allows an attempt at once, and starts the delays over."""
+        """Allows an attempt at once. The next failure counts as the first again."""
         self._until = self._next = 0.0

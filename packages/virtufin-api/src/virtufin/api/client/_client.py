@@ -55,7 +55,8 @@ class ApiClient:
     """Asyncio client of the Virtufin.Api gateway.
 
     The constructor does no I/O and needs no running event loop; the first call, `async with` or
-    `connect()` opens the channel. One client belongs to one event loop.
+    `connect()` opens the channel. One client belongs to one event loop. The names VIRTUFIN_API_*
+    below are environment variables.
 
     Args:
         host: Name or address of the gateway, or a gRPC target (`dns:///name:port`,
@@ -63,30 +64,30 @@ class ApiClient:
             starts an emulator inside the process (needs virtufin-api-emulator), and clients with
             the same `memory:name` share an emulator. Default VIRTUFIN_API_HOST, else `localhost`.
         grpc_port: Native gRPC port. Default VIRTUFIN_API_GRPC_PORT, else 5002.
-        api_key: Key for the gateway, or a function (plain or async) that returns the current one.
-            Default VIRTUFIN_API_KEY, else none.
-        tls: True, or `TlsSettings`. Default VIRTUFIN_API_TLS, else plain text.
+        api_key: API key for the gateway, or a function (plain or async) that returns the current
+            key. Default VIRTUFIN_API_KEY, else no key.
+        tls: True, or `TlsSettings`. Default VIRTUFIN_API_TLS, else no TLS.
         timeout: Deadline in seconds of every unary call that has no timeout of its own; None means
             no deadline. Default 30.
-        keepalive: Settings of the HTTP/2 pings that find half-open connections.
+        keepalive: Settings of the HTTP/2 pings that find connections whose other end is gone.
         retry: Settings of the retries of calls that only read.
         reconnect: Settings of the reconnect attempts of subscriptions.
         subscription: Limits and waiting times of subscriptions.
         max_message_bytes: Largest message to send or receive. Default 4 MiB, as gRPC's.
-        metadata: Headers for every call.
+        metadata: Headers to send with every call.
         interceptors: `grpc.aio` client interceptors.
         source: CloudEvents source of published events. Default VIRTUFIN_API_SOURCE, else
             `urn:com.virtufin.client`.
         wire: `auto` reads the gateway's message layout from its reflection service. `packaged`
-            uses the layout of the packaged protos without any lookup. Default `auto`.
-        complete_replies: Whether replies of backends have every field, typed, as far as the
-            gateway's reflection service describes them. Otherwise replies are the JSON as sent.
-            Default True.
-        reflection_timeout: Seconds to wait for an answer of the gateway's reflection service. A
-            gateway that does not answer costs this time once per connection. Default 2.
-        channel: A `grpc.aio.Channel` of your own, which `close()` leaves open. Excludes every
-            setting that is fixed when a channel is created: address, tls, keepalive, retry,
-            interceptors, max_message_bytes.
+            uses the layout of the installed protos without any lookup. Default `auto`.
+        complete_replies: True returns replies of backends with every field, each as its Python
+            type, if the gateway's reflection service describes the backend. False returns the JSON
+            as sent. Default True.
+        reflection_timeout: Seconds to wait for an answer of the gateway's reflection service. If it
+            does not answer, the first call of each connection waits this long. Default 2.
+        channel: A `grpc.aio.Channel` of your own, which `close()` leaves open. Not allowed together
+            with settings that are fixed when a channel is created: host, grpc_port, tls, keepalive,
+            retry, interceptors, max_message_bytes.
 
     Raises:
         InvalidInputError: A setting has the wrong type or an unusable value.
@@ -195,14 +196,14 @@ class ApiClient:
         """The message layout in use for this gateway, and the reason for it.
 
         The attributes are `origin`, `generation`, `reason` and `differences`; `str()` returns all
-        of them as text. The client looks the layout up with the first call, and again after a
-        break. See the page on the wire.
+        of them as text. The client looks the layout up with the first call, and again after the
+        connection broke. The documentation page "The gateway's wire" has the details.
         """
         return self._discovery.wire
 
     @property
     def target(self) -> str:
-        """The gateway's address as a gRPC target, or a note that the channel was given."""
+        """The gateway's address as a gRPC target, or `the given channel` for a channel of yours."""
         return self._transport.peer
 
     @property
@@ -211,16 +212,17 @@ class ApiClient:
         return self._transport.closed
 
     async def connect(self, *, timeout: Timeout = NOT_GIVEN) -> None:
-        """Waits until the gateway answers.
+        """Waits until the gateway's health service reports that the gateway is serving.
 
-        Calls the gateway's health service. A gateway without a health service counts as answering.
+        A gateway that answers but has no health service counts as serving.
 
         Args:
-            timeout: Seconds; not given means the client's default, None no limit.
+            timeout: Seconds to wait. If omitted, the client's default; None means no limit.
 
         Raises:
-            UnavailableError: The gateway did not answer in time; the error names the last failure.
-            DeadlineExceededError: No attempt was answered or refused within the timeout.
+            UnavailableError: The gateway was not reachable or not serving within the timeout. The
+                error reports the last failure.
+            DeadlineExceededError: No attempt got an answer within the timeout.
         """
         await wait_for_gateway(self._transport, timeout)
 
@@ -230,11 +232,12 @@ class ApiClient:
         """Checks whether this client can work with the gateway.
 
         The checks cover reachability, health, TLS, authentication, reflection, each difference
-        between the gateway's descriptors and the packaged protos, and the round trip of an event.
+        between the gateway's descriptors and the installed protos, and an event that is published
+        and must come back.
 
         Args:
             timeout: Seconds that each check may take.
-            publish: Whether to publish an event and wait for its delivery.
+            publish: True publishes an event and waits until it comes back. False skips this check.
             topic: Topic of that event; default `virtufin.doctor`.
 
         Returns:
@@ -255,9 +258,10 @@ class ApiClient:
         return await diagnosis.report(publish=require_bool(publish, "publish"), topic=where)
 
     async def close(self) -> None:
-        """Ends every stream, call and background task within a time limit. Idempotent.
+        """Ends every stream, call and background task, and waits 5 s at most for them. Idempotent.
 
-        Calls in flight fail with ClientClosedError, and so does every later call. Iterations end.
+        Calls in flight fail with ClientClosedError, and so does every later call. Iterations over
+        subscriptions end without an error.
         """
         await self._transport.close()
 
@@ -328,7 +332,7 @@ class ApiClient:
     async def register_keys_async(
         self, service: str, keys: str | Iterable[str], *, timeout: Timeout = NOT_GIVEN
     ) -> StatusResult:
-        """Registers the keys that `get_all_state_async` returns."""
+        """Registers keys, so that `get_all_state_async` returns their values."""
         return await self.state.register_keys(service, keys, timeout=timeout)
 
     async def subscribe_async_with_handler(

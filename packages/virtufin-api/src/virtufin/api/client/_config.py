@@ -34,7 +34,7 @@ class ConfigClient:
 
         Args:
             service: Name of the service.
-            timeout: Seconds for the call; not given means the client's default, None no deadline.
+            timeout: Seconds for the call. If omitted, the client's default; None means no deadline.
         """
         fields = {"name": require_name(service, "service")}
         budget = self._rpc.budget(timeout)
@@ -42,7 +42,8 @@ class ConfigClient:
         # None instead of an error, because a gateway answers an unknown name with an empty reply.
         return _service(reply.service) if reply.HasField("service") else None
 
-    # Both forms of each name are public, because methods of the other clients have the suffix.
+    # Each method is public with and without `_async`, because methods of the other clients have
+    # that suffix.
     list_services_async = list_services
     get_service_async = get_service
 
@@ -56,7 +57,7 @@ def _service(service: Any) -> ConfigServiceResult:
         "state": None,
         "jobs": None,
     }
-    # By presence, because a part that is not configured must be None instead of empty texts.
+    # Checked with HasField, because a part that is not configured must be None, not empty texts.
     if service.HasField("grpc"):
         grpc = service.grpc
         result["grpc"] = {

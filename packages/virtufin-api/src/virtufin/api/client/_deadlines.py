@@ -1,4 +1,4 @@
-"""Deadlines: one budget for several calls, and the budget of a single call."""
+"""Deadlines: `deadline()` limits several calls together, `Budget` is the time for one call."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _UNTIL: contextvars.ContextVar[float | None] = contextvars.ContextVar(
 
 
 class Deadline:
-    """The budget that `deadline()` yields."""
+    """The deadline of a `with deadline(...)` block, to read the time that is left."""
 
     def __init__(self, until: float) -> None:
         self._until = until
@@ -29,21 +29,21 @@ class Deadline:
 
     @property
     def expired(self) -> bool:
-        """Returns whether no time is left."""
+        """Returns True if no time is left."""
         return self.remaining() == 0.0
 
 
 @contextmanager
 def deadline(seconds: float) -> Iterator[Deadline]:
-    """Gives all calls inside the block one shared budget.
+    """Limits the total time of all calls inside a `with` block.
 
-    The gRPC deadline of each call is the rest of the budget, or the `timeout` of the call if that
-    is shorter. With no time left, a call raises DeadlineExceededError and sends nothing. Blocks can
-    be nested; the earlier end counts. The budget belongs to the context (`contextvars`), so tasks
-    started inside the block share it. The client's own background tasks do not share it.
+    Each call gets the time that is left in the block, or its own `timeout` if that is shorter. With
+    no time left, a call raises DeadlineExceededError and sends nothing. Blocks can be nested; the
+    deadline that ends first applies. The deadline is stored in the context (`contextvars`), so it
+    also limits tasks started inside the block. It does not limit the client's background tasks.
 
     Args:
-        seconds: The length of the budget in seconds, from now.
+        seconds: The time for the whole block, in seconds from now.
 
     Raises:
         InvalidInputError: `seconds` is not a finite number of at least 0.
@@ -71,7 +71,10 @@ def deadline(seconds: float) -> Iterator[Deadline]:
 
 
 class Budget:
-    """The time for one call: its timeout, or the rest of `deadline()` if that is shorter."""
+    """The time that is left for one call of the user.
+
+    The time is the call's timeout, or the rest of a surrounding `deadline()` if that is shorter.
+    """
 
     # Slots, because each call makes one.
     __slots__ = ("_end", "total")
@@ -85,14 +88,14 @@ class Budget:
         self.total = None if end is None else max(0.0, end - now)
 
     def left(self) -> float | None:
-        """Returns the seconds that are left, never below zero; None without a limit."""
+        """Returns the seconds that are left, never below zero; None means no limit."""
         return None if self._end is None else max(0.0, self._end - time.monotonic())
 
     def at_most(self, seconds: float, share: float = 1.0) -> float:
-        """Returns `seconds`, or the given share of the time that is left if that is less."""
+        """Returns `seconds`, or `share` (0 to 1) times the time that is left if that is less."""
         left = self.left()
         return seconds if left is None else min(seconds, left * share)
 
     def part(self, seconds: float) -> Budget:
-        """Returns a budget of `seconds` for one of several attempts, or of the rest if less."""
+        """Returns a budget for one of several attempts: `seconds`, or the time left if less."""
         return Budget(self.at_most(seconds))

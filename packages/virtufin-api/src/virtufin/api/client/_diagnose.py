@@ -28,7 +28,7 @@ from virtufin.api.client.errors import (
 )
 
 TOPIC = "virtufin.doctor"
-"""Default topic of the round trip."""
+"""Default topic of the event that a diagnosis publishes to see whether it comes back."""
 
 _NOBODY = "no gateway answers"
 # Recognised by words, because gRPC reports all these failures as UNAVAILABLE. Specific words come
@@ -71,9 +71,9 @@ class Diagnosis:
         """Does no I/O.
 
         Args:
-            rpc: The gateway's own methods.
-            discovery: The gateway's message layout; None if the packaged layout is used without a
-                lookup.
+            rpc: Calls of the gateway's own methods.
+            discovery: The lookup of the gateway's message layout; None if the client uses the
+                layout of the installed protos without a lookup.
             gateway: The client for calls to backends.
             pubsub: The client for events.
             timeout: Seconds that each check may take.
@@ -90,7 +90,7 @@ class Diagnosis:
         """Makes all checks in order, and skips checks that depend on a failed check.
 
         Args:
-            publish: Whether to publish an event and wait for its delivery.
+            publish: True publishes an event and waits until it comes back. False skips this check.
             topic: Topic of that event.
         """
         # A client that is closed raises instead of producing a report about a gateway.
@@ -137,7 +137,7 @@ class Diagnosis:
                 self._add("reachability", Outcome.FAILED, _text_of(error))
                 self._add("health", Outcome.SKIPPED, _NOBODY)
                 return False
-            # Not a failure, because even an answer that rejects the call shows a reachable gateway.
+            # No failed check, because a gateway that rejects a call is reachable.
             health, refusal = None, error
             unsupported = isinstance(error, UnsupportedError)
         took = (time.monotonic() - began) * 1000
@@ -272,19 +272,24 @@ class Diagnosis:
 
 
 def _is_answer(error: Exception) -> bool:
-    """Returns True if an error came as a gRPC status, so that the request was sent."""
+    """Returns True if an error has a gRPC status; otherwise the request was not sent."""
     return isinstance(error, grpc.RpcError)
 
 
 def _text_of(error: VirtufinError) -> str:
-    """Returns the gateway's own text, without the advice that errors give to callers."""
-    # Without that advice, because the report has its own.
+    """Returns the text that the gateway sent, without the advice that this client adds to it."""
+    # Without that advice, because the report gives its own.
     details = error.details() if isinstance(error, grpc.RpcError) else ""
     return details or error.message
 
 
 def _check_difference(difference: Difference, translated: bool) -> Check:
-    """Returns the check for a difference, rated by its consequences for this client."""
+    """Returns the check for a difference, rated by its consequences for this client.
+
+    Args:
+        difference: The difference between the gateway's descriptors and the installed protos.
+        translated: True if the client translates, so that calls work in spite of the difference.
+    """
     text = str(difference)
     if difference.is_addition:
         return Check("difference", Outcome.OK, text)

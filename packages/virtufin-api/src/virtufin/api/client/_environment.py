@@ -1,4 +1,4 @@
-"""Settings from arguments, with the environment as the default of arguments not given."""
+"""Settings from the arguments of a client; environment variables are the defaults."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from virtufin.api.client.errors import InvalidInputError
 
 
 def resolve_target(host: str | NotGiven, grpc_port: int | NotGiven) -> str:
-    """Returns the gRPC target of an address, from arguments or environment.
+    """Returns the gRPC target for a host and a port.
 
     Args:
-        host: Name, address or gRPC target; not given means VIRTUFIN_API_HOST, else `localhost`.
-        grpc_port: Port; not given means VIRTUFIN_API_GRPC_PORT, else 5002.
+        host: Name, address or gRPC target. If not given, the environment variable
+            VIRTUFIN_API_HOST; if that is not set either, `localhost`.
+        grpc_port: Port. If not given, the environment variable VIRTUFIN_API_GRPC_PORT; if that is
+            not set either, 5002. A `host` that is a gRPC target is returned without this port.
 
     Raises:
         InvalidInputError: Host or port has the wrong type or cannot be an address.
@@ -87,10 +89,11 @@ def port_from_environment(variable: str, default: int, *, lowest: int) -> int:
 
 
 def resolve_tls(tls: bool | TlsSettings | NotGiven | None) -> TlsSettings | None:
-    """Returns the TLS settings, from the argument or VIRTUFIN_API_TLS (1, true, yes or on).
+    """Returns the TLS settings, or None for a connection without TLS.
 
     Args:
-        tls: True, False, None or settings; not given means the environment variable.
+        tls: Settings, True for default settings, or False or None for no TLS. If not given, the
+            environment variable VIRTUFIN_API_TLS; 1, true, yes and on switch TLS on.
 
     Raises:
         InvalidInputError: The argument or the variable has no valid value.
@@ -111,12 +114,12 @@ def resolve_tls(tls: bool | TlsSettings | NotGiven | None) -> TlsSettings | None
 
 
 def resolve_api_key(api_key: ApiKey | NotGiven | None) -> ApiKey | None:
-    """Returns the API key, from the argument or VIRTUFIN_API_KEY.
+    """Returns the API key or the function that provides it; None means no key.
 
     Errors never show the key.
 
     Args:
-        api_key: Key, function or None; not given means the environment variable.
+        api_key: Key, function or None. If not given, the environment variable VIRTUFIN_API_KEY.
 
     Raises:
         InvalidInputError: The key cannot be sent in a header.
@@ -131,10 +134,10 @@ def resolve_api_key(api_key: ApiKey | NotGiven | None) -> ApiKey | None:
 def resolve_metadata(
     metadata: Mapping[str, str | bytes] | None,
 ) -> tuple[tuple[str, str | bytes], ...]:
-    """Returns the headers of every call, checked by the rules of gRPC over HTTP/2.
+    """Returns the headers to send with every call, checked by the rules of gRPC over HTTP/2.
 
     Args:
-        metadata: Headers by name; None means none.
+        metadata: Headers by name; None means no headers.
 
     Raises:
         InvalidInputError: A name or value cannot be sent. Values are not shown, because they may be
@@ -148,7 +151,7 @@ def resolve_metadata(
             raise InvalidInputError(
                 f"metadata key {short_repr(key)} must be lower-case letters, digits, '-', '_', '.'"
             )
-        # gRPC keeps the prefix for itself, and a second API key would contradict `api_key=`.
+        # The prefix is reserved by gRPC, and a second API key would contradict `api_key=`.
         if key.startswith("grpc-") or key == "x-api-key":
             raise InvalidInputError(
                 f"metadata key {key!r} is reserved" + (": use api_key=" if key[0] == "x" else "")
@@ -172,7 +175,8 @@ def resolve_source(source: str | None) -> str:
     """Returns the CloudEvents source of published events.
 
     Args:
-        source: The source; None means VIRTUFIN_API_SOURCE, else `urn:com.virtufin.client`.
+        source: The source. None means the environment variable VIRTUFIN_API_SOURCE; if that is not
+            set, `urn:com.virtufin.client`.
 
     Raises:
         InvalidInputError: The source is not text, is empty, or is not valid Unicode.

@@ -1,4 +1,8 @@
-"""Translation of gRPC statuses, in-band statuses and stream ends into the public errors."""
+"""Translation of gRPC statuses, in-band statuses and ends of streams into the public errors.
+
+An in-band status is a failure that the gateway reports inside a reply, with `success=false`, while
+the gRPC status of the call is OK.
+"""
 
 from __future__ import annotations
 
@@ -33,8 +37,8 @@ BY_CODE: dict[grpc.StatusCode, type[VirtufinError]] = {
     grpc.StatusCode.UNAUTHENTICATED: errors.UnauthenticatedError,
 }
 
-# The same classes as for codes, because users catch errors by meaning, in whichever way the gateway
-# reported them.
+# The same classes as for gRPC codes, because users catch errors by meaning: they must not need to
+# know whether the gateway reported a failure by a gRPC status or in-band.
 BY_STATUS: dict[str, type[VirtufinError]] = {
     "CONFLICT": errors.ConflictError,
     "INTERNAL": errors.InternalError,
@@ -46,7 +50,7 @@ BY_STATUS: dict[str, type[VirtufinError]] = {
 
 
 class _TransportError(grpc.RpcError):
-    """A `grpc.RpcError` with its accessors, the second base of errors from a gRPC status."""
+    """The second base class of errors from a gRPC status: a `grpc.RpcError` with its methods."""
 
     # Defaults on the class, because errors are copied and unpickled without these arguments.
     _code: grpc.StatusCode = grpc.StatusCode.UNKNOWN
@@ -63,7 +67,7 @@ class _TransportError(grpc.RpcError):
         return self._details
 
     def debug_error_string(self) -> str:
-        """Returns grpc's own text for debugging."""
+        """Returns the text for debugging that grpc attached to its error."""
         return self._debug
 
     def trailing_metadata(self) -> Any:
@@ -72,7 +76,7 @@ class _TransportError(grpc.RpcError):
 
 
 class _InBandError(ValueError):
-    """A `ValueError`, the second base of errors from an in-band status."""
+    """The second base class of errors from an in-band status: a `ValueError`."""
 
 
 def from_status(
@@ -89,12 +93,12 @@ def from_status(
 
     Args:
         code: The status code.
-        message: The text for people.
+        message: The message of the error.
         details: The text sent with the status.
-        debug: The debugging text of grpc.
+        debug: The text for debugging that grpc attached to its error.
         trailing: The metadata sent with the status.
         kind: The class of the error; None for the class that belongs to the code.
-        **context: The attributes of the error: peer, method, service, key, topic, etag, attempt.
+        **context: Attributes to set on the error: peer, method, service, key, topic, etag, attempt.
     """
     combined = _combine(kind or BY_CODE.get(code, errors.UnknownError), _TransportError)
     error = combined(message, status=code.name, **context)
@@ -104,7 +108,13 @@ def from_status(
 
 
 def narrow(error: VirtufinError, kind: type[VirtufinError], **context: Any) -> VirtufinError:
-    """Returns a copy of an error with a narrower class, such as conflict instead of abort."""
+    """Returns a copy of an error that is also an instance of a narrower class.
+
+    Args:
+        error: The error, such as an AbortedError.
+        kind: The narrower class, such as ConflictError.
+        **context: Attributes to set on the copy.
+    """
     narrowed = _combine(kind, *_kinds_of(error))(error.message)
     narrowed.__dict__.update(error.__dict__, **context)
     return narrowed
@@ -116,10 +126,10 @@ def from_refusal(
     """Returns the error for an in-band status.
 
     Args:
-        status: The in-band status.
-        message: The text for people.
-        kind: A further class of the error; None for none.
-        **context: The attributes of the error.
+        status: The in-band status, such as `NOT_FOUND`; it determines the class of the error.
+        message: The message of the error.
+        kind: A further class of which the error is an instance; None for no further class.
+        **context: Attributes to set on the error.
     """
     meaning = BY_STATUS.get(status.upper(), errors.UnknownError)
     kinds = (meaning,) if kind is None else (kind, meaning)
@@ -127,7 +137,10 @@ def from_refusal(
 
 
 def status_of(error: BaseException) -> str:
-    """Returns the in-band status for an error; INTERNAL for errors of other libraries."""
+    """Returns the in-band status for an error, such as `NOT_FOUND`.
+
+    Errors of this client without such a status get UNKNOWN, and all other exceptions INTERNAL.
+    """
     for status, meaning in BY_STATUS.items():
         if isinstance(error, meaning):
             return status
@@ -144,7 +157,13 @@ def copy_error(error: VirtufinError) -> VirtufinError:
 
 
 def with_suggestion(error: VirtufinError, advice: str, **context: Any) -> VirtufinError:
-    """Returns a copy of an error with advice added to its message."""
+    """Returns a copy of an error with advice added to its message.
+
+    Args:
+        error: The error.
+        advice: The sentence to add.
+        **context: Attributes to set on the copy.
+    """
     twin = copy_error(error)
     twin.__dict__.update(context, message=f"{error.message.rstrip('.')}. {advice}")
     twin.args = (twin.message,)
@@ -154,13 +173,15 @@ def with_suggestion(error: VirtufinError, advice: str, **context: Any) -> Virtuf
 def wrap_error(
     kind: type[VirtufinError], message: str, cause: VirtufinError | None, **context: Any
 ) -> VirtufinError:
-    """Returns an error that is also an instance of the class of its cause.
+    """Returns an error of class `kind` that is also an instance of the class of its cause.
+
+    The error gets the attributes of the cause.
 
     Args:
-        kind: The class of the error, such as that of a failed subscription.
-        message: The text for people.
+        kind: The class of the error, such as StreamFailedError.
+        message: The message of the error.
         cause: The error to wrap; None for no cause.
-        **context: The attributes that replace those of the cause.
+        **context: Attributes to set on the error instead of those of the cause.
     """
     kinds = () if cause is None else _kinds_of(cause)
     error = _combine(kind, *kinds)(message)
@@ -181,9 +202,10 @@ def _combine(*kinds: type[BaseException]) -> type[VirtufinError]:
 # Cached, because making a class for each error would be slow.
 @functools.cache
 def _made(kinds: tuple[type[BaseException], ...]) -> type[VirtufinError]:
-    """Makes the private class with all these bases; its name is that of the first base."""
+    """Returns the private class with all these base classes; its name is that of the first."""
     bases: list[type[BaseException]] = []
-    # Without bases of other bases, because Python finds no order for some such lists of bases.
+    # A class is left out if another one is its subclass, because Python cannot make a class from
+    # some lists that hold both.
     for kind in kinds:
         if not any(issubclass(base, kind) for base in bases):
             bases = [base for base in bases if not issubclass(kind, base)]
@@ -191,7 +213,7 @@ def _made(kinds: tuple[type[BaseException], ...]) -> type[VirtufinError]:
     namespace = {
         "__module__": kinds[0].__module__,
         "__doc__": kinds[0].__doc__,
-        # Of their own, because pickle cannot find classes that are made at run time.
+        # Defined here, because pickle cannot find classes that are made at run time.
         "__reduce__": _reduce,
         "_kinds": kinds,
     }
@@ -222,7 +244,7 @@ _TOO_LARGE = "raise max_message_bytes= here, and the gateway's own limit, or sen
 
 
 class Redacting(Protocol):
-    """An object that replaces secrets in texts for people."""
+    """An object that removes secrets, such as API keys, from error messages and metadata."""
 
     def redact(self, text: str) -> str:
         """Returns the text without secrets."""
@@ -236,8 +258,8 @@ def from_rpc_error(error: aio.AioRpcError, redacting: Redacting, **context: Any)
 
     Args:
         error: The error of grpc.
-        redacting: The object that replaces secrets in all texts.
-        **context: The attributes of the error.
+        redacting: The object that removes secrets from the texts and metadata of the error.
+        **context: Attributes to set on the error.
     """
     code = error.code()
     details = redacting.redact(error.details() or "")
@@ -245,7 +267,8 @@ def from_rpc_error(error: aio.AioRpcError, redacting: Redacting, **context: Any)
         (key, redacting.redact_value(value)) for key, value in (error.trailing_metadata() or ())
     )
     hint = _HINTS.get(code)
-    # By text, because this code also stands for quotas, which a larger limit would not change.
+    # Recognised by the text, because the code also stands for exceeded quotas, which a larger
+    # limit of the message size would not change.
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details:
         hint = _TOO_LARGE
     message = details or code.name

@@ -28,11 +28,11 @@ ExtensionValue = str | bool | int | bytes | datetime
 
 
 def checked_name(name: object, where: str) -> str:
-    """Returns the name of an extension attribute.
+    """Returns `name`, which must be a legal name of an extension attribute.
 
     Args:
         name: The name to check.
-        where: Position of the name, for the error.
+        where: The argument that holds the name, for the error message.
 
     Raises:
         InvalidInputError: The name is not text, has other characters than lower-case letters and
@@ -63,12 +63,12 @@ def set_value(attribute: Any, value: object, what: str) -> None:
     Args:
         attribute: The CloudEventAttributeValue.
         value: The Python value.
-        what: Name of the attribute, for the error.
+        what: Name of the attribute, for the error message.
 
     Raises:
         InvalidInputError: The Python type has no CloudEvents type, or the value does not fit.
     """
-    # bool before int, because a bool is an int in Python and a type of its own in CloudEvents.
+    # bool before int, because a bool is an int in Python and a different type in CloudEvents.
     if isinstance(value, bool):
         attribute.ce_boolean = value
     elif isinstance(value, int):
@@ -86,12 +86,12 @@ def set_value(attribute: Any, value: object, what: str) -> None:
 
 
 def set_time(attribute: Any, value: datetime | str, what: str = "time") -> None:
-    """Stores a point in time.
+    """Stores a point in time in a CloudEventAttributeValue.
 
     Args:
         attribute: The CloudEventAttributeValue.
         value: A datetime with time zone or RFC 3339 text.
-        what: Name of the attribute, for the error.
+        what: Name of the attribute, for the error message.
 
     Raises:
         InvalidInputError: The text is not RFC 3339, or the datetime has no time zone.

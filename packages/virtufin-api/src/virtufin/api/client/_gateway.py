@@ -59,9 +59,13 @@ class GatewayClient:
         return ServiceProxy(self, require_name(service, "service"))
 
     def __getattr__(self, service: str) -> ServiceProxy:
-        """Returns the proxy of the backend with this name, unless the name begins with `_`."""
-        # Python's own machinery looks up such names, for example `copy` and `pickle`, and takes
-        # any answer for a real method.
+        """Returns the proxy of the backend with this name.
+
+        Raises:
+            AttributeError: The name begins with `_`.
+        """
+        # Names with `_` are rejected, because for example `copy` and `pickle` look such names up
+        # and would take a proxy for a real method.
         if service.startswith("_"):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {service!r}")
         return ServiceProxy(self, service)
@@ -79,9 +83,10 @@ class GatewayClient:
         Args:
             service: Registered name of the backend.
             method: Name of a unary method.
-            request_data: Fields of the request, in snake_case or lowerCamelCase, as natural Python
-                values. A dataclass or a protobuf message is read_status too. None means `{}`.
-            timeout: Seconds for the call; not given means the client's default, None no deadline.
+            request_data: Fields of the request by name, in snake_case or lowerCamelCase. Values may
+                be of Python types such as bytes or datetime. A dataclass or a protobuf message is
+                accepted instead of a dict. None means `{}`.
+            timeout: Seconds for the call. If omitted, the client's default; None means no deadline.
 
         Returns:
             The reply. If the gateway's reflection service describes the method, the reply is
@@ -121,7 +126,7 @@ class GatewayClient:
             service: Registered name of the backend.
             method: Name of a unary method.
             request_data: The request message, serialized.
-            timeout: Seconds for the call; not given means the client's default, None no deadline.
+            timeout: Seconds for the call. If omitted, the client's default; None means no deadline.
 
         Raises:
             InvalidInputError: `request_data` is not bytes.
@@ -156,7 +161,7 @@ class GatewayClient:
 
         Args:
             service: Registered name of the backend.
-            timeout: Seconds for the call; not given means the client's default, None no deadline.
+            timeout: Seconds for the call. If omitted, the client's default; None means no deadline.
 
         Raises:
             NotFoundError: The service is unknown.
@@ -179,8 +184,8 @@ class GatewayClient:
         Args:
             service: Registered name of the backend.
             method: Name of the method.
-            type: `input` or `output`.
-            timeout: Seconds for the call; not given means the client's default, None no deadline.
+            type: `input` for the fields of the request, `output` for those of the response.
+            timeout: Seconds for the call. If omitted, the client's default; None means no deadline.
 
         Raises:
             NotFoundError: The service or method is unknown.
@@ -203,12 +208,12 @@ class GatewayClient:
     async def describe(self, service: str, *, timeout: Timeout = NOT_GIVEN) -> ServiceDescription:
         """Returns a description of a backend: its methods and the fields of their messages.
 
-        Printing the description shows a readable text.
+        `print` shows the description as readable text.
 
         Args:
             service: Registered name of the backend.
-            timeout: Seconds for all calls together; not given means the client's default, None no
-                limit.
+            timeout: Seconds for all calls together. If omitted, the client's default; None means
+                no limit.
 
         Raises:
             NotFoundError: The service is unknown.
@@ -219,8 +224,8 @@ class GatewayClient:
         schema = await self._calls.schema(require_name(service, "service"), budget)
         if schema.methods:
             return from_descriptors(service, schema.methods.values())
-        # Without reflection the gateway's own calls are used. They know no enums and no nested
-        # messages, so descriptors are preferred.
+        # If reflection gave no methods, the gateway's own methods are called. Reflection is
+        # preferred, because these methods report neither enums nor nested messages.
         methods = await self.list_methods_async(service, timeout=budget.left())
         schemas = await gather_all(
             self.get_method_schema_async(service, one["name"], kind, timeout=budget.left())
@@ -238,7 +243,7 @@ class GatewayClient:
 
 
 class ServiceProxy:
-    """A backend whose methods are attributes."""
+    """A backend, whose methods are called as attributes: `await proxy.ListWorkers({...})`."""
 
     def __init__(self, gateway: GatewayClient, service: str) -> None:
         self._gateway = gateway
@@ -267,8 +272,13 @@ class ServiceProxy:
         return [*super().__dir__(), *self._gateway.known_methods(self._service)]
 
     def __getattr__(self, method: str) -> Callable[..., Coroutine[Any, Any, Any]]:
-        """Returns a function that calls the method, unless the name begins with `_`."""
-        # As for services: Python's own machinery takes any answer for a real method.
+        """Returns a function that calls the method.
+
+        Raises:
+            AttributeError: The name begins with `_`.
+        """
+        # Rejected, because for example `copy` and `pickle` look such names up and would take the
+        # function for a real method.
         if method.startswith("_"):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {method!r}")
 

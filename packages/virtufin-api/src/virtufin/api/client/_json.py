@@ -23,7 +23,7 @@ def to_json(value: object, what: str) -> str:
 
     Args:
         value: The value.
-        what: Name of the value, for the error.
+        what: Name of the value, for the error message.
 
     Raises:
         InvalidInputError: JSON cannot hold the value; the error names the position.
@@ -49,8 +49,8 @@ def from_json(text: str, what: str, **context: Any) -> Any:
 
     Args:
         text: The JSON text.
-        what: Name of the text, for the error.
-        **context: Facts for the error: service, method, topic, peer.
+        what: Name of the text, for the error message.
+        **context: Attributes to set on a raised error: service, method, topic, peer.
 
     Raises:
         InvalidReplyError: The text is not JSON, or is nested too deeply.
@@ -59,7 +59,7 @@ def from_json(text: str, what: str, **context: Any) -> Any:
         return json.loads(text)
     except ValueError as error:
         raise InvalidReplyError(f"{what} is not JSON: {error}", **context) from None
-    # A nesting that Python cannot read is the sender's error, not a reason to end the caller.
+    # Not a RecursionError, because the reason is the received text and not the caller's code.
     except RecursionError:
         raise InvalidReplyError(
             f"{what} cannot be read: it is nested too deeply", **context
@@ -67,7 +67,11 @@ def from_json(text: str, what: str, **context: Any) -> Any:
 
 
 def _check(value: object, where: str) -> None:
-    """Raises for keys that are not text.
+    """Checks that all keys of a dict, and of the dicts inside a value, are text.
+
+    Args:
+        value: The value to check.
+        where: Position of the value, for the error message.
 
     Raises:
         InvalidInputError: A key is not text; the error names the position.

@@ -83,8 +83,7 @@ class PubsubClient:
         """Publishes an event.
 
         While a subscription of this client to the topic is still connecting, the call first waits
-        for the connection, at most 2 s. A subscriber that was started just before receives the
-        event thereby.
+        for it, at most 2 s. So a subscriber that was started just before receives the event too.
 
         Args:
             topic: Topic of the event.
@@ -96,9 +95,9 @@ class PubsubClient:
             subject: CloudEvents subject.
             content_type: Media type of the data; by default derived from the Python type of `data`.
             extensions: Typed extension attributes.
-            correlation_id: Extension `correlationid`.
-            reply_topic: Extension `replytopic`.
-            timeout: Seconds for the call; not given means the client's default, None no deadline.
+            correlation_id: Value of the extension `correlationid`.
+            reply_topic: Value of the extension `replytopic`.
+            timeout: Seconds for the call. If omitted, the client's default; None means no deadline.
 
         Raises:
             InvalidInputError: The event cannot be sent: the topic is empty, an attribute name is
@@ -154,8 +153,7 @@ class PubsubClient:
                 has not confirmed by then is returned with `confirmed == False` and keeps trying.
 
         Raises:
-            VirtufinError: The gateway rejects the subscription for good, for example with
-                UnauthenticatedError.
+            VirtufinError: The gateway rejected the subscription, so that trying again is useless.
         """
         subscription = self.subscribe_async_iter(topics, topic=topic)
         await subscription.ready(timeout)
@@ -175,32 +173,31 @@ class PubsubClient:
         dead_letter: bool = False,
         timeout: Timeout = NOT_GIVEN,
     ) -> HandlerSubscription:
-        """Calls a handler with each event, from the moment this method returns.
+        """Returns a live subscription that calls a handler with each event.
 
         Args:
             handler: A function or coroutine function, or an object with `on_event(event)` and
                 optionally `on_error(error)`.
-            services: Services whose events are wanted, by source `urn:com.virtufin.<service>`.
-                None means all.
+            services: Services whose events are handled: those with the CloudEvents source
+                `urn:com.virtufin.<service>`. None means all services.
             topics: A topic, or several topics. Without topics the gateway decides: the subscription
                 gets every topic, or fails with `InvalidRequestError`.
-            event_types: CloudEvents types that are wanted. None means all.
+            event_types: CloudEvents types that are handled. None means all types.
             topic: A single topic, as an alternative to `topics`.
-            max_concurrency: Events handled concurrently at most; 1 keeps their order.
+            max_concurrency: Maximum number of events handled concurrently; 1 keeps their order.
             max_attempts: Total number of attempts for an event whose handler raises. With a
                 `max_concurrency` of 1, later events wait in the meantime.
             retry_backoff: Seconds before the second attempt. The wait doubles with each attempt.
-            dead_letter: Whether an event is published, unchanged, to topic `<topic>-dead` after the
-                last attempt has failed.
-            timeout: Seconds to wait for the gateway, 2 by default.
+            dead_letter: True publishes an event whose last attempt has failed, unchanged, to topic
+                `<topic>-dead`.
+            timeout: As in `subscribe_async`.
 
         Returns:
-            A handle with `ready`, `state`, `stats`, `cancel` and `wait_closed`.
+            The subscription, which runs until its `cancel()` is called.
 
         Raises:
             InvalidInputError: The handler cannot be called, or a name is not text, or is empty.
-            VirtufinError: The gateway rejects the subscription for good, for example with
-                UnauthenticatedError.
+            VirtufinError: The gateway rejected the subscription, so that trying again is useless.
         """
         handling = HandlerOptions(
             require_names(services, "services"),
@@ -231,15 +228,15 @@ class PubsubClient:
             topic: Topic of the request.
             data: Text, bytes, or any value that JSON can hold.
             reply_topic: Topic of the reply.
-            timeout: Seconds for the whole exchange; None waits without limit.
-            metadata: Attributes as text.
+            timeout: Seconds for connecting, request and reply together; None waits without limit.
+            metadata: Attributes as text; see `publish_async`.
             correlation_id: Identifier that the reply repeats; default a UUID.
 
         Raises:
             DeadlineExceededError: No reply came within the timeout. Also a TimeoutError.
             InvalidInputError: The event cannot be sent, or the correlation id is in use.
             RequestFailedError: The responder reported a failure.
-            StreamFailedError: The reply stream has failed for good.
+            StreamFailedError: The subscription to the reply topic has failed for good.
         """
         budget = self._rpc.budget(timeout)
         topic = require_name(topic, "topic")
@@ -273,13 +270,13 @@ class PubsubClient:
         timeout: Timeout = NOT_GIVEN,
         **attributes: Any,
     ) -> StatusResult:
-        """Answers a request: publishes to its reply topic under its correlation id.
+        """Publishes a reply to a request: to its reply topic, with its correlation id.
 
         Args:
             event: The request.
             data: Text, bytes, or any value that JSON can hold.
-            metadata: Attributes as text.
-            timeout: Seconds for the call; not given means the client's default, None no deadline.
+            metadata: Attributes as text; see `publish_async`.
+            timeout: Seconds for the call. If omitted, the client's default; None means no deadline.
             **attributes: Keywords of `publish_async`: `type`, `source`, `subject`, ...
 
         Raises:
@@ -310,7 +307,7 @@ class PubsubClient:
         max_concurrency: int = 1,
         timeout: Timeout = NOT_GIVEN,
     ) -> HandlerSubscription:
-        """Answers the requests on a topic with the results of a handler.
+        """Returns a live subscription that replies to requests with the results of a handler.
 
         Events that expect no reply are passed to the handler too, and the result is dropped. If the
         handler raises, the requester's call raises `RequestFailedError`. The reply then has type
@@ -319,9 +316,10 @@ class PubsubClient:
 
         Args:
             topic: Topic of the requests.
-            handler: A function or coroutine function from event to reply data.
-            max_concurrency: Requests handled concurrently at most.
-            timeout: Seconds to wait for the gateway, 2 by default.
+            handler: A function or coroutine function that takes the event and returns the data of
+                the reply.
+            max_concurrency: Maximum number of requests handled concurrently.
+            timeout: As in `subscribe_async`.
 
         Example:
             >>> async def serve(client):
@@ -335,18 +333,16 @@ class PubsubClient:
     async def unsubscribe_async(
         self, subscription_id: str, *, timeout: Timeout = NOT_GIVEN
     ) -> StatusResult:
-        """Calls the documented `Unsubscribe` RPC, although no gateway returns subscription ids.
+        """Calls the gateway's `Unsubscribe` RPC, which needs an id that no gateway returns.
 
-        To unsubscribe, end the iteration or `cancel()` the handle.
+        To end a subscription, call its `aclose()` or `cancel()` instead.
 
         Args:
             subscription_id: Identifier of a subscription.
-            timeout: Seconds for the call; not given means the client's default, None no deadline.
+            timeout: Seconds for the call. If omitted, the client's default; None means no deadline.
         """
         fields = {"subscription_id": require_name(subscription_id, "subscription_id")}
         return await self._rpc.accept("Pubsub.Unsubscribe", fields, self._rpc.budget(timeout))
-
-    # Parts
 
     async def _publish(self, topic: str, event: CloudEvent, budget: Budget) -> StatusResult:
         fields = {"topic": topic, "cloudevent": event}

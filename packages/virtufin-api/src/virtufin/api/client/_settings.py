@@ -19,7 +19,7 @@ MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 SOURCE = "urn:com.virtufin.client"
 REFLECTION_TIMEOUT = 2.0
 CLOSE_WAIT = 5.0
-"""Seconds after which closing no longer waits for tasks that do not end."""
+"""Seconds that closing waits at most for cancelled tasks to end."""
 
 # In seconds, because gRPC takes the interval as milliseconds in 32 bits.
 _LONGEST_PING = 2e6
@@ -32,11 +32,12 @@ _LARGEST_MULTIPLIER = 1e6
 class TlsSettings:
     """Transport security.
 
-    `tls=True` is the same as `TlsSettings()`: gRPC's own authorities, no client certificate.
+    `tls=True` is the same as `TlsSettings()`: the client trusts gRPC's default certificate
+    authorities, and sends no certificate of its own.
     """
 
     ca: bytes | str | os.PathLike[str] | None = None
-    """Authorities to trust instead of the system's: PEM, or the path of a PEM file."""
+    """Certificate authorities to trust instead of gRPC's defaults: PEM, or path of a PEM file."""
     certificate: bytes | str | os.PathLike[str] | None = None
     """The client's certificate chain for mutual TLS: PEM, or a path. Needs `key`."""
     # Not in the `repr`, because logs and tracebacks would show a private key.
@@ -61,10 +62,10 @@ class TlsSettings:
 
 @dataclass(frozen=True)
 class KeepaliveSettings:
-    """HTTP/2 pings that find half-open connections: the other end is gone without closing them."""
+    """HTTP/2 pings, which find connections whose other end is gone without closing them."""
 
     time: float = 20.0
-    """Seconds without traffic on a connection before a ping."""
+    """Seconds without traffic on a connection before a ping is sent."""
     timeout: float = 10.0
     """Seconds to wait for the answer to a ping before the connection counts as broken."""
 
@@ -75,10 +76,11 @@ class KeepaliveSettings:
 
 @dataclass(frozen=True)
 class RetrySettings:
-    """Retries of calls that only read (`Get*`, `List*`, `Query*`, Config) on UNAVAILABLE.
+    """Retries of calls that only read and that failed with UNAVAILABLE.
 
-    gRPC itself retries, within the call's deadline (gRFC A6). No other call is ever retried,
-    because the gateway itself may run a call twice.
+    These are calls of the gateway's own methods `Get*`, `List*`, `QueryState` and `Config.*`. gRPC
+    retries them, within the call's deadline (gRFC A6). The client never sends any other call again,
+    because a call that failed may have been carried out already.
     """
 
     max_attempts: int = 3
@@ -102,7 +104,7 @@ class RetrySettings:
 
 @dataclass(frozen=True)
 class ReconnectSettings:
-    """Waits and limits of a subscription's reconnect attempts after an interruption."""
+    """Delays between a subscription's attempts to reconnect, and the decision to reconnect."""
 
     initial_backoff: float = 1.0
     """Seconds before the first attempt."""
@@ -112,13 +114,18 @@ class ReconnectSettings:
     """Factor by which the wait grows from attempt to attempt."""
     # Random, because many clients of a gateway would reconnect at the same moment otherwise.
     jitter: float = 0.3
-    """Random part of each wait, 0 to 1."""
+    """Random share of each wait, 0 to 1: with 0.3 a wait is 70 to 100 % of its nominal length."""
     stable_after: float = 10.0
-    """Seconds after which a live stream resets the waits; an event resets them at once."""
-    should_reconnect: Callable[[VirtufinError | None], bool] | None = None
-    """Function that decides instead of the built-in sets of transient and fatal codes.
+    """Seconds that a stream must stay live before the waits start again at `initial_backoff`.
 
-    The argument is the error, or None for a clean end. The result is True to reconnect.
+    After an event they start again at once.
+    """
+    should_reconnect: Callable[[VirtufinError | None], bool] | None = None
+    """Function that decides by the error whether to reconnect; None means by the status code.
+
+    The client calls the function when the stream has ended. The argument is the error, or None if
+    the gateway ended the stream without an error. True means reconnect; False means that the
+    subscription fails.
     """
 
     def __post_init__(self) -> None:
@@ -142,12 +149,12 @@ class ReconnectSettings:
 class SubscriptionSettings:
     """Limits and waiting times of subscriptions."""
 
-    # Presumed, because some gateways answer with the first event only.
+    # Assumed, because some gateways send response headers only with the first event.
     ready_wait: float = 2.0
-    """Seconds after which a stream without an answer of the gateway is presumed live."""
+    """Seconds after which a stream is assumed to be live although the gateway has not answered."""
     # Limited, because gateways may drop an idle stream without ending it.
     idle_limit: float | None = 60.0
-    """Seconds without an event after which a second stream is opened to take over.
+    """Seconds without an event after which the client opens a second stream to replace the first.
 
     None switches this off.
     """
@@ -159,7 +166,7 @@ class SubscriptionSettings:
     max_buffered_bytes: int = 8 * 1024 * 1024
     """Limit of the bytes buffered for a slow consumer; the last event may exceed the limit."""
     reply_linger: float = 30.0
-    """Seconds for which the stream of a reply topic is kept after the last request."""
+    """Seconds for which the stream of a reply topic stays open after the last request has ended."""
 
     def __post_init__(self) -> None:
         require_positive("SubscriptionSettings.ready_wait", self.ready_wait)
@@ -188,7 +195,7 @@ class ClientSettings:
     interceptors: tuple[Any, ...]
     source: str
     memory: str | None = None
-    """Name after `memory:`; None for a gateway on the network."""
+    """The emulator's name after `memory:` in the target; None for a gateway on the network."""
     wire: Literal["auto", "packaged"] = "auto"
     reflection_timeout: float = REFLECTION_TIMEOUT
     complete_replies: bool = True

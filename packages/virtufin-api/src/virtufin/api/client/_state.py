@@ -70,11 +70,11 @@ class StateClient:
             service: The service that owns the key.
             key: The key; must not contain `||`.
             value: The text to store.
-            etag: Etag from a `get`. The gateway then writes only if the key has not changed since.
-                None or empty overwrites any value.
-            include_value: Whether the change event carries the value.
-            publish_change: Whether to publish an event on topic `state.change`.
-            timeout: Seconds for the call; not given means the client's default, None no deadline.
+            etag: Etag from a `get`. The gateway then writes only if the key has not changed since
+                that `get`. None or empty overwrites any value.
+            include_value: True puts the value into the event of `publish_change`.
+            publish_change: True publishes an event on topic `state.change`.
+            timeout: Seconds for the call. If omitted, the client's default; None means no deadline.
 
         Raises:
             ConflictError: The key has another etag by now; `service`, `key` and `etag` are set.
@@ -112,7 +112,7 @@ class StateClient:
         Args:
             service: The service that owns the key.
             key: The key.
-            timeout: Seconds for the call; not given means the client's default, None no deadline.
+            timeout: Seconds for the call. If omitted, the client's default; None means no deadline.
 
         Returns:
             The value and its etag; `found` is False if the key is missing.
@@ -139,9 +139,9 @@ class StateClient:
         Args:
             service: The service that owns the key.
             key: The key.
-            include_value: Whether the change event carries the value.
-            publish_change: Whether to publish an event on topic `state.change`.
-            timeout: Seconds for the call; not given means the client's default, None no deadline.
+            include_value: True puts the value into the event of `publish_change`.
+            publish_change: True publishes an event on topic `state.change`.
+            timeout: Seconds for the call. If omitted, the client's default; None means no deadline.
         """
         context = {"service": require_name(service, "service"), "key": _key(key)}
         fields = {
@@ -165,8 +165,8 @@ class StateClient:
         Args:
             service: The service whose state is searched.
             query: A Dapr state query, as text or dict; `{}` matches all keys.
-            limit: Most items to return; 0 means no limit.
-            timeout: Seconds for the call; not given means the client's default, None no deadline.
+            limit: Maximum number of items to return; 0 means no limit.
+            timeout: Seconds for the call. If omitted, the client's default; None means no deadline.
 
         Raises:
             InternalError: The state store has no query API.
@@ -189,7 +189,7 @@ class StateClient:
         Args:
             service: The service that owns the keys.
             keys: The keys.
-            timeout: Seconds for the call; not given means the client's default, None no deadline.
+            timeout: Seconds for the call. If omitted, the client's default; None means no deadline.
 
         Returns:
             A result for each requested key, in the order of `keys`; `found` is False if the key is
@@ -223,8 +223,8 @@ class StateClient:
         Args:
             service: The service that owns the keys.
             keys: The keys.
-            publish_change: Whether to publish events on topic `state.change`.
-            timeout: Seconds for the call; not given means the client's default, None no deadline.
+            publish_change: True publishes events on topic `state.change`.
+            timeout: Seconds for the call. If omitted, the client's default; None means no deadline.
 
         Returns:
             The status; `failed_keys` lists the keys that were not deleted.
@@ -248,22 +248,22 @@ class StateClient:
         attempts: int = 10,
         timeout: Timeout = NOT_GIVEN,
     ) -> str | None:
-        """Reads a key, applies a function and saves under the etag; starts over on a conflict.
+        """Reads a key, applies a function and saves the result; starts over on a conflict.
 
         A missing key has no etag. If two callers create the same key at once, one change is lost.
 
         Args:
             service: The service that owns the key.
             key: The key.
-            function: Function or coroutine function from the current value (None if the key is
-                missing) to the new value. A result of None leaves the key unchanged. The function
-                may run several times.
+            function: Function or coroutine function. Takes the current value (None if the key is
+                missing) and returns the new value, or None to leave the key unchanged. Is called
+                again for each attempt.
             attempts: Total number of attempts before the conflict is raised.
-            timeout: Seconds for all attempts together; not given means the client's default, None
-                no limit.
+            timeout: Seconds for all attempts together. If omitted, the client's default; None
+                means no limit.
 
         Returns:
-            The value of the key afterwards, as far as this caller knows.
+            The saved value. If the function returned None, the value that was read.
 
         Raises:
             ConflictError: Another writer changed the key during every attempt.
@@ -300,14 +300,14 @@ class StateClient:
     async def register_keys(
         self, service: str, keys: str | Iterable[str], *, timeout: Timeout = NOT_GIVEN
     ) -> StatusResult:
-        """Registers the keys that `get_all_state` returns.
+        """Registers keys, so that `get_all_state` returns their values.
 
-        Current gateways have no such call. The client then keeps the keys itself.
+        Current gateways have no method for this. This client then remembers the keys itself.
 
         Args:
             service: The service that owns the keys.
             keys: The keys to add to those registered before.
-            timeout: Seconds for the call; not given means the client's default, None no deadline.
+            timeout: Seconds for the call. If omitted, the client's default; None means no deadline.
         """
         wanted = _keys(keys)
         # Kept in any case, because `get_all_state` reads these keys if the gateway lacks that call.
@@ -324,11 +324,11 @@ class StateClient:
     async def get_all_state(self, service: str, *, timeout: Timeout = NOT_GIVEN) -> AllStateResult:
         """Reads all registered keys of a service; keys without a value are left out.
 
-        If the gateway has no such call, the client reads the keys that were registered through it.
+        If the gateway lacks this method, the client reads the keys given to `register_keys`.
 
         Args:
             service: The service that owns the keys.
-            timeout: Seconds for all of it; not given means the client's default, None no limit.
+            timeout: Seconds for the call. If omitted, the client's default; None means no deadline.
         """
         budget = self._rpc.budget(timeout)
         fields = {"service": require_name(service, "service")}
@@ -340,7 +340,7 @@ class StateClient:
             return {"values": {item["key"]: item["value"] for item in items if item["found"]}}
         return {"values": dict(reply.values)}
 
-    # Both forms of each name are public, because methods of the other clients have the suffix.
+    # Both names are public, because methods of the other clients have the suffix `_async`.
     save_async = save
     get_async = get
     delete_async = delete

@@ -11,7 +11,7 @@ class NotGiven(enum.Enum):
     """The type of `NOT_GIVEN`."""
 
     # A marker of its own, because None is a legal argument: no deadline, or no API key. The marker
-    # is an enum, because type checkers narrow a union by an enum with a single member.
+    # is an enum, because type checkers know that an enum with one member has one value.
 
     TOKEN = 0
 
@@ -22,7 +22,7 @@ class NotGiven(enum.Enum):
 NOT_GIVEN: Final = NotGiven.TOKEN
 
 Timeout = float | NotGiven | None
-"""Seconds for a call; not given means the client's default, None no deadline."""
+"""Seconds for a call. `NOT_GIVEN` means the client's default; None means no deadline."""
 
 
 Metadata = tuple[tuple[str, "str | bytes"], ...]

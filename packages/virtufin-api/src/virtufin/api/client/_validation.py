@@ -21,7 +21,10 @@ def short_repr(value: object) -> str:
 
 
 LONGEST = 10 * 365 * 24 * 3600.0
-"""Longest time in seconds, ten years. A longer timeout means no limit."""
+"""Ten years in seconds, the largest time that a setting accepts.
+
+A longer timeout of a call is accepted and means no deadline.
+"""
 
 LARGEST = 2**31 - 1
 """Largest number in 32 bits, the limit of protobuf's int32 and of gRPC's options."""
@@ -31,7 +34,7 @@ def require_positive(name: str, value: float, most: float = LONGEST) -> float:
     """Returns `value`, a number above zero and at most `most`.
 
     Args:
-        name: Name of the argument, for the error.
+        name: Name of the argument, for the error message.
         value: The value to check.
         most: Largest accepted number.
 
@@ -52,7 +55,7 @@ def require_whole(name: str, value: object, lowest: int, highest: int = LARGEST)
     """Returns `value`, a whole number between `lowest` and `highest`.
 
     Args:
-        name: Name of the argument, for the error.
+        name: Name of the argument, for the error message.
         value: The value to check.
         lowest: Smallest accepted number.
         highest: Largest accepted number.
@@ -72,7 +75,7 @@ def require_bool(value: object, what: str) -> bool:
 
     Args:
         value: The value to check.
-        what: Name of the argument, for the error.
+        what: Name of the argument, for the error message.
 
     Raises:
         InvalidInputError: The value is something else.
@@ -87,7 +90,7 @@ def require_one_of(value: Any, what: str, legal: tuple[str, ...]) -> Any:
 
     Args:
         value: The value to check.
-        what: Name of the argument, for the error.
+        what: Name of the argument, for the error message.
         legal: The legal values.
 
     Raises:
@@ -101,11 +104,11 @@ def require_one_of(value: Any, what: str, legal: tuple[str, ...]) -> Any:
 
 
 def require_settings(value: object, what: str, kind: type[Settings]) -> Settings:
-    """Returns settings of a class, or its defaults for None.
+    """Returns `value`, which must be an instance of `kind`; for None, a new `kind()`.
 
     Args:
         value: The settings to check.
-        what: Name of the argument, for the error.
+        what: Name of the argument, for the error message.
         kind: Class of the settings.
 
     Raises:
@@ -137,11 +140,11 @@ def require_timeout(value: float | None) -> float | None:
 
 
 def require_api_key(api_key: object, what: str = "api_key") -> str:
-    """Returns an API key or token that can be sent in a header.
+    """Returns `api_key`, which must be a key or token that can be sent in a header.
 
     Args:
         api_key: The key to check.
-        what: Name of the argument, for the error.
+        what: Name of the argument, for the error message.
 
     Raises:
         InvalidInputError: The key is not text, is empty, or has characters that a header cannot
@@ -157,11 +160,11 @@ def require_api_key(api_key: object, what: str = "api_key") -> str:
 
 
 def require_text(value: object, what: str) -> str:
-    """Returns a text that protobuf can hold.
+    """Returns `value`, which must be text that protobuf can hold.
 
     Args:
         value: The value to check.
-        what: Name of the argument, for the error.
+        what: Name of the argument, for the error message.
 
     Raises:
         InvalidInputError: The value is not text, or contains a lone surrogate.
@@ -179,16 +182,16 @@ def require_text(value: object, what: str) -> str:
 
 
 def require_name(value: object, what: str) -> str:
-    """Returns a name, which is text that is not empty.
+    """Returns `value`, which must be text that is not empty.
 
     Args:
         value: The value to check.
-        what: Name of the argument, for the error.
+        what: Name of the argument, for the error message.
 
     Raises:
         InvalidInputError: The value is not text, or is empty.
     """
-    # At once, because nearly every name is such.
+    # Returned at once, because nearly every name is plain ASCII, which needs no further check.
     if isinstance(value, str) and value and value.isascii():
         return value
     text = require_text(value, what)
@@ -198,11 +201,11 @@ def require_name(value: object, what: str) -> str:
 
 
 def require_names(values: object, what: str) -> tuple[str, ...]:
-    """Returns a tuple of names.
+    """Returns names as a tuple of texts that are not empty.
 
     Args:
         values: A name, several names, or None for no names.
-        what: Name of the argument, for the error.
+        what: Name of the argument, for the error message.
 
     Raises:
         InvalidInputError: A value is not text, or is empty.

@@ -1,4 +1,4 @@
-"""Descriptions of backends for people: methods, and the fields of their messages."""
+"""Readable descriptions of backends: methods, and the fields of their messages."""
 
 from __future__ import annotations
 
@@ -21,9 +21,12 @@ class FieldDescription:
     name: str
     """The proto name of the field, which is the key in replies."""
     type: str
-    """The type: `string`, `repeated TagFilter`, `map<string, string>`, `optional int32`."""
+    """The type, such as `repeated TagFilter`, `map<string, string>` or `optional int32`."""
     oneof: str = ""
-    """The oneof of the field; empty without one. At most one member of a oneof is set."""
+    """The name of the oneof that the field belongs to; empty if it belongs to none.
+
+    At most one field of a oneof is set.
+    """
 
     def __str__(self) -> str:
         return f"{self.name}: {self.type}" + (f"  (one of {self.oneof})" if self.oneof else "")
@@ -38,7 +41,8 @@ class MessageDescription:
     fields: tuple[FieldDescription, ...]
 
     def __str__(self) -> str:
-        # A line for no fields too, because a bare name would look like an unknown message.
+        # A line is printed for a message without fields too, because a name alone would look like
+        # a message whose fields are not known.
         fields = [f"  {field}" for field in self.fields] or ["  (no fields)"]
         return "\n".join([self.name, *fields])
 
@@ -62,7 +66,7 @@ class MethodDescription:
 
     name: str
     full_name: str
-    """The name with the gRPC service, `virtufin.WorkManager.ListWorkers`."""
+    """The name with the gRPC service, such as `virtufin.WorkManager.ListWorkers`."""
     request: str
     """The full name of the request message."""
     response: str
@@ -86,9 +90,15 @@ class ServiceDescription:
     """The registered name."""
     methods: tuple[MethodDescription, ...]
     messages: dict[str, MessageDescription]
-    """The messages of requests and replies by full name; nested messages only if known."""
+    """The messages of requests and replies, by full name.
+
+    Nested messages are included only if the gateway's reflection service describes the backend.
+    """
     enums: dict[str, EnumDescription]
-    """The known enums of requests and replies, by full name."""
+    """The enums in requests and replies, by full name.
+
+    Empty if the gateway's reflection service does not describe the backend.
+    """
 
     def method(self, name: str) -> MethodDescription:
         """Returns a method by its short name.

@@ -83,6 +83,8 @@ __all__ = [
 class VirtufinError(Exception):
     """The root of all errors that this SDK raises on purpose.
 
+    An attribute is None if it does not apply to the error or is not known.
+
     Attributes:
         peer: The address of the gateway, such as `localhost:5002`.
         method: The full name of the RPC, such as `virtufin.State/GetState`.
@@ -91,7 +93,7 @@ class VirtufinError(Exception):
         topic: The topic of the call.
         etag: The etag that was sent.
         status: The name of the gRPC status code, or the gateway's in-band status.
-        attempt: The number of the attempt that failed, from 1.
+        attempt: The number of the attempt that failed, counted from 1.
         unknown: The unknown names in a rejected request: paths of fields, such as
             `code_source.urll`, or names of a method or service. Empty if there are none.
         nearest: Existing names similar to the first of `unknown`.
@@ -139,7 +141,8 @@ class VirtufinError(Exception):
 class InvalidInputError(VirtufinError, ValueError):
     """An argument is invalid: wrong type, illegal name, empty topic. Nothing was sent."""
 
-    # Also a ValueError for wrong types, because all bad input is one class to catch.
+    # A ValueError, not a TypeError, for wrong types too, because users catch all invalid input by
+    # one class.
 
 
 class InvalidReplyError(VirtufinError, ValueError):
@@ -155,7 +158,7 @@ class UnauthenticatedError(VirtufinError):
 
 
 class ApiKeyError(UnauthenticatedError):
-    """The `api_key` function failed; the `__cause__` is its error. Subscriptions try again."""
+    """The `api_key` function failed; the `__cause__` is its error. A subscription tries again."""
 
 
 class PermissionDeniedError(VirtufinError):

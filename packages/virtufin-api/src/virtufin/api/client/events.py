@@ -1,8 +1,8 @@
 """Events: `PubsubEvent` for received events, `to_cloudevent` to make events from data.
 
-An event is a CloudEvent, version 1.0, in the protobuf format. The documented surface of this client
-is older: text keys in `metadata`, with `ce-*` for the attributes that CloudEvents defines and bare
-names for extensions. Both forms describe the same event.
+An event is a CloudEvent, version 1.0, in the protobuf format. `metadata` holds the attributes of an
+event as text, with keys such as `ce-type` for the attributes that CloudEvents defines, and bare
+names for extensions. That is the older documented form; both forms describe the same event.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class PubsubEvent:
 
     @property
     def data(self) -> bytes:
-        """The payload: binary data as sent, text as UTF-8, a protobuf Any as its value."""
+        """The payload as bytes: text as UTF-8, a protobuf Any as its serialized message."""
         kind = self._event.WhichOneof("data")
         if kind == "binary_data":
             return self._event.binary_data
@@ -125,18 +125,21 @@ class PubsubEvent:
 
     @property
     def service(self) -> str:
-        """The service of a source `urn:com.virtufin.<service>`; empty for other sources."""
+        """The name of the publishing service: `<service>` in a source `urn:com.virtufin.<service>`.
+
+        Empty for a source of any other form.
+        """
         source = self._event.source
         return source[len(_URN) :] if source.startswith(_URN) else ""
 
     @property
     def timestamp(self) -> str:
-        """The time of the event as ISO 8601 text; empty without a time."""
+        """The time of the event as ISO 8601 text; empty if the event has no time."""
         return self._text("time")
 
     @property
     def subject(self) -> str:
-        """The subject of the event, such as `worker/42`; empty without a subject."""
+        """The subject of the event, such as `worker/42`; empty if the event has no subject."""
         return self._text("subject")
 
     @property
@@ -146,7 +149,7 @@ class PubsubEvent:
 
     @property
     def correlation_id(self) -> str:
-        """The id that a request and its reply share; empty without such an id."""
+        """The id that a request and its reply share; empty if the event has no such id."""
         return self._text("correlationid")
 
     @property
@@ -189,7 +192,7 @@ class PubsubEvent:
         return self._topic == other._topic and self._event == other._event
 
     def __hash__(self) -> int:
-        # Not over the full event, because messages have no hash, and source and id identify it.
+        # Only of these three, because messages have no hash, and source and id identify an event.
         return hash((self._topic, self._event.source, self._event.id))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -231,9 +234,9 @@ def to_cloudevent(
         subject: The subject of the event.
         content_type: The media type of the data; the default follows from the data's type.
         extensions: Extension attributes: text, bool, 32-bit int, bytes, or datetime with zone.
-        correlation_id: The extension `correlationid`.
-        reply_topic: The extension `replytopic`.
-        default_source: The source of an event for which no source is given.
+        correlation_id: The value of the extension `correlationid`.
+        reply_topic: The value of the extension `replytopic`.
+        default_source: The source of the event if neither `source` nor `metadata` has one.
 
     Raises:
         InvalidInputError: A name is illegal, a keyword contradicts `metadata`, or the data cannot

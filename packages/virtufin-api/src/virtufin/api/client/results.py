@@ -43,7 +43,6 @@ class StateResult(TypedDict):
 class AllStateResult(TypedDict):
     """All registered keys of a service that have a value."""
 
-    # Without missing keys, because every key here has a value.
     values: dict[str, str]
 
 
@@ -65,7 +64,7 @@ class MethodInfo(TypedDict):
 
 
 class OneofCaseSchema(TypedDict):
-    """A case of a oneof."""
+    """A field that belongs to a oneof."""
 
     name: str
     type: str

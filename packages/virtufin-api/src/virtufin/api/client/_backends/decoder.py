@@ -45,7 +45,7 @@ _MISSING = object()
 _MAX_REPORTED = 20
 # Nested pairs instead of text, because a text for each value would cost time in replies that fit.
 Path = tuple[Any, ...]
-"""Position of a value: empty for the reply itself, else the path of the parent and the name."""
+"""Position of a value: empty for the reply itself, else a pair of the parent's path and a name."""
 # A microsecond, because datetime and timedelta hold nothing smaller.
 _NANOSECONDS = 1000
 
@@ -55,7 +55,7 @@ class _MisfitError(Exception):
 
 
 class ReplyDecoder:
-    """Completes replies whose messages are in the same descriptor pool."""
+    """Converts replies. One decoder serves one descriptor pool, as it caches fields by name."""
 
     def __init__(self) -> None:
         # Cached by message name, because finding the optional fields copies the whole descriptor.
@@ -109,7 +109,7 @@ class ReplyDecoder:
             sent = left.pop(name, _MISSING)
             if sent is _MISSING:
                 sent = left.pop(target.json_name, _MISSING)
-            # At once, because most values of a reply are texts and numbers that need no change.
+            # Taken at once, because most values are texts and numbers that need no conversion.
             if type(sent) is target.plain:
                 result[name] = sent
             # JSON null means "not set" (proto3 JSON mapping), except for types whose value is null.
@@ -185,17 +185,17 @@ def _path_text(path: Path) -> str:
 
 
 class _Target(NamedTuple):
-    """A field of a reply, with what decoding needs to know of it."""
+    """A field of a reply, with properties that are computed once to decode replies fast."""
 
     field: Field
     name: str
     json_name: str
     plain: type | None
-    """Type of the JSON values that need no change; None if every value is converted."""
+    """Type of the JSON values that need no conversion; None if every value is converted."""
     container: Callable[[], Any] | None
-    """Makes the empty list or map of a field that was not sent; None for other fields."""
+    """For a list or map, the function that makes the empty value; None for other fields."""
     default: Any
-    """Value of another field that was not sent."""
+    """Value if a field that is no list or map was not sent."""
 
 
 def _target(field: Field) -> _Target:

@@ -1,4 +1,4 @@
-"""Descriptions of backends, from their descriptors or from the gateway's own replies."""
+"""Descriptions of backends, from descriptors or from replies of the gateway's own methods."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def from_descriptors(name: str, methods: Iterable[MethodDescriptor]) -> ServiceD
 def from_answers(
     name: str, methods: Iterable[MethodInfo], schemas: Iterable[MethodSchema]
 ) -> ServiceDescription:
-    """Returns the description of a backend from the gateway's replies.
+    """Returns the description of a backend from replies of `ListMethods` and `GetMethodSchema`.
 
     Such a description holds the request and response messages of the methods. It has no nested
     messages and no enums, because the gateway's replies do not list their fields and values.

@@ -1,4 +1,4 @@
-"""Conversion of natural Python values to the proto3 JSON of a request.
+"""Conversion of Python values, such as bytes or datetime, to the proto3 JSON of a request.
 
 If the method's descriptor is known, each value is written for the type of its field. Otherwise the
 rules below apply. They follow the proto3 JSON mapping for the types that the mapping covers.
@@ -62,7 +62,7 @@ _BYTES = (bytes, bytearray, memoryview)
 
 
 class RequestEncoder:
-    """Writes requests whose messages are in the same descriptor pool, or are unknown."""
+    """Writes requests as JSON. One encoder serves one descriptor pool, as it caches by name."""
 
     def __init__(self) -> None:
         # Cached by message name, because finding the optional fields copies the whole descriptor.
@@ -110,7 +110,8 @@ class RequestEncoder:
         if message is None or value is None:
             return _encode_value(value, where)
         name = message.full_name
-        # As a number, because text would arrive as text: the field holds any JSON.
+        # Not exact: large numbers stay numbers, because the field holds any JSON, so the backend
+        # would not convert text back to a number.
         if name in JSON_TYPES:
             return _encode_value(value, where, exact=False)
         if name in WRAPPERS:
@@ -166,14 +167,23 @@ class RequestEncoder:
                 raise InvalidInputError(
                     f"{where}: {descriptor.name!r} takes text, and these bytes are not UTF-8"
                 ) from None
-        # As a number, because a field of doubles loses the digits anyway.
+        # Not exact: large numbers stay numbers, because a field of floats loses the digits anyway.
         if isinstance(value, int) and descriptor.cpp_type in FLOATS:
             return _encode_value(value, where, exact=False)
         return _encode_value(value, where)
 
 
 def _encode_value(value: object, where: str, *, exact: bool = True) -> Any:
-    """Returns a value that JSON can hold, by the rules in the table above."""
+    """Returns a value that JSON can hold, by the rules in the docstring of this module.
+
+    Args:
+        value: The Python value.
+        where: Position of the value, for the error message.
+        exact: True writes an int that a double cannot hold as text, False as a number.
+
+    Raises:
+        InvalidInputError: There is no rule for the type of the value.
+    """
     if value is None or isinstance(value, bool):
         return value
     # Before text and numbers, because members of IntEnum and StrEnum are instances of those too.

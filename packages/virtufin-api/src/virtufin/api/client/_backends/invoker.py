@@ -49,9 +49,9 @@ class TypedCalls:
         """Does no I/O.
 
         Args:
-            rpc: The gateway's own methods.
-            schemas: Request and reply types of the backends; None if nothing must be looked up.
-            listing: Source of the names for suggestions.
+            rpc: Calls of the gateway's own methods.
+            schemas: Request and reply types of the backends; None if they are never fetched.
+            listing: Lists the existing backends and methods, for suggestions in errors.
         """
         self._rpc = rpc
         self._schemas = schemas
@@ -94,11 +94,11 @@ class TypedCalls:
         raise failure
 
     async def schema(self, service: str, budget: Budget) -> Schema:
-        """Returns the schema of a backend, fetched if that has not happened yet.
+        """Returns the schema of a backend, fetched first if necessary.
 
         Args:
             service: Registered name of the backend.
-            budget: The time for it.
+            budget: The time that is left of the call's timeout.
         """
         lease = await self._rpc.acquire(_INVOKE, budget, {"service": service})
         try:
@@ -134,7 +134,7 @@ class TypedCalls:
     async def _decode_reply(
         self, service: str, method: str, reply: Any, schema: Schema, budget: Budget
     ) -> Any:
-        """Returns the reply in Python values; a schema that does not fit is refresh first."""
+        """Returns the reply in Python values; fetches the schema again if it does not fit."""
         value, fits = _decode(schema, method, reply)
         if not fits and self._schemas is not None:
             schema = await self._schemas.refresh(service, budget)
@@ -144,7 +144,7 @@ class TypedCalls:
     async def _suggest(
         self, error: VirtufinError, service: str, method: str, request: object, budget: Budget
     ) -> Suggestion | None:
-        """Returns the unknown name in a rejected request, or None if every name seems to exist."""
+        """Returns a suggestion for the unknown name in a rejected request, or None if all exist."""
         schema = self._known(service)
         if isinstance(error, InvalidRequestError):
             return await self._unknown_field(service, method, request, budget)
@@ -160,7 +160,7 @@ class TypedCalls:
                 wait = budget.at_most(_SUGGESTION_WAIT)
                 listed = await self._listing.list_methods_async(service, timeout=wait)
                 methods = [one["name"] for one in listed]
-        # Ignored, because the failure of the call matters and not that of the suggestion.
+        # Ignored, because the user must get the error of the call, not that of this lookup.
         except VirtufinError:
             return None
         if method not in methods:
@@ -171,7 +171,7 @@ class TypedCalls:
     async def _unknown_field(
         self, service: str, method: str, request: object, budget: Budget
     ) -> Suggestion | None:
-        """Returns the first unknown field of a request, checked against the newest schema."""
+        """Returns a suggestion for the first unknown field of a request, by the newest schema."""
         schema = self._known(service)
         # Twice, because the known schema may be outdated and lack a field that exists by now.
         for _ in range(2):
@@ -188,7 +188,7 @@ class TypedCalls:
 
 
 def _decode(schema: Schema, method: str, reply: Any) -> tuple[Any, bool]:
-    """Returns the reply in Python values, and whether all of it fits the schema."""
+    """Returns the reply in Python values, and True if all of the reply fits the schema."""
     types = schema.methods.get(method)
     if types is None:
         return reply, False

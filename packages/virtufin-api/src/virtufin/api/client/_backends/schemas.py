@@ -2,8 +2,9 @@
 
 In the reflection service, a registered name such as `workmanager` is an alias of the backend's gRPC
 service. Each backend has a descriptor pool of its own, because backends reuse package and message
-names. A schema is fetched at the first call to its backend, once for all concurrent calls. A schema
-is fetched again on another connection, and when a reply does not fit.
+names. A schema is the descriptors of one backend. It is fetched at the first call to the backend,
+once for all concurrent calls. It is fetched again after a new connection, and when a reply does not
+fit.
 """
 
 from __future__ import annotations
@@ -38,9 +39,9 @@ from .encoder import RequestEncoder
 logger = logging.getLogger("virtufin.api.client.gateway")
 
 LIFETIME = 300.0
-"""Seconds after which a schema is fetched again in the background of the next call.
+"""Seconds after which the next call fetches a schema again, in the background.
 
-A schema may have changed in a way that no reply shows.
+The backend may have changed in a way that no reply shows.
 """
 
 
@@ -57,13 +58,13 @@ class Schema:
         fingerprint: bytes = b"",
     ) -> None:
         self.fetched_at = fetched_at
-        """Start of the fetch, on the monotonic clock."""
+        """Time at which the fetch began, on the monotonic clock."""
         self.methods = methods
         """Descriptors of the methods by short name."""
         self.reason = reason
         """Explanation why no method is known; empty if methods are known."""
         self.timed_out = timed_out
-        """True if reflection timed out for this backend; no further fetch on this connection."""
+        """True if the fetch timed out; then `Schemas.refresh` does not fetch again."""
         # Both belong to the schema, because they cache fields by message name, and another backend
         # may have other messages of the same names.
         self.decoder = ReplyDecoder()
@@ -71,7 +72,7 @@ class Schema:
         self.fingerprint = fingerprint
         """Digest of the descriptors; equal for schemas with the same content."""
         self.expires_at = time.monotonic() + LIFETIME
-        """Time of the next fetch, on the monotonic clock."""
+        """Time after which the next call fetches the schema again, on the monotonic clock."""
 
 
 _LATE = Schema({}, reason="the gateway did not describe it in time")
@@ -99,7 +100,7 @@ class Schemas:
 
         Args:
             service: Registered name of the backend.
-            budget: The time of the call. The fetch takes at most half of the time that is left.
+            budget: The time that is left for the call. The fetch takes at most half of it.
         """
         known = self._known.get(service)
         if known is None or known.fetched_at < self._discovery.connected_at:
@@ -111,11 +112,13 @@ class Schemas:
         return self._known.get(service) or _LATE
 
     async def refresh(self, service: str, budget: Budget) -> Schema:
-        """Returns the schema of a backend, fetched again unless a recent fetch changed nothing.
+        """Returns the schema of a backend, fetched again because a reply does not fit it.
+
+        Does not fetch if a recent fetch changed nothing, or if the last fetch timed out.
 
         Args:
             service: Registered name of the backend.
-            budget: The time of the call. The fetch takes at most half of the time that is left.
+            budget: The time that is left for the call. The fetch takes at most half of it.
         """
         # With growing pauses, because a backend whose replies never fit would be looked up at
         # every call otherwise.
@@ -172,8 +175,8 @@ class Schemas:
     async def _methods(self, service: str) -> tuple[dict[str, MethodDescriptor], bytes]:
         """Returns all methods of a backend, and a fingerprint of their descriptors.
 
-        If the files behind the alias do not settle which gRPC service a method belongs to, the
-        gateway's list of methods does.
+        If the files that reflection returns for the registered name define no gRPC service, or
+        several, `Gateway.ListMethods` decides which methods belong to the backend.
         """
         digest = hashlib.sha256()
         try:
@@ -204,7 +207,7 @@ class Schemas:
         return await asyncio.to_thread(_by_name, files, digest)
 
     async def _owners(self, service: str) -> dict[str, str]:
-        """Returns the gRPC service of each method, by method name, from the gateway's list."""
+        """Returns the full name of each method's gRPC service by `Gateway.ListMethods`."""
         budget = self._rpc.budget(self._discovery.timeout)
         fields = {"service": service}
         try:
@@ -224,7 +227,7 @@ def _by_name(
 
     Args:
         files: The files, with all they import.
-        digest: Hash object, updated with the content of the files.
+        digest: Hash object, which this function updates with the content of the files.
     """
     pool: Any = build_pool(files)
     found: dict[str, list[MethodDescriptor]] = {}

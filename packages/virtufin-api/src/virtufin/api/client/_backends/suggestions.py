@@ -1,7 +1,7 @@
 """Suggestions for a rejected request: the unknown name in the request, and similar names.
 
-Used only after the gateway has rejected a request. No request is rejected because of a suggestion,
-because a gateway may be newer than the schema this client knows.
+Used only after the gateway has rejected a request. This client itself never rejects an unknown
+name, because the gateway or backend may be newer than the descriptors that the client has.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _SHOWN = 12
 
 
 class Suggestion(NamedTuple):
-    """An unknown name in a request."""
+    """A suggestion for an unknown name in a request."""
 
     what: str
     """Path of the unknown field, such as `code_source.urll`, or the unknown method or service."""
     text: str
-    """Sentence for people who read the error."""
+    """Sentence to add to the error message."""
     nearest: tuple[str, ...]
     """The most similar names that exist."""
 
@@ -35,10 +35,10 @@ class Suggestion(NamedTuple):
 def unknown_fields(
     encoder: RequestEncoder, message: Descriptor, request: object
 ) -> Iterator[Suggestion]:
-    """Yields the fields of a request that its message does not have.
+    """Yields a suggestion for each field of a request that its message does not have.
 
     Args:
-        encoder: Source of the field names of messages.
+        encoder: The encoder of the backend, which knows the fields of its messages.
         message: Descriptor of the request.
         request: The request as the user gave it.
     """
@@ -78,7 +78,7 @@ def _plain(name: str) -> str:
 def _unknown_fields(
     encoder: RequestEncoder, message: Descriptor, value: object, path: str
 ) -> Iterator[Suggestion]:
-    # Their JSON has no proto field names, so there is nothing to check.
+    # Not checked, because the JSON of these types has no proto field names.
     if message.full_name in JSON_TYPES or message.full_name in WRAPPERS | {ANY}:
         return
     if isinstance(value, Message) or not is_object(value):

@@ -1,4 +1,4 @@
-"""Descriptors: fetching by reflection, comparing, reading, and translating messages with them."""
+"""Descriptors: fetching them by reflection, comparing them, and translating messages by them."""
 
 # Other packages import from here only, so that modules can move inside; lint checks that.
 # This package imports neither the transport nor a layer above, because they import this package.

@@ -1,8 +1,8 @@
-"""Comparison of the gateway's own descriptors with the packaged descriptors.
+"""Comparison of the gateway's own descriptors with those of the installed protos.
 
-The comparison covers the content of messages and the paths of methods: methods by path, fields by
-name, with their number, type and cardinality, enum values by name. The names of messages do not
-matter, because they are not sent. Fields that only the gateway has are reported as additions.
+Methods are compared by path; fields by name, with their number, type and cardinality; enum values
+by name. The names of messages do not matter, because they are not sent. Fields that only the
+gateway has are reported as additions.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ _TYPES = {
 
 @dataclass(frozen=True)
 class Difference:
-    """A difference between the gateway's descriptors and the packaged descriptors."""
+    """A difference between the gateway's descriptors and those of the installed protos."""
 
     where: str
     """Full name of the method, field or enum value, such as `virtufin.GetStateResponse.value`."""
     packaged: str
-    """Property in the packaged protos, such as `number 2`; empty if the packaged protos lack it."""
+    """Property in the installed protos, such as `number 2`; empty if only the gateway has it."""
     gateway: str
-    """Property in the gateway's descriptors; empty if the gateway lacks it."""
+    """Property in the gateway's descriptors; empty if the gateway does not have it."""
 
     is_method: bool = False
     """True for a method, False for a field or an enum value."""
 
     @property
     def is_addition(self) -> bool:
-        """True if only the gateway has this element, which this client then does not use."""
+        """True if only the gateway has this method, field or value; this client does not use it."""
         return not self.packaged
 
     def __str__(self) -> str:
@@ -52,7 +52,7 @@ def different_methods(ours: MethodDescriptor, theirs: MethodDescriptor) -> Itera
     """Yields the differences between two methods of the same name, including their messages.
 
     Args:
-        ours: The packaged method.
+        ours: The method in the installed protos.
         theirs: The gateway's method.
     """
     if _shape(ours) != _shape(theirs):
@@ -68,9 +68,9 @@ def different_messages(
     """Yields the differences between two messages, including the messages in their fields.
 
     Args:
-        ours: The packaged message.
+        ours: The message in the installed protos.
         theirs: The gateway's message.
-        seen: Full names of packaged messages that were compared already. The set is updated.
+        seen: Full names of `ours` that were compared already. This function adds to the set.
     """
     # Messages seen before are skipped, because a message may contain itself.
     seen = set() if seen is None else seen
@@ -123,8 +123,8 @@ def type_name(field: FieldDescriptor) -> str:
 
 def is_repeated(field: FieldDescriptor) -> bool:
     """Returns True if a field is a list or a map."""
-    # Both ways, because protobuf before 6.31 has no `is_repeated`, and later versions warn when
-    # `label` is read.
+    # Two ways to find out, because protobuf before 6.31 has no `is_repeated`, and later versions
+    # warn when `label` is read.
     repeated = getattr(field, "is_repeated", None)
     if repeated is None:
         any_field: Any = field

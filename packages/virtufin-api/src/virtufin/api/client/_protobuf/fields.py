@@ -34,7 +34,7 @@ WRAPPERS = frozenset(
         "UInt64",
     )
 )
-"""Well-known types that hold a scalar, or nothing."""
+"""Well-known types that hold one scalar, so that the scalar may be unset."""
 # By C++ type, because all encodings of a type share it: int32, sint32 and sfixed32, for example.
 INTEGERS = frozenset(
     {
@@ -50,8 +50,8 @@ FLOATS = frozenset({FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBL
 class Field(NamedTuple):
     """A field of a message, with its cardinality and presence."""
 
-    # Copies of what the descriptor says, because each reading of a descriptor makes new objects,
-    # and replies are decoded field by field.
+    # Copied from the descriptor, because reading a descriptor makes new objects each time, which
+    # would make decoding slow.
     name: str
     """The proto name."""
     json_name: str
@@ -113,7 +113,7 @@ def message_type(descriptor: FieldDescriptor) -> Descriptor:
     Args:
         descriptor: A field whose type is a message.
     """
-    # Checked here once, because protobuf's type is optional and every caller has tested the field.
+    # An assertion, because protobuf declares the type as optional, and callers have checked it.
     found: Any = descriptor.message_type
     assert found is not None
     return found  # type: ignore[no-any-return]

@@ -31,7 +31,7 @@ from virtufin.api.client._asyncio import gather_all
 
 V1 = "grpc.reflection.v1.ServerReflection"
 INFRASTRUCTURE = ("grpc.reflection.", "grpc.health.", "grpc.channelz.")
-"""Name prefixes of services that many servers offer in addition to their own."""
+"""Name prefixes of gRPC's own services, which many servers offer in addition to theirs."""
 V1ALPHA = "grpc.reflection.v1alpha.ServerReflection"
 DEFAULT_TIMEOUT = 5.0
 # Added to the deadline of the call, because gRPC itself ends nearly all calls at their deadline.
@@ -50,7 +50,7 @@ WELL_KNOWN = {
         wrappers_pb2,
     )
 }
-"""Protobuf's own files by name, serialized."""
+"""The serialized proto files that come with protobuf, by file name."""
 
 
 class ReflectionError(Exception):
@@ -62,7 +62,7 @@ class ReflectionUnsupportedError(ReflectionError):
 
 
 class ReflectionUnavailableError(ReflectionError):
-    """Reflection failed in a way that may pass: no connection, timeout, no permission, ..."""
+    """Reflection failed but may succeed later: no connection, timeout, no permission, ..."""
 
     def __init__(self, code: grpc.StatusCode, details: str) -> None:
         super().__init__(f"{code.name}: {details}")
@@ -134,8 +134,8 @@ class ReflectionClient:
 
         Args:
             *symbols: Full names of services, messages, ...
-            skip_missing: Whether to leave out symbols that the server does not know. If the server
-                knows none of them, an error is raised in any case.
+            skip_missing: True leaves out symbols that the server does not know, and raises an error
+                only if the server knows none. False raises an error for each unknown symbol.
 
         Raises:
             ReflectionError: A subclass that names the reason.
@@ -190,7 +190,10 @@ class ReflectionClient:
         return build_pool(await self.files(*symbols))
 
     async def _fetch_file(self, name: str, deadline: float) -> list[bytes]:
-        """Returns a file by name, with a replacement for a file that the server leaves out."""
+        """Returns a file by name; a file that the server does not have is replaced.
+
+        Protobuf's own files are replaced by the installed ones, other files by an empty file.
+        """
         response = await self._ask(deadline, file_by_filename=name)
         if not response.HasField("error_response"):
             return list(response.file_descriptor_response.file_descriptor_proto)
@@ -207,7 +210,7 @@ class ReflectionClient:
         return asyncio.get_running_loop().time() + self._timeout
 
     async def _ask(self, deadline: float, **question: str) -> Any:
-        """Sends a request to the version of the service that the server has."""
+        """Sends a request to the reflection service, in the version that the server has."""
         request = reflection_pb2.ServerReflectionRequest(**question).SerializeToString()
         # The version known last is tried first. The others are tried too, because another server
         # may have replaced the first.
@@ -271,7 +274,7 @@ def build_pool(
 
 
 def _refusal(error: Any, symbol: str) -> ReflectionError:
-    """Returns the error for an error response inside the stream."""
+    """Returns the error for an error response of the reflection service."""
     for code in grpc.StatusCode:
         if code.value[0] == error.error_code:
             break

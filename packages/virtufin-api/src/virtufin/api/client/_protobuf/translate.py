@@ -1,7 +1,7 @@
 """Translation of messages from one layout to another, field by field, by name.
 
-The client works with the packaged messages. If the gateway has another message layout, requests and
-replies are translated on the way. Parts with the same layout are copied as bytes.
+The client works with the messages of the installed protos. If the gateway has another message
+layout, requests and replies are translated. Parts with the same layout are copied as bytes.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ Copy = Callable[[Any], Any]
 
 
 class CannotTranslateError(Exception):
-    """A field that is set has no counterpart, or the value does not fit the counterpart."""
+    """A field that is set has no counterpart in the other layout, or its value does not fit."""
 
 
 class Translation:
-    """A translation from messages of one descriptor to messages of another."""
+    """A translation from messages of one layout to messages of another."""
 
     def __init__(
         self,
@@ -38,7 +38,8 @@ class Translation:
             target: Descriptor of the translated messages.
             strict: True raises an error for a field that is set and has no counterpart. False
                 leaves such a field out.
-            known: Translations between the same pools, for messages that contain each other.
+            known: Translations that exist already, by the full names of both messages. Needed for
+                messages that contain each other. This method adds its own.
         """
         # Registered before the fields are compared, because a message may contain itself.
         known = {} if known is None else known
@@ -59,8 +60,8 @@ class Translation:
             source: The message to translate.
 
         Raises:
-            CannotTranslateError: A field has no counterpart, if the translation is strict, or a
-                value does not fit.
+            CannotTranslateError: A value does not fit. In a strict translation also: a field that
+                is set has no counterpart.
         """
         # Copied as bytes, because that also keeps fields which this client does not know.
         if self._alike:
@@ -178,7 +179,7 @@ def convertible(packaged: str, gateway: str) -> bool:
     """Returns True if values of these two types can be translated into each other.
 
     Args:
-        packaged: Type in the packaged protos, such as `string` or `repeated int32`.
+        packaged: Type in the installed protos, such as `string` or `repeated int32`.
         gateway: Type in the gateway's descriptors, in the same form.
     """
     kinds = {kind.removeprefix("repeated ") for kind in (packaged, gateway)}

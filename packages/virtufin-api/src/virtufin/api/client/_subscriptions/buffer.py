@@ -1,4 +1,4 @@
-"""A bounded buffer between the task that reads a stream and the tasks that consume its events."""
+"""A buffer with limits, between the task that reads a stream and the tasks that take its events."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class Ended(Exception):  # noqa: N818 - a signal like StopIteration
 
 
 class Buffer(Generic[T]):
-    """A bounded queue that drops no item and loses none when a waiting consumer is cancelled.
+    """A queue that makes its producer wait when it is full, and never loses an item.
 
-    The producer appends an item and then awaits what `room()` returns, if anything. When the queue
-    is full, that is a future, which is done when half of the items have been taken. An item leaves
-    the queue in the same step in which its consumer gets it, so a cancelled wait leaves the item in
-    the queue.
+    The producer appends an item and then calls `room()`. If the queue is full, `room()` returns a
+    future, which the producer awaits before it appends the next item. The future is done when the
+    queue is half empty. An item leaves the queue in the same step in which its consumer gets it, so
+    cancelling a waiting consumer leaves the item in the queue.
     """
 
     def __init__(self, max_items: int, max_bytes: int) -> None:
@@ -38,8 +38,8 @@ class Buffer(Generic[T]):
 
     @property
     def paused(self) -> bool:
-        """Returns whether the producer waits for the consumer."""
-        # Done without a result, because the producer was cancelled.
+        """Returns True while the producer waits until the queue is half empty."""
+        # Also checked with `done`, because a producer that is cancelled cancels the future.
         return self._drained is not None and not self._drained.done()
 
     def append(self, item: T, size: int) -> None:
@@ -52,7 +52,7 @@ class Buffer(Generic[T]):
             self._wake()
 
     def room(self) -> asyncio.Future[None] | None:
-        """Returns a future for the room in a full queue, to be awaited by one task; else None."""
+        """Returns a future that the producer must await; None if the queue is not full."""
         # Half, because a slow consumer would otherwise wake the producer for every item.
         if len(self._items) < self._max_items and self._bytes < self._max_bytes:
             return None
@@ -60,7 +60,7 @@ class Buffer(Generic[T]):
         return self._drained
 
     def count(self, kind: type) -> int:
-        """Returns the number of waiting items of a type."""
+        """Returns the number of items of a type in the queue."""
         return sum(isinstance(item, kind) for item, _ in self._items)
 
     async def get(self) -> T:

@@ -1,9 +1,9 @@
 """Event streams that reconnect: each reads one gateway stream after the other into one buffer.
 
-The only reconnect loop of the code base. The reader task owns the gRPC call. The task belongs to
-the transport, which cancels and awaits it on close. Consumers only touch the buffer, so cancelling
-a consumer loses nothing. A full buffer stops the reading, which pauses the gateway by HTTP/2 flow
-control.
+This is the only reconnect loop of the client. The reader task owns the gRPC call. The task belongs
+to the transport, which cancels and awaits it on close. Consumers only touch the buffer, so
+cancelling a consumer loses nothing. A full buffer stops the reading, which pauses the gateway by
+HTTP/2 flow control.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ Item = PubsubEvent | VirtufinError
 
 
 class EventStream:
-    """A stream of the events of some topics, over one gateway stream after the other."""
+    """The events of some topics, read from one gateway stream after the other."""
 
     def __init__(
         self,
@@ -148,7 +148,7 @@ class EventStream:
 
     @property
     def name(self) -> str | None:
-        """Returns the topics as one text for errors; None without topics."""
+        """Returns the topics as one text for error messages; None if there are no topics."""
         return ", ".join(self.topics) or None
 
     @property
@@ -164,8 +164,6 @@ class EventStream:
         """Returns whether this stream delivers events of a topic."""
         # True without topics, because such a subscription gets every topic.
         return not self.topics or topic in self.topics
-
-    # Called by consumers
 
     def start(self) -> None:
         """Starts the reader task, which connects; does nothing the second time.
@@ -193,7 +191,8 @@ class EventStream:
             timeout: Seconds; None means no limit.
 
         Returns:
-            True if the gateway has confirmed the stream.
+            True if the gateway has confirmed the stream. False if the stream is only assumed to be
+            live, or if the timeout ended first.
 
         Raises:
             VirtufinError: The stream has failed.
@@ -276,7 +275,7 @@ class EventStream:
             await asyncio.sleep(wait)
 
     async def _read_one_stream(self, attempt: int) -> VirtufinError | None:
-        """Reads a gateway stream, and the streams that take over from it, to the end.
+        """Reads a gateway stream, and the streams that replace it while it is idle, to the end.
 
         Returns:
             The error that ended the last stream; None for a clean end.
@@ -358,7 +357,7 @@ class EventStream:
         return isinstance(error, grpc.RpcError) and error.code() in TRANSIENT
 
     def _report(self, error: VirtufinError | None, wait: float) -> None:
-        """Puts an interruption between the events of the buffer, at the place of the gap."""
+        """Appends an interruption to the buffer, between the events before and after the gap."""
         self._interruptions += 1
         reason = error.message if error is not None else "the gateway ended the stream"
         lost = ""

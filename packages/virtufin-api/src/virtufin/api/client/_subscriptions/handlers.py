@@ -63,9 +63,9 @@ class HandlerOptions:
     """Options of a handler's subscription: filters, concurrency, retries, dead letters."""
 
     services: tuple[str, ...] = ()
-    """Services to handle, those of sources `urn:com.virtufin.<service>`; empty means all."""
+    """Services whose events are handled: source `urn:com.virtufin.<service>`. Empty means all."""
     event_types: tuple[str, ...] = ()
-    """Types of events to handle; empty means all."""
+    """CloudEvents types of the events that are handled. Empty means all."""
     max_concurrency: int = 1
     """Maximum number of events handled concurrently; 1 keeps their order."""
     max_attempts: int = 1
@@ -73,7 +73,7 @@ class HandlerOptions:
     retry_backoff: float = 0.1
     """Seconds before the second attempt; doubles with each attempt, up to 30."""
     dead_letter: DeadLetter | None = None
-    """A function that takes an event after the last failed attempt."""
+    """Function to call with an event whose last attempt has failed; None for no function."""
 
     def __post_init__(self) -> None:
         require_whole("max_concurrency", self.max_concurrency, 1)
@@ -81,7 +81,7 @@ class HandlerOptions:
         require_positive("retry_backoff", self.retry_backoff)
 
     def accepts(self) -> Callable[[PubsubEvent], bool] | None:
-        """Returns the function that tells whether an event passes the filters; None without any."""
+        """Returns a function that returns True for each event to handle; None to handle all."""
         if not self.services and not self.event_types:
             return None
         sources, types = frozenset(map(source_of, self.services)), frozenset(self.event_types)
@@ -96,7 +96,9 @@ class HandlerOptions:
 
 
 def callbacks(handler: object) -> tuple[OnEvent, OnError | None]:
-    """Returns the functions `on_event` and `on_error` of a handler.
+    """Returns the function for events and the function for errors of a handler.
+
+    The function for errors is None if the handler has none.
 
     Raises:
         InvalidInputError: The handler is neither a function nor an object with `on_event`, or is a
@@ -125,15 +127,15 @@ def callbacks(handler: object) -> tuple[OnEvent, OnError | None]:
 
 logger = logging.getLogger("virtufin.api.client.handler")
 
-# Capped, because the events behind a waiting event wait too.
+# Seconds at most between two attempts, because later events may have to wait in the meantime.
 _MAX_BACKOFF = 30.0
 
 
 class HandlerSubscription(BaseSubscription):
     """A subscription that calls a handler.
 
-    The subscription lives until `cancel()`, the end of the client, or a failure. Dropping this
-    object does not end the subscription.
+    The subscription runs until `cancel()` is called, the client is closed, or the subscription
+    fails. Dropping the last reference to this object does not end it.
     """
 
     def __init__(
@@ -278,7 +280,11 @@ class HandlerSubscription(BaseSubscription):
         )
 
     async def _outcome(self, function: Callable[[Any], Any], argument: object) -> Exception | None:
-        """Calls a function of the user; returns the exception it raised, or None."""
+        """Calls a function of the user, and returns the exception that it raised, or None.
+
+        Raises:
+            BaseException: The process or this task is ending, and handling must not go on.
+        """
         # Not `call_user`, because every event would wait in one more coroutine.
         try:
             result = function(argument)

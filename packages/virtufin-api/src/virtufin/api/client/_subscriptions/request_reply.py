@@ -1,7 +1,7 @@
 """Request and reply over topics, with one shared stream per reply topic.
 
 A request carries the CloudEvents extensions `correlationid` and `replytopic`. The reply goes to
-that topic and carries the same `correlationid`. A waiting call costs one future.
+that topic and carries the same `correlationid`. A call that waits for a reply holds one future.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ FAILED = "com.virtufin.client.reply.failed"
 """The event type of a reply that reports a failure."""
 # An extension, because the status must be readable even if the data is not.
 STATUS = "replystatus"
-"""The extension that holds the status of a failure."""
+"""The extension attribute that holds the in-band status of a failure, such as `NOT_FOUND`."""
 
 Reply = Callable[..., Awaitable[object]]
 
 
 class Responder:
-    """A handler that publishes the result or the error of the user's handler as a reply."""
+    """A handler of requests that replies with the result or the error of the user's handler."""
 
     def __init__(self, reply: Reply, handler: OnEvent, redact: Callable[[str], str]) -> None:
         if not callable(handler):
@@ -54,9 +54,9 @@ class Responder:
         self._redact = redact
 
     async def on_event(self, event: PubsubEvent) -> None:
-        """Handles one request, and replies with the result or the error of the user's handler.
+        """Calls the user's handler, and replies to a request with the result or the error.
 
-        An event that is no request is handled without a reply.
+        An event that is no request gets no reply.
 
         Raises:
             Exception: The user's handler raised this error, or publishing the reply failed.
@@ -161,8 +161,8 @@ class ReplyRouter:
         Args:
             reply_topic: The topic of the reply.
             correlation_id: The id that the reply repeats; unique among the waiting calls.
-            publish: A function that sends the request within the budget.
-            budget: The time for the wait, the request and the reply together.
+            publish: A function that publishes the request within the budget.
+            budget: The time that is left until the reply must have arrived.
 
         Raises:
             InvalidInputError: Another call waits for the same correlation id.
@@ -256,7 +256,7 @@ class ReplyStream:
         return future
 
     def forget(self, correlation_id: str) -> None:
-        """Ends the wait for a correlation id; starts the linger time after the last wait."""
+        """Ends the wait for a reply; `linger` seconds after the last wait, the stream closes."""
         future = self._waiting.pop(correlation_id)
         # Retrieved, because asyncio logs an exception that nothing has retrieved.
         if future.done() and not future.cancelled():

@@ -39,7 +39,7 @@ class SubscriptionStats:
     received: int
     """Events read from the gateway."""
     delivered: int
-    """Events delivered to the consumer, before the filters of a handler."""
+    """Events that the consumer has received. A handler's filters are applied afterwards."""
     buffered: int
     """Events and interruptions that wait for the consumer."""
     interruptions: int
@@ -87,7 +87,7 @@ class Lifecycle:
             timeout: Seconds; None means no limit.
 
         Returns:
-            False if the timeout ended first.
+            True if the state is none of `states` now. False if the timeout ended first.
         """
         until = None if timeout is None else time.monotonic() + timeout
         while self.state in states:
@@ -121,10 +121,11 @@ class Lifecycle:
 
 
 class AssumeLiveTimer:
-    """A timer that marks an unconfirmed stream as live if its channel has a connection.
+    """A timer that calls `presume` after `wait` seconds, as soon as `connected()` is True.
 
-    Some servers send response headers only with the first event, so missing headers do not mean
-    that the stream is not live.
+    `presume` marks the stream as live although the gateway has not answered. Some gateways send
+    response headers only with the first event, so missing headers do not mean that the stream is
+    not live.
     """
 
     def __init__(

@@ -31,10 +31,10 @@ logger = logging.getLogger("virtufin.api.client.subscription")
 # Three, because a single failed attempt proves nothing about the first stream, but a stream that
 # can never be replaced must not stay live for ever.
 _REFUSALS = 3
-"""The number of failures in a row to open a second stream that breaks the idle first stream."""
+"""Number of failed attempts in a row to replace an idle stream, after which it is given up."""
 # Not zero, because some gateways send headers only with the first event, just before the event.
 _AT_ONCE = 0.05
-"""Seconds between headers and first event below which the headers may have waited for the event."""
+"""Largest time in seconds from headers to first event at which both count as sent together."""
 
 Open = Callable[[], Awaitable[Stream]]
 
@@ -59,20 +59,20 @@ class StreamReader:
         return self._first_event_at is None or self._first_event_at - self._answered_at > _AT_ONCE
 
     def idle_since(self) -> float:
-        """Returns the later of the last event and the last `restart_idle_time`."""
+        """Returns the time, on the monotonic clock, from which the idle time is counted."""
         return max(self._restarted_at, self._last_event_at)
 
     def restart_idle_time(self) -> float:
-        """Starts the idle time again, and returns the current time."""
+        """Starts to count the idle time again, and returns the current time."""
         self._restarted_at = time.monotonic()
         return self._restarted_at
 
     def has_event_after(self, moment: float) -> bool:
-        """Returns whether the stream has delivered an event after a moment."""
+        """Returns True if an event or heartbeat came after a time on the monotonic clock."""
         return self._last_event_at > moment
 
     async def stop(self) -> None:
-        """Ends the stream and its reader task."""
+        """Ends and releases the stream, and waits for the end of the reader task."""
         self.task.cancel()
         self.stream.cancel()
         cancelled = False
@@ -113,7 +113,7 @@ class StreamReader:
 
 
 class HandoverReader:
-    """A reader that switches to a new stream whenever the current stream is idle for long."""
+    """A reader that switches to a new stream when the current one is idle for too long."""
 
     def __init__(
         self,
@@ -136,7 +136,7 @@ class HandoverReader:
         self._refusals = 0
 
     async def read(self, stream: Stream) -> VirtufinError | None:
-        """Reads a stream and the streams that take over from it, until one ends.
+        """Reads a stream and the streams that replace it, until one ends; releases all of them.
 
         Returns:
             The error that ended the last stream; None for a clean end.
@@ -176,7 +176,8 @@ class HandoverReader:
         """Opens a second stream, and decides which stream to keep reading.
 
         Returns:
-            The new stream, or the current stream if it delivered an event or failed.
+            The reader of the new stream. `old` if no second stream could be opened, or if the
+            stream of `old` has delivered an event or has ended in the meantime.
 
         Raises:
             VirtufinError: Opening a second stream failed several times in a row.

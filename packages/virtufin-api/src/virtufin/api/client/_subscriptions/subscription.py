@@ -35,7 +35,7 @@ class BaseSubscription:
 
     @property
     def confirmed(self) -> bool:
-        """Returns whether the gateway has answered on the current stream."""
+        """Returns True if the gateway has sent headers or an event on the current stream."""
         return self._stream.confirmed
 
     @property
@@ -44,11 +44,11 @@ class BaseSubscription:
         return self._stream.stats
 
     async def ready(self, timeout: Timeout = NOT_GIVEN) -> bool:
-        """Waits until events published from now on arrive.
+        """Waits until the subscription is live: events published from then on arrive.
 
         Args:
-            timeout: Seconds; not given means 2 s (`SubscriptionSettings.ready_wait`), None means no
-                limit. A surrounding `deadline()` bounds the wait too.
+            timeout: Seconds. If not given, `SubscriptionSettings.ready_wait` (2 s by default); None
+                means no limit. A surrounding `deadline()` limits the wait too.
 
         Returns:
             True if the gateway has confirmed the stream. False means that the gateway is not
@@ -68,7 +68,7 @@ class BaseSubscription:
 
         Args:
             *states: The states to wait for.
-            timeout: Seconds; None means no limit. A surrounding `deadline()` bounds the wait too.
+            timeout: Seconds; None means no limit. A surrounding `deadline()` limits the wait too.
 
         Returns:
             The state of the subscription after the wait.
@@ -141,7 +141,7 @@ class Subscription(BaseSubscription):
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def ready(self, timeout: Timeout = NOT_GIVEN) -> bool:
-        """Connects if necessary, and waits until events published from now on arrive.
+        """Connects if necessary, and waits until events published from then on arrive.
 
         Arguments, result and errors are those of `BaseSubscription.ready`.
         """
@@ -154,7 +154,7 @@ class Subscription(BaseSubscription):
         Events received before can still be iterated. Idempotent.
         """
         self._stream.stop()
-        # Bounded, because a reader that does not end must not block the caller.
+        # With a time limit, because a reader that does not end must not block the caller.
         await self._stream.wait_ended(CLOSE_WAIT)
 
     def __aiter__(self) -> Subscription:
@@ -163,7 +163,7 @@ class Subscription(BaseSubscription):
         return self
 
     async def __anext__(self) -> PubsubEvent:
-        """Waits for the next event; skips interruptions, which `states()` shows."""
+        """Waits for the next event and returns it; skips interruptions, which `states()` shows."""
         if self._loop is None:
             self._start()
         stream = self._stream
@@ -182,7 +182,7 @@ class Subscription(BaseSubscription):
             raise
 
     async def __aenter__(self) -> Subscription:
-        """Starts the subscription and waits until it is ready, 2 s at most."""
+        """Starts the subscription and waits until it is live, at most `ready_wait` (2 s)."""
         await self.ready()
         return self
 

@@ -34,7 +34,10 @@ from .channels import Lease, is_connected, state_of
 from .method import Method
 
 Deliver = Callable[[Any, int], "Awaitable[None] | None"]
-"""A function that takes a message and its size, and returns what to await before the next one."""
+"""A function that takes a message and its size in bytes.
+
+If the function returns an awaitable, the next message is read only after that has finished.
+"""
 
 
 def call_failure(
@@ -44,7 +47,7 @@ def call_failure(
 
     Args:
         error: The error of grpc, or of an interceptor of the user, which is returned unchanged.
-        lease: The place of the call.
+        lease: The slot of the call.
         redacting: Removes secrets from texts.
         context: Attributes to set on the error, such as `topic` or `key`.
     """
@@ -63,7 +66,7 @@ def call_failure(
 
 
 class Stream:
-    """A server stream: headers, then messages, until released."""
+    """A server stream, which the owner must release; that also releases the lease."""
 
     def __init__(
         self, method: Method, call: Any, lease: Lease, redacting: Redacting, context: dict[str, Any]
@@ -86,7 +89,7 @@ class Stream:
         """Waits for response headers.
 
         Returns:
-            False if the stream ended without headers.
+            True if headers came. False if the stream has already ended.
 
         Raises:
             CallCancelledError: The owner of the channel closed the channel.
@@ -106,9 +109,9 @@ class Stream:
         """Reads messages until the clean end of the stream.
 
         Args:
-            deliver: Takes each message with its size in bytes. The message is None if the method
-                skips it, such as a heartbeat. The next message is read after the awaitable that it
-                returns, if any, so the server pauses while a consumer is slow.
+            deliver: A function that takes each message and its size in bytes. For an item to skip,
+                such as a heartbeat, the message is None. If the function returns an awaitable, the
+                next message is read after that, so a slow consumer makes the server pause.
 
         Raises:
             VirtufinError: The stream ended with an error.
@@ -147,7 +150,7 @@ class Stream:
         raise failure
 
     def cancel(self) -> None:
-        """Cancels the stream if it still runs, and releases its place."""
+        """Cancels the stream if it still runs, and releases its lease."""
         # Later for a running stream, because the server counts it until it has seen the end.
         if self._call is not None and self._call.cancel():
             self._lease.release_later()
@@ -155,7 +158,10 @@ class Stream:
             self._lease.release()
 
     async def release(self) -> None:
-        """Cancels the stream and closes its message iterator; no task may be reading."""
+        """Cancels the stream, releases its lease and closes its message iterator.
+
+        No task may be reading the stream.
+        """
         self.cancel()
         # Set to None, because a reference to grpc's call keeps its channel alive after closing.
         messages, self._call, self._messages = self._messages, None, None
@@ -166,13 +172,13 @@ class Stream:
 def start_call(
     lease: Lease, method: Method, payload: bytes, context: dict[str, Any], *, timeout: float | None
 ) -> Any:
-    """Starts a gRPC call over a lease.
+    """Starts a gRPC call over a lease, and returns grpc's call object.
 
     Args:
-        lease: The place of the call, with its headers.
+        lease: The slot on a channel for this call, with its headers.
         method: The RPC.
         payload: The serialized request.
-        context: The attributes of errors.
+        context: Attributes to set on a raised error.
         timeout: Seconds until the deadline of the call; None for no deadline.
 
     Raises:
@@ -180,7 +186,7 @@ def start_call(
     """
     path = method.path
     try:
-        # Kept by connection, because making a callable costs as much as a tenth of a call.
+        # Kept for each channel, because making a callable costs as much as a tenth of a call.
         if path not in lease.callables:
             make = (
                 lease.channel.unary_stream if method.server_streaming else lease.channel.unary_unary
@@ -197,11 +203,11 @@ def _is_closed(channel: aio.Channel) -> bool:
 
 
 def decode_reply(method: Method, raw: bytes, context: dict[str, Any]) -> Any:
-    """Parses a response.
+    """Returns the response message for the received bytes.
 
     Raises:
-        InvalidReplyError: The bytes are no such message. The gateway may have another message
-            layout.
+        InvalidReplyError: The bytes are not a response of this method. The gateway may have another
+            message layout.
     """
     try:
         return method.decode(raw)

@@ -96,7 +96,7 @@ def retried_methods(settings: ClientSettings) -> frozenset[str]:
 
 
 def read_credentials(tls: TlsSettings) -> grpc.ChannelCredentials:
-    """Makes channel credentials; reads files, so call this function in a thread.
+    """Returns the TLS credentials of a channel. Reads files, so call this function in a thread.
 
     Raises:
         InvalidInputError: A file cannot be read, or a setting holds no PEM.

@@ -1,4 +1,4 @@
-"""The pool of gRPC channels, and leases of places on them."""
+"""The pool of gRPC channels, and leases, which each reserve a slot on a channel for one call."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def drain_notifications() -> None:
 
 
 class Lease:
-    """A place for one call or stream on a channel, until released."""
+    """A slot for one call or stream on a channel, reserved until `release` is called."""
 
     # Slots, because each call makes one.
     __slots__ = ("_connection", "callables", "channel", "metadata", "was_connected")
@@ -48,20 +48,20 @@ class Lease:
         self._connection: _Connection | None = connection
         self.channel = connection.channel
         self.callables = connection.callables
-        """The channel's callables by the path of their method, as far as any was called yet."""
+        """The objects of grpc that start calls, by method path; made at a method's first call."""
         self.metadata = metadata
         """The headers of the call."""
         self.was_connected = is_connected(self.channel)
         """True if the channel had a connection when the lease was taken."""
 
     def release(self) -> None:
-        """Releases the place; does nothing the second time."""
+        """Releases the slot; does nothing the second time."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.calls -= 1
 
     def release_later(self) -> None:
-        """Releases the place after 1 s, for a call that ended on this side only."""
+        """Releases the slot after 1 s, for a call that the client ended before the server did."""
         connection, self._connection = self._connection, None
         if connection is not None:
             # Not at once, because the server counts the call until it has seen the end, and rejects
@@ -115,7 +115,7 @@ class ChannelPool:
         )
 
     def lease(self, metadata: Metadata, *, stream: bool) -> Lease:
-        """Takes a place for a call or a stream; opens a new channel if all others are full."""
+        """Reserves a slot for a call or a stream; makes a new channel if all others are full."""
         connections = self._streams if stream else self._unary
         # In order, because the last channels then become idle after a burst.
         for connection in connections:
@@ -133,17 +133,17 @@ class ChannelPool:
 
 
 class BorrowedChannel:
-    """A channel that belongs to the caller: used for all calls and streams, never closed."""
+    """A channel that the user passed: used for all calls and streams, and never closed here."""
 
     def __init__(self, channel: aio.Channel) -> None:
         self._connection = _Connection(channel)
 
     def lease(self, metadata: Metadata, *, stream: bool) -> Lease:
-        """Takes a place on the channel of the caller."""
+        """Reserves a slot on the channel, whose number of calls has no limit here."""
         return Lease(self._connection, metadata)
 
     async def close(self) -> None:
-        """Does nothing: the owner closes the channel."""
+        """Does nothing, because the user closes the channel."""
 
 
 def state_of(channel: aio.Channel) -> grpc.ChannelConnectivity:

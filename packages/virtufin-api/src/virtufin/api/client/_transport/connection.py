@@ -45,10 +45,15 @@ _CLOSED = "the client is closed; make a new one"
 
 
 class Channels(Protocol):
-    """The channels that carry calls: a pool of the client's own, or the channel of the caller."""
+    """The channels that carry calls: a pool of the client, or the channel that the user passed."""
 
     def lease(self, metadata: Metadata, *, stream: bool) -> Lease:
-        """Takes a place for one call or stream, which is sent with these headers."""
+        """Reserves a slot on a channel for one call; the caller must release the lease.
+
+        Args:
+            metadata: The headers of the call.
+            stream: True for a server stream.
+        """
 
     async def close(self) -> None:
         """Closes the channels that belong to the client."""
@@ -76,7 +81,7 @@ class Connection:
         self.state = ConnectionState.NEW
         self._calls: set[Any] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
-        # Weak, because a subscription that the user drops unused must be collected.
+        # Weak, because a subscription that the user never started must be garbage-collected.
         self.unused: weakref.WeakSet[Unused] = weakref.WeakSet()
         self.peer = settings.target if channel is None else "the given channel"
 
@@ -84,7 +89,7 @@ class Connection:
 
     @property
     def encrypted(self) -> bool | None:
-        """Returns whether the connection has TLS; None if the channel belongs to the caller."""
+        """Returns whether the connection has TLS; None if the user passed the channel."""
         return None if self._borrowed is not None else self._settings.tls is not None
 
     @property
@@ -128,7 +133,7 @@ class Connection:
             )
 
     async def open(self) -> Channels:
-        """Opens the channel if it is not open yet; does not wait for the gateway.
+        """Returns the channels, opened first if necessary; does not wait for the gateway.
 
         Raises:
             VirtufinError: The client was closed, belongs to another loop, or cannot open a channel.
@@ -184,7 +189,7 @@ class Connection:
         """Starts a background task in a new, empty context; `close()` cancels and awaits it."""
         if self._loop is None:
             raise RuntimeError("spawn before check()")
-        # An empty context, because a caller's `deadline()` must not bound work that outlives it.
+        # An empty context, because a caller's `deadline()` must not limit work that outlives it.
         task = contextvars.Context().run(self._loop.create_task, coroutine, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._on_task_end)
@@ -214,7 +219,7 @@ class Connection:
             self.state = ConnectionState.CLOSING
             caller = asyncio.current_task()
             closing = self._close(caller)
-            # An empty context, because the deadline of the caller must not bound closing.
+            # An empty context, because the deadline of the caller must not limit closing.
             self._closing = contextvars.Context().run(
                 self._loop.create_task, closing, name="virtufin-close"
             )
@@ -240,7 +245,7 @@ class Connection:
         self.state = ConnectionState.CLOSED
 
     async def see_end(self, tasks: Iterable[asyncio.Task[Any]]) -> None:
-        """Waits for cancelled tasks, and logs those that take longer than 5 s."""
+        """Waits for cancelled tasks, 5 s at most, and logs those that have not ended by then."""
         awaited = set(tasks)
         if awaited:
             _, late = await asyncio.wait(awaited, timeout=CLOSE_WAIT)

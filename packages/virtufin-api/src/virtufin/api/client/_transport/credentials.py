@@ -1,4 +1,8 @@
-"""The headers of calls: keys are fetched for each call, and redacted from every text for people."""
+"""The headers of calls, among them the API key.
+
+If the user gave a function for the API key, the function is called for each call. API keys and
+secret headers are replaced by `***` in error messages.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +30,7 @@ _REMEMBERED = 8
 
 
 class Credentials:
-    """The headers of a client's calls, and the secrets to redact from its errors."""
+    """The headers of a client's calls, and the secrets to remove from its error messages."""
 
     def __init__(
         self,
@@ -37,15 +41,15 @@ class Credentials:
         """Does no I/O.
 
         Args:
-            api_key: The key, or a function (plain or async) that returns the current key.
-            metadata: Headers of every call.
-            header: Name of the header for the key.
+            api_key: The API key, or a function (plain or async) that returns the current API key.
+            metadata: Further headers of every call.
+            header: Name of the header for the API key.
         """
         self._source = api_key
         self._metadata = metadata
         self._header = header
         self.fixed: Metadata | None = None
-        """The headers of every call; None if a function provides the key."""
+        """The headers of every call, with the API key; None if a function provides the API key."""
         self._seen: deque[str] = deque(maxlen=_REMEMBERED)
         self._pending: set[asyncio.Future[Any]] = set()
         self._ended = False
@@ -68,21 +72,21 @@ class Credentials:
 
     @property
     def rotates(self) -> bool:
-        """Returns whether a function of the user provides the API key at every call."""
+        """Returns True if a function of the user provides the API key for each call."""
         return callable(self._source)
 
     async def headers(self, budget: Budget, context: dict[str, Any]) -> Metadata:
         """Returns the headers to send now; calls the `api_key` function if there is one.
 
         Args:
-            budget: The time for the function.
-            context: The attributes of errors.
+            budget: The time that is left of the call's timeout; limits the wait for the function.
+            context: Attributes to set on a raised error.
 
         Raises:
             ApiKeyError: The function failed.
-            ClientClosedError: The client was closed during the wait.
+            ClientClosedError: The client was closed while the function ran.
             DeadlineExceededError: The budget ended before the function returned.
-            InvalidInputError: The function returned something that is not a key.
+            InvalidInputError: The function returned a value that cannot be an API key.
         """
         if self.fixed is not None:
             return self.fixed
@@ -103,7 +107,7 @@ class Credentials:
             raise ApiKeyError(f"the api_key function failed: {error!r}", **context) from error
 
     def end(self) -> None:
-        """Ends all waits for a key with `ClientClosedError`, because the client is closing."""
+        """Ends all waits for an API key with ClientClosedError, because the client is closing."""
         self._ended = True
         for answer in self._pending:
             answer.cancel()

@@ -57,12 +57,13 @@ async def wait_for_gateway(transport: Transport, timeout: Timeout) -> None:
 
     Args:
         transport: The connection to the gateway.
-        timeout: Seconds for all attempts together.
+        timeout: Seconds for all attempts together. If not given, the client's default; None means
+            no limit.
 
     Raises:
         UnavailableError: The gateway was not reachable or not serving within the timeout. The error
             reports the last failure.
-        DeadlineExceededError: The peer did not answer any check.
+        DeadlineExceededError: No check got an answer within the timeout.
         VirtufinError: The gateway answered with an error that waiting will not change.
     """
     budget = transport.budget(timeout)

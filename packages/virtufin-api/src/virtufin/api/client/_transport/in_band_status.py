@@ -1,4 +1,7 @@
-"""The in-band status of replies: `success`, `status` and `message`."""
+"""The in-band status of replies: the fields `success`, `status` and `message`.
+
+The gateway reports some failures in such fields, while the gRPC status of the call is OK.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,8 @@ def read_status(reply: Any, transport: Transport, method: str, **context: Any) -
     Args:
         reply: A message with a field `status`.
         transport: The connection that carried the call.
-        method: Full name of the method, for the error.
-        **context: Further attributes of the error: service, key, topic, etag.
+        method: Full name of the method, to set on the error.
+        **context: Further attributes to set on the error: service, key, topic, etag.
 
     Raises:
         VirtufinError: The gateway rejected the call. The error is also a ValueError.
@@ -36,13 +39,13 @@ def success(message: str = "") -> StatusResult:
 
 
 def check(status: Any, transport: Transport, method: str, **context: Any) -> None:
-    """Raises if the `success` of a status is false.
+    """Raises an error if the `success` of a status is false.
 
     Args:
         status: Any object with `success`, `status` and `message`.
         transport: The connection that carried the call. Its secrets are redacted from the message.
-        method: Full name of the method, for the error.
-        **context: Further attributes of the error: service, key, topic, etag.
+        method: Full name of the method, to set on the error.
+        **context: Further attributes to set on the error: service, key, topic, etag.
 
     Raises:
         VirtufinError: `success` is false. The error is also a ValueError.

@@ -25,8 +25,8 @@ class Method:
         """Does no I/O.
 
         Args:
-            service: Full name of the service, `virtufin.State`.
-            name: Name of the method, `GetState`.
+            service: Full name of the service, such as `virtufin.State`.
+            name: Name of the method, such as `GetState`.
             request: Message class of the request.
             response: Message class of the response, or of each item of a stream.
             server_streaming: True if the response is a stream.
@@ -41,11 +41,11 @@ class Method:
         self.full_name = f"{service}/{name}"
         """The name for error texts, such as `virtufin.State/GetState`."""
         self.encode: Callable[[Any], bytes] = request.SerializeToString
-        """Serializes a request. Raises UnsupportedError if the gateway's message layout cannot hold
-        part of the request."""
+        """Serializes a request. Raises UnsupportedError if the gateway's message layout lacks a
+        field that the request needs."""
         self.decode: Callable[[bytes], Any] = response.FromString
-        """Parses a response; returns None for an item of a stream to skip. Raises DecodeError if
-        the bytes are no response of this method."""
+        """Parses a response. Returns None for an item of a stream that must be skipped, such as a
+        heartbeat. Raises DecodeError if the bytes are not a response of this method."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.full_name}>"

@@ -1,4 +1,4 @@
-"""Targets on this machine, and `memory:`, an emulator inside the process."""
+"""Targets on this machine, and `memory:` targets, which are emulators inside the process."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from virtufin.api.client.errors import UnavailableError
 
 
 class MemoryLease(Protocol):
-    """A share in an emulator that runs in this event loop."""
+    """The use of an emulator, which runs in this event loop, by one client."""
 
     target: str
 
     async def release(self) -> None:
-        """Releases the share; the emulator stops with the last release."""
+        """Ends this use. The emulator stops when no client uses it any more."""
 
 
 async def lease(name: str) -> MemoryLease:
-    """Starts an emulator in the running loop, or takes a share in the running one of that name.
+    """Starts an emulator in the running event loop, or uses a running emulator of that name.
+
+    The caller must release the result.
 
     Args:
         name: The name after `memory:`. An emulator with the name "" is never shared.

@@ -35,8 +35,8 @@ class Transport(Connection):
     def __init__(self, settings: ClientSettings, channel: aio.Channel | None = None) -> None:
         super().__init__(settings, channel)
         self._retried = retried_methods(settings)
-        # A flag here, because calls outside `Rpc` (health checks) take no part in discovery, but
-        # may find that the connection broke.
+        # A flag, because health checks do not look the message layout up but may find that the
+        # connection broke; `Discovery` clears the flag.
         self.was_disconnected = False
         """True if a `call` began without a connection since the flag was last cleared."""
         self.may_be_replaced = False
@@ -48,12 +48,14 @@ class Transport(Connection):
     async def lease(
         self, budget: Budget, context: dict[str, Any], *, stream: bool = False
     ) -> Lease:
-        """Takes a place for one call or stream, with its headers; opens the channel if needed.
+        """Reserves a slot on a channel for one call; the caller must release the lease.
+
+        Opens the channel if necessary, and fetches the headers of the call.
 
         Args:
-            budget: The time for fetching the API key.
-            context: The attributes of errors: peer, method, service, key, topic.
-            stream: True for a place on a channel for streams.
+            budget: The time that is left for fetching the API key.
+            context: Attributes to set on a raised error: peer, method, service, key, topic.
+            stream: True for a server stream.
 
         Raises:
             VirtufinError: The client is closed or belongs to another loop, or `api_key` failed.
@@ -62,7 +64,7 @@ class Transport(Connection):
         metadata = self.credentials.fixed
         if metadata is None:
             self.check()
-            # Before taking a place, because fetching a key may take long and would block the place.
+            # Fetched before a slot is reserved, because fetching may take long.
             metadata = await self.credentials.headers(budget, context)
         # After the wait, because a channel made after the client was closed would stay open. With a
         # comparison first, because every call comes here.
@@ -76,8 +78,8 @@ class Transport(Connection):
         Args:
             method: The RPC.
             request: The request message.
-            budget: The time for the call.
-            **context: The attributes of errors: service, key, topic.
+            budget: The time that is left for the call.
+            **context: Attributes to set on a raised error: service, key, topic.
 
         Raises:
             VirtufinError: See `errors`.
@@ -98,10 +100,10 @@ class Transport(Connection):
         budget: Budget,
         context: dict[str, Any],
     ) -> Any:
-        """Calls a unary method over a lease that the caller releases.
+        """Calls a unary method over a lease; the caller must release the lease afterwards.
 
-        Arguments, result and errors are those of `call`. The `peer` and `method` in the context are
-        set by the caller.
+        Other arguments, result and errors are those of `call`. The caller must put `peer` and
+        `method` into the context.
         """
         # None, because gRPC does not report which of its own attempts failed.
         context["attempt"] = None if method.full_name in self._retried else 1
@@ -142,14 +144,14 @@ class Transport(Connection):
         budget: Budget,
         context: dict[str, Any],
     ) -> Stream:
-        """Starts a server stream over a lease that the stream releases.
+        """Starts a server stream; the caller must release the stream, not the lease.
 
         Args:
-            lease: The place on a channel; released at once if the stream cannot be started.
+            lease: The slot of the stream; released here if the start fails, else by the stream.
             method: The RPC.
             request: The request message.
-            budget: The time for opening the stream. The stream itself has no deadline.
-            context: The attributes of errors.
+            budget: The time that is left for opening. The stream itself has no deadline.
+            context: Attributes to set on a raised error.
 
         Raises:
             VirtufinError: The request cannot be sent.
@@ -166,7 +168,7 @@ class Transport(Connection):
         return Stream(method, call, lease, self.credentials, context)
 
     def budget(self, timeout: Timeout) -> Budget:
-        """Returns the budget of a call; `timeout` not given means the client's default."""
+        """Returns the time for a call: `timeout` seconds; if not given, the client's default."""
         return Budget(self._settings.timeout if timeout is NOT_GIVEN else require_timeout(timeout))
 
     def _serialize(self, method: Method, request: Message, context: dict[str, Any]) -> bytes:

@@ -1,6 +1,7 @@
 """Methods of a gateway whose message layout differs from the packaged protos.
 
-Adapted methods take and return packaged messages. Only the bytes differ.
+Adapted methods take and return packaged messages, which are those of the installed protos. Only the
+serialized bytes differ.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ logger = logging.getLogger("virtufin.api.client.wire")
 
 
 class AdaptedMethod(Method):
-    """A method that translates between packaged messages and the gateway's, by field name."""
+    """A method that translates messages of the installed protos to the gateway's, and back."""
 
     def __init__(
         self, packaged: Method, service: str, name: str, gateway_classes: tuple[Any, Any]
@@ -72,7 +73,7 @@ class AdaptedMethod(Method):
         return message
 
     def _to_packaged(self, message: Any) -> Any:
-        """Returns the packaged message for a message of the gateway."""
+        """Returns the message of the installed protos for a message of the gateway."""
         response = self.response()
         self._back.fill(response, message)
         return response
@@ -109,7 +110,7 @@ class EarlierPublish(AdaptedMethod):
 
 
 class EarlierEvents(AdaptedMethod):
-    """A subscription whose events have another layout; skips events that cannot be read."""
+    """A subscribe method whose events have another layout; skips events that cannot be read."""
 
     def _decode(self, raw: bytes) -> Any:
         # An unreadable event is logged and skipped, because raising would end the subscription.
@@ -139,7 +140,7 @@ class EarlierSubscribe(EarlierEvents):
 class EarlierGatewaySubscribe(EarlierEvents):
     """The method `Gateway.Subscribe` of gateways that have no `Pubsub.Subscribe`.
 
-    The event message has no place for extensions, and so none for correlation ids and reply topics.
+    The event message has no field for extensions, so correlation ids and reply topics are missing.
     """
 
     def _to_packaged(self, item: Any) -> Any:

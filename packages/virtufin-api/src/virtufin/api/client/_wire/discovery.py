@@ -1,19 +1,20 @@
 """Looks up the gateway's message layout by its reflection service.
 
-The layout is looked up:
+The message layout is which fields and numbers the gateway's messages have. It is looked up:
 
 - before the first call, and before a call that starts without a connection, because another gateway
   may answer after a break (each call pays one `get_state()` for this);
 - before the next call after a call that ended UNAVAILABLE, after a reply that did not parse, and
   after a stream that ended;
-- in the background of a call, if the layout is older than five minutes.
+- in the background, when a call finds that the layout is older than five minutes.
 
-No call is sent before the lookup has ended. Concurrent calls wait for the same lookup. If the
-gateway has no reflection, the packaged layout is used. If reflection fails or does not answer in
-time, the layout of the last lookup is used, which is the packaged layout at first. If the gateway
-cannot be reached, the call fails with UnavailableError.
+A call waits for the lookup, unless that runs in the background. Concurrent calls wait for the same
+lookup. If the gateway has no reflection, the packaged layout is used, which is that of the
+installed protos. If reflection fails or does not answer in time, the layout of the last lookup is
+used, which is the packaged layout at first. If the gateway cannot be reached, the call fails with
+UnavailableError.
 
-Two limits remain. Behind one channel with several addresses, all of them get the same layout. A
+Two limits remain. If a channel has several addresses, the same layout is used for all of them. A
 gateway that is replaced while the channel stays READY is noticed within five minutes, or by the
 first reply that does not parse.
 """
@@ -56,11 +57,11 @@ logger = logging.getLogger("virtufin.api.client.wire")
 # Five minutes, because an upgrade in place that moves fields to other numbers may show in no reply,
 # so only time can trigger the lookup.
 LIFETIME = 300.0
-"""Seconds after which the layout is looked up again in the background of a call."""
+"""Seconds after which the next call starts a new lookup in the background."""
 
 
 class Discovery:
-    """The message layout of one client's gateway, and its reflection service."""
+    """The lookup of the message layout of one client's gateway, by its reflection service."""
 
     def __init__(
         self, transport: Transport, packaged: Wire, timeout: float, *, enabled: bool
@@ -69,9 +70,9 @@ class Discovery:
 
         Args:
             transport: The connection to the gateway.
-            packaged: The layout of the packaged protos.
+            packaged: The layout of the installed protos.
             timeout: Seconds that an answer of the reflection service may take.
-            enabled: False uses the packaged layout and never looks the gateway's layout up.
+            enabled: False uses `packaged` always and never looks the gateway's layout up.
         """
         self.wire = packaged
         """The layout in use."""
@@ -88,17 +89,17 @@ class Discovery:
         # A time instead of a flag, because `Rpc` then needs one comparison to see that no lookup is
         # due.
         self.expires_at = 0.0
-        """The time on the monotonic clock of the next lookup; 0 for before the next call."""
+        """The time of the next lookup, on the monotonic clock; 0 means before the next call."""
         self._retry = RetryDelay()
         self._task: asyncio.Task[ReflectionUnavailableError | None] | None = None
         self._client: ReflectionClient | None = None
 
     async def ensure(self, lease: Lease, budget: Budget) -> None:
-        """Looks the layout up if it is not known, over the channel of a call.
+        """Looks the layout up over the channel of a call, if a lookup is due.
 
         Args:
-            lease: The place of the call.
-            budget: The time for the call.
+            lease: The lease of the call, whose channel carries the lookup.
+            budget: The time that is left of the call's timeout.
 
         Raises:
             DeadlineExceededError: The budget ended first.
@@ -129,14 +130,14 @@ class Discovery:
             symbol: A full name, or the registered name of a backend.
 
         Raises:
-            ReflectionError: Fetching failed. The error is raised at once if the lookup over this
-                connection found that reflection is missing or does not answer.
+            ReflectionError: Fetching failed. The error is raised without sending anything if the
+                lookup of the layout has found that reflection is missing or does not answer.
         """
         # Without the traceback, because each raise adds frames to the stored error.
         if self.expires_at and self.failure is not None:
             raise self.failure.with_traceback(None)
         try:
-            # A budget of its own, because fetching the API key is bounded as for any call.
+            # The client's default timeout, because fetching the API key needs some limit.
             budget = self._transport.budget(NOT_GIVEN)
             lease = await self._transport.lease(budget, {"peer": self._transport.peer})
             try:
@@ -208,7 +209,7 @@ class Discovery:
         return None
 
     async def _gateway_files(self, lease: Lease) -> list[FileDescriptorProto]:
-        """Fetches the proto files of the gateway's own services; skips services it lacks."""
+        """Fetches the proto files of the gateway's own services; skips those that do not exist."""
         await self._connect(lease.channel)
         try:
             return await self._fetch(lease, self._services, skip_missing=True)
@@ -251,7 +252,7 @@ class Discovery:
             raise ReflectionUnavailableError(grpc.StatusCode.CANCELLED, str(error)) from error
 
     def _fail(self, error: Exception) -> None:
-        """Records the reason of a failed lookup, and schedules the next one if useful."""
+        """Records why a lookup failed, and sets the time of the next lookup."""
         reason = self._transport.credentials.redact(str(error) or repr(error))
         logger.debug("could not fetch the gateway's own descriptors: %s", reason)
         timed_out = (

@@ -1,7 +1,7 @@
 """Events in the layout of earlier gateways: payload bytes, and all attributes as text.
 
 The payload is in `data`. Attributes are in a string map `metadata`: `ce-*` keys for attributes that
-CloudEvents defines, bare names for extensions (contract, "Earlier layout"). This layout loses:
+CloudEvents defines, bare names for extensions. This layout loses:
 
 - the types of extensions, which become text;
 - the type of a protobuf Any, of which only the value is sent;
@@ -23,13 +23,13 @@ _FIELDS = {"id": "id", "source": "source", "type": "type", "specversion": "spec_
 
 
 def flattened(event: CloudEvent) -> tuple[bytes, dict[str, str]]:
-    """Returns the payload and metadata of an event, without empty attributes."""
+    """Returns `data` and `metadata` for an event, without empty attributes."""
     view = PubsubEvent("", event)
     return view.data, {key: text for key, text in view.metadata.items() if text}
 
 
 def restored(data: bytes | str, metadata: Mapping[str, str]) -> CloudEvent:
-    """Returns the event for a payload and metadata.
+    """Returns the event for `data` and `metadata` of the earlier layout.
 
     Text becomes text data. Bytes become text data if they are UTF-8 and their media type is textual
     or not given. A time that is not RFC 3339 stays text.

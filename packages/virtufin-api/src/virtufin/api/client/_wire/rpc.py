@@ -1,7 +1,7 @@
 """Calls the gateway's methods by name, in the message layout that the gateway has.
 
-Callers name a method and its fields. `Rpc` looks the layout up, and the transport sends bytes. No
-other module combines layouts with the transport.
+Callers give the name of a method and the fields of its request. `Rpc` looks the layout up and makes
+the message, and the transport sends bytes. No other module combines layouts with the transport.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ class Rpc:
         self.transport = transport
         self._discovery = discovery
         self.budget = transport.budget
-        """Returns the budget for one call of the user, shared by all RPCs of that call."""
+        """Makes a budget from a timeout: the time for one call of the user and all its RPCs."""
 
     async def unary(self, name: str, fields: dict[str, Any], budget: Budget, **context: Any) -> Any:
-        """Calls a unary method, and returns the reply as the packaged message.
+        """Calls a unary method, and returns the reply message as the installed protos define it.
 
         Args:
             name: Service and method, such as `State.GetState`.
-            fields: Fields of the packaged request message.
-            budget: The time for the call, the lookup of the layout included.
-            **context: The attributes of errors: service, key, topic.
+            fields: Fields of the request message as the installed protos define it.
+            budget: The time that is left for the lookup of the layout and the call.
+            **context: Attributes to set on a raised error: service, key, topic.
 
         Raises:
             VirtufinError: See `errors`.
@@ -57,12 +57,12 @@ class Rpc:
     async def accept(
         self, name: str, fields: dict[str, Any], budget: Budget, **context: Any
     ) -> StatusResult:
-        """Calls a unary method whose reply is a status, and returns the status.
+        """Calls a unary method whose reply is an in-band status, and returns the status.
 
         Arguments are those of `unary`.
 
         Raises:
-            VirtufinError: The call failed, or the gateway rejected the call in-band.
+            VirtufinError: The call failed, or the status in the reply has `success=false`.
         """
         reply = await self.unary(name, fields, budget, **context)
         status = reply.status
@@ -72,26 +72,34 @@ class Rpc:
         return self.check_status(name, reply, **context)
 
     def check_status(self, name: str, reply: Any, **context: Any) -> StatusResult:
-        """Returns the status in a reply.
+        """Returns the in-band status of a reply.
+
+        Args:
+            name: Service and method, such as `State.GetState`.
+            reply: The reply message.
+            **context: Attributes to set on a raised error.
 
         Raises:
-            VirtufinError: The gateway rejected the call.
+            VirtufinError: The status has `success=false`.
         """
         return read_status(reply, self.transport, self.full_name(name), **context)
 
     async def acquire(
         self, name: str, budget: Budget, context: dict[str, Any], *, stream: bool = False
     ) -> Lease:
-        """Takes a place for a call of a method, and looks the message layout up if needed.
+        """Reserves a slot on a channel for one call; the caller must release the lease.
+
+        Also looks the message layout up if a lookup is due; see `discovery`.
 
         Args:
-            name: Service and method.
-            budget: The time for the call.
-            context: The attributes of errors; gets the attributes `peer` and `method`.
-            stream: True for a place on a channel for streams.
+            name: Service and method, such as `State.GetState`.
+            budget: The time that is left of the call's timeout.
+            context: Attributes to set on a raised error. This method adds `peer` and `method`.
+            stream: True for a server stream.
 
         Raises:
-            VirtufinError: The lookup failed; the place is released.
+            VirtufinError: There is no lease: the client is closed, `api_key` failed, or the lookup
+                failed.
         """
         transport, discovery = self.transport, self._discovery
         context["peer"] = transport.peer
@@ -125,7 +133,10 @@ class Rpc:
         budget: Budget,
         context: dict[str, Any],
     ) -> Coroutine[Any, Any, Any]:
-        """Calls a unary method over a lease of `acquire`, with its context; else like `unary`."""
+        """Calls a unary method over a lease of `acquire`, which the caller must release.
+
+        `context` is the dict that `acquire` got. The other arguments are those of `unary`.
+        """
         method = self._discovery.wire.methods[name]
         request = method.request(**fields)
         return self.transport.unary(lease, method, request, budget, context)
@@ -133,13 +144,16 @@ class Rpc:
     async def stream(
         self, name: str, fields: dict[str, Any], budget: Budget, **context: Any
     ) -> Stream:
-        """Opens a server stream; the caller must release it, and call `stream_ended` at its end.
+        """Opens a server stream.
+
+        When the stream has ended, the caller must first `release()` it and then call
+        `stream_ended()`.
 
         Args:
             name: Service and method, such as `Pubsub.Subscribe`.
-            fields: Fields of the packaged request message.
-            budget: The time for opening. The stream itself has no deadline.
-            **context: The attributes of errors.
+            fields: Fields of the request message as the installed protos define it.
+            budget: The time that is left for opening. The stream itself has no deadline.
+            **context: Attributes to set on a raised error.
 
         Raises:
             VirtufinError: See `errors`.
@@ -149,7 +163,7 @@ class Rpc:
         return self.transport.stream(lease, method, method.request(**fields), budget, context)
 
     async def ensure_layout(self, budget: Budget) -> None:
-        """Looks the message layout up if it is not known.
+        """Looks the message layout up if a lookup is due; see `discovery`.
 
         Raises:
             VirtufinError: The gateway cannot be reached, or the budget ended first.
@@ -159,7 +173,7 @@ class Rpc:
         lease.release()
 
     def stream_ended(self) -> None:
-        """Marks the layout for a new lookup before the next call."""
+        """Makes the next call look the message layout up again; called after a stream has ended."""
         # Looked up again, because a stream also ends when another gateway replaces this one.
         self.transport.may_be_replaced = True
 

@@ -2,8 +2,9 @@
 
 The client and the emulator take message classes and method paths from a `Wire`, never from the
 generated modules: the gateway's protos are not public and have changed in place, so a gateway may
-differ from the packaged protos. `Wire.described_by` adapts the methods to a gateway's own
-descriptors. Adapted methods still take and return the packaged messages.
+differ from the packaged protos, which are those of the installed virtufin-api-protos.
+`Wire.described_by` adapts the methods to a gateway's own descriptors. Adapted methods still take
+and return the packaged messages.
 """
 
 from __future__ import annotations
@@ -48,15 +49,15 @@ class Wire:
         self.methods = dict(methods)
         """The methods by their short names."""
         self.origin = origin
-        """The origin of the descriptors: `packaged`, or `reflection` of the gateway."""
+        """The source of the layout: `packaged` (installed protos) or the gateway's `reflection`."""
         self.differences = tuple(differences)
-        """The differences between the gateway's own descriptors and the packaged descriptors."""
+        """The differences between the gateway's own descriptors and the installed protos."""
         self.reason = reason
-        """The reason why this layout is in use, as text for people."""
+        """The reason why this layout is in use, for logs and reports."""
 
     @classmethod
     def packaged(cls, reason: str = "") -> Wire:
-        """Returns the methods in the layout of the packaged protos."""
+        """Returns the methods in the layout of the installed protos."""
         files = (gateway_pb2, pubsub_pb2, state_pb2, config_pb2)
         descriptors = (module.DESCRIPTOR for module in files)
         return cls.from_files(descriptors, origin="packaged", reason=reason)
@@ -74,8 +75,7 @@ class Wire:
     def described_by(self, pool: Any) -> Wire:
         """Returns the methods adapted to the descriptors of a gateway.
 
-        Methods whose layout is the same there stay unchanged, and so do methods that the gateway
-        lacks.
+        Methods stay unchanged if the gateway has the same layout for them, or lacks them.
 
         Args:
             pool: The descriptor pool with the gateway's own descriptors.
@@ -103,13 +103,13 @@ class Wire:
 
     @property
     def generation(self) -> Literal["current", "earlier"]:
-        """Returns `earlier` if events travel as `data` and `metadata`, else `current`."""
+        """Returns `earlier` if events are sent as `data` and `metadata`, else `current`."""
         kinds = (EarlierPublish, EarlierSubscribe, EarlierGatewaySubscribe)
         earlier = any(isinstance(method, kinds) for method in self.methods.values())
         return "earlier" if earlier else "current"
 
     def translates(self, difference: Difference) -> bool:
-        """Returns whether the methods compensate for a difference."""
+        """Returns True if calls work in spite of a difference, because the methods translate."""
         if difference.is_method:
             return difference.where == f"{PACKAGE}.{_SUBSCRIBE}" and isinstance(
                 self.methods[_SUBSCRIBE], EarlierGatewaySubscribe
@@ -157,7 +157,7 @@ def _methods_of(service: ServiceDescriptor) -> Iterator[Method]:
 
 
 def _adapt(method: Method, pool: Any) -> tuple[Method, list[Difference]]:
-    """Returns a method adapted to a gateway's descriptors, and the differences."""
+    """Returns a method adapted to a gateway's descriptors, and the differences that were found."""
     gateway = method_of(pool, method.service, method.name)
     if gateway is None:
         missing = Difference(f"{method.service}.{method.name}", "a method", "", is_method=True)

@@ -35,7 +35,7 @@ async def diagnose(
     Args:
         *address: Host and port, as for `ApiClient`.
         timeout: Seconds that each check may take.
-        publish: Whether to publish an event and wait for its delivery.
+        publish: True publishes an event and waits until it comes back. False skips this check.
         topic: Topic of that event; default `virtufin.doctor`.
         **settings: Further settings of `ApiClient`.
 
