@@ -30,19 +30,13 @@ from virtufin.api.client._protobuf import (
     SymbolNotFoundError,
     build_pool,
 )
-from virtufin.api.client._wire import Discovery, Rpc
+from virtufin.api.client._wire import LIFETIME, Discovery, Rpc
 from virtufin.api.client.errors import VirtufinError
 
 from .decoder import ReplyDecoder
 from .encoder import RequestEncoder
 
 logger = logging.getLogger("virtufin.api.client.gateway")
-
-LIFETIME = 300.0
-"""Seconds after which the next call fetches a schema again, in the background.
-
-The backend may have changed in a way that no reply shows.
-"""
 
 
 class Schema:
@@ -71,6 +65,7 @@ class Schema:
         self.encoder = RequestEncoder()
         self.fingerprint = fingerprint
         """Digest of the descriptors; equal for schemas with the same content."""
+        # As the message layout, because a backend may have changed in a way that no reply shows.
         self.expires_at = time.monotonic() + LIFETIME
         """Time after which the next call fetches the schema again, on the monotonic clock."""
 
