@@ -283,7 +283,7 @@ class ServiceProxy:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {method!r}")
 
         async def invoke(request: Request = None, *, timeout: Timeout = NOT_GIVEN) -> Any:
-            return await self.call(method, request, timeout=timeout)
+            return await self._gateway.invoke_async(self._service, method, request, timeout=timeout)
 
         # Named after the method, because tracebacks and `repr` would all show `invoke` otherwise.
         invoke.__name__ = method
