@@ -243,13 +243,15 @@ async def test_closing_while_the_old_stream_ends_lets_go_of_the_new_one(
 
 async def test_through_many_handovers_every_event_comes_once_and_in_order(gateway, connect, seed):
     chance = random.Random(seed)
-    settings = SubscriptionSettings(ready_wait=5 * UNIT, idle_limit=0.05 * UNIT)
+    settings = SubscriptionSettings(ready_wait=0.5 * UNIT, idle_limit=0.05 * UNIT)
     client = connect(gateway, subscription=settings)
     publisher = connect(gateway)
     subscription = await client.pubsub.subscribe_async("t")
+    # The longest is enough for a handover: the limit, a second stream, half of the wait.
+    pauses = (0, 0, 0, 0.06, 0.3, 0.6)
     for number in range(60):
         await publisher.pubsub.publish_async("t", str(number))
-        await asyncio.sleep(chance.choice((0, 0, 0.01, 0.06, 0.3)) * UNIT)
+        await asyncio.sleep(chance.choice(pauses) * UNIT)
     received = [int((await anext(subscription)).data_as_text()) for _ in range(60)]
     assert received == list(range(60))
     assert subscription.stats.handovers > 3
