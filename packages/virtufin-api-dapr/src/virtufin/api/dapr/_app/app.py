@@ -18,8 +18,8 @@ from .ext_app import attach
 from .handler_pool import LATE
 from .server import Server
 from .servicer import Servicer
-from .settings import AppSettings, resolve
-from .signals import on_ending
+from .settings import AppSettings, resolve_settings
+from .signals import call_at_signals
 
 logger = logging.getLogger("virtufin.api.dapr.app")
 
@@ -82,7 +82,7 @@ class DaprApp(Decorators):
         sidecar_token: str | NotGiven | None = NOT_GIVEN,
         source: str | None = None,
     ) -> None:
-        self._settings: AppSettings = resolve(
+        self._settings: AppSettings = resolve_settings(
             pubsub_name=pubsub_name,
             host=host,
             port=port,
@@ -122,7 +122,7 @@ class DaprApp(Decorators):
         """
         over = asyncio.Event()
         # Before the start, because a signal during the start must end the app too.
-        with on_ending(over.set):
+        with call_at_signals(over.set):
             await self._start(over)
             try:
                 await over.wait()
@@ -197,7 +197,7 @@ class DaprApp(Decorators):
             FailedPreconditionError: The app is running, or attached already.
             UnsupportedError: The installed version of `dapr` has an App of another form.
         """
-        self._check_idle()
+        self._require_idle()
         attachment = attach(ext_app, self._registrations, self._core(), self._settings, loop)
         self._attachment = attachment
         return attachment
@@ -231,10 +231,10 @@ class DaprApp(Decorators):
         )
 
     async def _start(self, over: asyncio.Event) -> None:
-        self._check_idle()
+        self._require_idle()
         settings = self._settings
         core = self._core()
-        handlers = Servicer(core.dispatch, settings.api_token).handlers()
+        handlers = Servicer(core.dispatch, settings.api_token).make_handlers()
         server = Server(settings.host, settings.port, handlers)
         # Set before the await, because a second start must be refused while this one is under way.
         run = self._run = _Run(core, server, over, asyncio.get_running_loop(), settings.port)
@@ -258,7 +258,7 @@ class DaprApp(Decorators):
             run.over.set()
         logger.info("ended")
 
-    def _check_idle(self) -> None:
+    def _require_idle(self) -> None:
         if self._run is not None:
             raise FailedPreconditionError("the app is running")
         if self._attachment is not None and not self._attachment.closed:

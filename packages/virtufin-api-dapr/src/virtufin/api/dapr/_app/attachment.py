@@ -18,7 +18,7 @@ from .settings import AppSettings
 logger = logging.getLogger("virtufin.api.dapr.app")
 
 # A repeated check, because a loop that stops never completes the futures that threads wait for.
-_LOOK = 1.0
+_CHECK_INTERVAL = 1.0
 """Seconds after which a waiting thread checks whether the event loop still runs."""
 
 Result = TypeVar("Result")
@@ -74,7 +74,7 @@ class Attachment:
             raise FailedPreconditionError(
                 "close() would wait for the event loop that it runs in; use `await aclose()`"
             )
-        closing = self._begin(seconds)
+        closing = self._start_draining(seconds)
         if closing is not None:
             self._wait(closing)
         self._end()
@@ -96,7 +96,7 @@ class Attachment:
         if _running_loop() is not self._loop:
             await asyncio.to_thread(self.close, seconds)
             return
-        closing = self._begin(seconds)
+        closing = self._start_draining(seconds)
         if closing is not None:
             await asyncio.wrap_future(closing)
         self._closed = True
@@ -136,7 +136,7 @@ class Attachment:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _begin(self, grace: float) -> concurrent.futures.Future[None] | None:
+    def _start_draining(self, grace: float) -> concurrent.futures.Future[None] | None:
         with self._lock:
             if self._closing is None and not self._closed and self._loop.is_running():
                 self._closing = asyncio.run_coroutine_threadsafe(self._drain(grace), self._loop)
@@ -151,7 +151,7 @@ class Attachment:
             await asyncio.wait([asyncio.wrap_future(call) for call in calls], timeout=LATE)
 
     def _wait(self, future: concurrent.futures.Future[Any]) -> None:
-        while not concurrent.futures.wait((future,), timeout=_LOOK).done:
+        while not concurrent.futures.wait((future,), timeout=_CHECK_INTERVAL).done:
             if not self._loop.is_running():
                 raise AppStoppingError
 

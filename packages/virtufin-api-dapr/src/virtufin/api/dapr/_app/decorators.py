@@ -66,12 +66,12 @@ class Decorators:
             >>> @app.subscribe("orders", dead_letter_topic=None)
             ... async def on_order(event): ...
         """
-        self._check_idle()
+        self._require_idle()
 
         def register(handler: Handler) -> Handler:
             # Checked again, because a decorator may be applied later than `subscribe` is called,
             # and the app may have started or may be attached by then.
-            self._check_idle()
+            self._require_idle()
             self._registrations.add_subscription(
                 handler,
                 self._pubsub_name if pubsub_name is None else pubsub_name,
@@ -111,7 +111,7 @@ class Decorators:
         """
 
         def register(handler: Handler) -> Handler:
-            self._check_idle()
+            self._require_idle()
             self._registrations.add_method(handler, name)
             return handler
 
@@ -139,7 +139,7 @@ class Decorators:
         """
 
         def register(handler: Handler) -> Handler:
-            self._check_idle()
+            self._require_idle()
             self._registrations.add_binding(handler, name)
             return handler
 
@@ -165,11 +165,11 @@ class Decorators:
             ... async def healthy():
             ...     return True
         """
-        self._check_idle()
+        self._require_idle()
         self._registrations.add_health_check(handler)
         return handler
 
-    def _check_idle(self) -> None:
+    def _require_idle(self) -> None:
         """Verifies that handlers may still be registered."""
         # Refused for a running app, because the sidecar has fetched the subscriptions already and
         # would not learn of the handler. Left to the app, because only the app knows whether it is

@@ -23,8 +23,8 @@ from virtufin.api.dapr._publishing import DaprPublisher
 from .handler_pool import AppStoppingError, HandlerCancelledError, HandlerPool
 from .handler_types import BindingRequest, Drop, InvocationRequest, Outcome
 from .registry import Function, Registrations, Route
-from .reply_publisher import Replies
-from .status_errors import StatusError, described, refused
+from .reply_publisher import ReplyPublisher
+from .status_errors import StatusError, describe_error, to_status_error
 
 logger = logging.getLogger("virtufin.api.dapr.app")
 
@@ -39,7 +39,7 @@ class Dispatch:
         self,
         registrations: Registrations,
         work: HandlerPool,
-        replies: Replies,
+        replies: ReplyPublisher,
         on_error: OnError | None,
         redact: Callable[[str], str],
     ) -> None:
@@ -49,7 +49,7 @@ class Dispatch:
         self._on_error = on_error
         self._redact = redact
 
-    async def event(self, pubsub_name: str, path: str, event: PubsubEvent) -> Outcome:
+    async def handle_event(self, pubsub_name: str, path: str, event: PubsubEvent) -> Outcome:
         """Handles one event and returns the outcome to answer the sidecar.
 
         Args:
@@ -57,7 +57,7 @@ class Dispatch:
             path: Path that the sidecar sent for the route; may be empty.
             event: The event.
         """
-        route = self.registrations.route(pubsub_name, event.topic, path)
+        route = self.registrations.find_route(pubsub_name, event.topic, path)
         if route is None:
             # RETRY and not DROP, because the next version of the app may have the handler, and a
             # dropped event would be lost.
@@ -71,7 +71,7 @@ class Dispatch:
         except AppStoppingError:
             return Outcome.RETRY
         except HandlerCancelledError as error:
-            return await self._failed(f"handler of {_named(event)}", error)
+            return await self._handle_failure(f"handler of {_name_event(event)}", error)
 
     async def invoke(self, request: InvocationRequest) -> tuple[bytes, str]:
         """Calls the handler of a method.
@@ -90,9 +90,9 @@ class Dispatch:
         if function is None:
             unknown = unknown_name("method", request.method, "the app", sorted(methods))
             raise StatusError(grpc.StatusCode.UNIMPLEMENTED, unknown.text)
-        return await self._answer(f"method {request.method!r}", function, request)
+        return await self._call(f"method {request.method!r}", function, request)
 
-    async def bind(self, request: BindingRequest) -> bytes:
+    async def handle_binding(self, request: BindingRequest) -> bytes:
         """Handles the data of an input binding.
 
         Args:
@@ -108,7 +108,7 @@ class Dispatch:
         if function is None:
             reason = f"the app has no handler for binding {request.name!r}"
             raise StatusError(grpc.StatusCode.UNIMPLEMENTED, reason)
-        data, _ = await self._answer(f"binding {request.name!r}", function, request)
+        data, _ = await self._call(f"binding {request.name!r}", function, request)
         return data
 
     async def check_health(self) -> None:
@@ -126,8 +126,8 @@ class Dispatch:
         try:
             healthy = await call_user(check)
         except Exception as error:  # noqa: BLE001 - because any error means an unhealthy app
-            await self._failed("health check", error)
-            raise StatusError(unavailable, self._redact(described(error))) from None
+            await self._handle_failure("health check", error)
+            raise StatusError(unavailable, self._redact(describe_error(error))) from None
         # Only False, because a function that returns nothing and does not raise is healthy too.
         if healthy is False:
             raise StatusError(unavailable, "the app says that it is not healthy")
@@ -140,51 +140,51 @@ class Dispatch:
         except Drop as drop:
             return await self._drop(route, event, drop)
         except Exception as error:  # noqa: BLE001 - because any error requests another delivery
-            return await self._failed(f"handler of {_named(event)}", error)
+            return await self._handle_failure(f"handler of {_name_event(event)}", error)
         if result is None or not is_request(event):
             return Outcome.SUCCESS
         try:
             await self._replies.reply(route.pubsub_name, event, result)
         except InvalidInputError as error:
-            await self._failed(f"reply to {_named(event)}", error)
-            await self._tell(route, event, error)
+            await self._handle_failure(f"reply to {_name_event(event)}", error)
+            await self._report_failure(route, event, error)
             # DROP and not RETRY, because the handler would return the same data again.
             return Outcome.DROP
         except VirtufinError as error:
-            return await self._failed(f"reply to {_named(event)}", error)
+            return await self._handle_failure(f"reply to {_name_event(event)}", error)
         return Outcome.SUCCESS
 
     async def _drop(self, route: Route, event: PubsubEvent, drop: Drop) -> Outcome:
-        logger.warning("%s was dropped by its handler: %s", _named(event), drop.reason)
+        logger.warning("%s was dropped by its handler: %s", _name_event(event), drop.reason)
         cause = drop.__cause__
         if not isinstance(cause, VirtufinError):
             cause = InvalidRequestError(drop.reason)
-        await self._tell(route, event, cause)
+        await self._report_failure(route, event, cause)
         return Outcome.DROP
 
-    async def _tell(self, route: Route, event: PubsubEvent, error: BaseException) -> None:
+    async def _report_failure(self, route: Route, event: PubsubEvent, error: BaseException) -> None:
         if not is_request(event):
             return
         try:
             await self._replies.reply_failure(route.pubsub_name, event, error)
         except VirtufinError as failure:
-            await self._failed(f"reporting the failure of {_named(event)}", failure)
+            await self._handle_failure(f"reporting the failure of {_name_event(event)}", failure)
 
     # Calls
 
-    async def _answer(self, what: str, function: Function, request: object) -> tuple[bytes, str]:
+    async def _call(self, what: str, function: Function, request: object) -> tuple[bytes, str]:
         async def answer() -> tuple[bytes, str]:
-            return payload(await call_user(function, request))
+            return encode_payload(await call_user(function, request))
 
         try:
             return await self._work.run(answer)
         except AppStoppingError as ending:
             raise StatusError(grpc.StatusCode.UNAVAILABLE, str(ending)) from None
         except Exception as error:  # noqa: BLE001 - because every failure is reported to the caller
-            await self._failed(what, error)
-            raise refused(error, self._redact) from None
+            await self._handle_failure(what, error)
+            raise to_status_error(error, self._redact) from None
 
-    async def _failed(self, what: str, error: Exception) -> Outcome:
+    async def _handle_failure(self, what: str, error: Exception) -> Outcome:
         """Logs a failure, calls `on_error`, and returns the outcome for an event: RETRY."""
         logger.error("%s failed", what, exc_info=error)
         if self._on_error is not None:
@@ -196,7 +196,7 @@ class Dispatch:
         return Outcome.RETRY
 
 
-def payload(value: object) -> tuple[bytes, str]:
+def encode_payload(value: object) -> tuple[bytes, str]:
     """Returns data and media type of a value that a handler returned; both empty for None.
 
     Raises:
@@ -211,7 +211,7 @@ def payload(value: object) -> tuple[bytes, str]:
     return to_json(value, "the answer").encode(), JSON
 
 
-def _named(event: PubsubEvent) -> str:
+def _name_event(event: PubsubEvent) -> str:
     return f"event {event.message_id!r} of topic {event.topic!r}"
 
 
@@ -236,7 +236,7 @@ class Core:
         redact: Callable[[str], str],
     ) -> None:
         self.work = HandlerPool(max_concurrency)
-        self._replies = Replies(publisher, redact)
+        self._replies = ReplyPublisher(publisher, redact)
         self.dispatch = Dispatch(registrations, self.work, self._replies, on_error, redact)
 
     async def drain(self, grace: float) -> None:

@@ -80,7 +80,7 @@ class HandlerPool:
         answer: asyncio.Future[Result] = loop.create_future()
         task = loop.create_task(work(), name="virtufin-dapr-handler")
         self._running[task] = answer
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._on_task_end)
         try:
             return await answer
         except asyncio.CancelledError:
@@ -110,7 +110,7 @@ class HandlerPool:
             for task in late:
                 logger.error("a handler goes on although it was cancelled: %r", task)
 
-    def _ended(self, task: asyncio.Task[Any]) -> None:
+    def _on_task_end(self, task: asyncio.Task[Any]) -> None:
         answer = self._running.pop(task)
         self._capacity.release()
         # Fetched even if the answer is set, because asyncio logs exceptions that are never fetched.

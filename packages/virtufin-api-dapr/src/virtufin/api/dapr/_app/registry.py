@@ -70,7 +70,7 @@ class Topic:
         """The route of events that fulfil no rule; None if every handler has a rule."""
         return next((route for route in self.routes if route.match is None), None)
 
-    def path(self, route: Route) -> str:
+    def get_path(self, route: Route) -> str:
         """Returns the path that the sidecar must send for a route.
 
         Args:
@@ -114,7 +114,7 @@ class Registrations:
         Raises:
             InvalidInputError: An argument is invalid, or the rule or path is taken.
         """
-        function = checked_function(handler)
+        function = require_function(handler)
         wanted = Topic(
             require_name(pubsub_name, "pubsub_name"),
             require_name(topic, "topic"),
@@ -122,8 +122,8 @@ class Registrations:
             None
             if dead_letter_topic is None
             else require_name(dead_letter_topic, "dead_letter_topic"),
-            _bulk(bulk),
-            _texts(metadata),
+            _require_bulk(bulk),
+            _require_metadata(metadata),
         )
         if match is not None:
             require_name(match, "match")
@@ -131,7 +131,7 @@ class Registrations:
             require_name(path, "path")
         known = self._topics.get((wanted.pubsub_name, topic))
         if known is not None:
-            _check_same(known, wanted)
+            _require_same_settings(known, wanted)
         into = known or wanted
         if declared and match is not None and path is None:
             raise InvalidInputError(
@@ -139,7 +139,7 @@ class Registrations:
             )
         # Numbered, because rules of one topic need paths that differ.
         chosen = path or ("" if match is None else f"{topic}/{len(into.routes)}")
-        self._check_route(into, match, chosen)
+        self._require_free_route(into, match, chosen)
         into.routes.append(Route(into.pubsub_name, topic, function, chosen, match))
         # Stored last, because a refused handler must leave no subscription behind.
         self._topics.setdefault((wanted.pubsub_name, topic), into)
@@ -168,9 +168,9 @@ class Registrations:
         """
         if self.health_check is not None:
             raise InvalidInputError("there is a health check already")
-        self.health_check = checked_function(handler)
+        self.health_check = require_function(handler)
 
-    def route(self, pubsub_name: str, topic: str, path: str) -> Route | None:
+    def find_route(self, pubsub_name: str, topic: str, path: str) -> Route | None:
         """Returns the route of an event; None if no handler is registered for the event.
 
         The route is found by path and topic, else by path, else as the topic's default route.
@@ -197,7 +197,7 @@ class Registrations:
         entry = self._topics.get((pubsub_name, topic))
         return None if entry is None else entry.default
 
-    def _check_route(self, topic: Topic, match: str | None, path: str) -> None:
+    def _require_free_route(self, topic: Topic, match: str | None, path: str) -> None:
         for route in topic.routes:
             if route.match == match:
                 what = f"match {match!r}" if match else "one without match"
@@ -209,7 +209,7 @@ class Registrations:
                 raise InvalidInputError(f"path {path!r} of topic {topic.name!r} is taken")
 
 
-def checked_function(handler: object, what: str = "handler") -> Function:
+def require_function(handler: object, what: str = "handler") -> Function:
     """Returns the handler if it is a function or coroutine function.
 
     Args:
@@ -232,13 +232,13 @@ def checked_function(handler: object, what: str = "handler") -> Function:
 
 
 def _add(handlers: dict[str, Function], key: str, handler: object, what: str) -> None:
-    function = checked_function(handler)
+    function = require_function(handler)
     if key in handlers:
         raise InvalidInputError(f"{what} {key!r} has a handler already")
     handlers[key] = function
 
 
-def _bulk(bulk: object) -> BulkDelivery | None:
+def _require_bulk(bulk: object) -> BulkDelivery | None:
     if isinstance(bulk, BulkDelivery):
         return bulk
     if not isinstance(bulk, bool):
@@ -246,7 +246,7 @@ def _bulk(bulk: object) -> BulkDelivery | None:
     return BulkDelivery() if bulk else None
 
 
-def _texts(metadata: Mapping[str, str] | None) -> dict[str, str]:
+def _require_metadata(metadata: Mapping[str, str] | None) -> dict[str, str]:
     if metadata is not None and not isinstance(metadata, Mapping):
         raise InvalidInputError(f"metadata must be a mapping, not {short_repr(metadata)}")
     # Checked here, because a value that is not text would fail only when the sidecar fetches the
@@ -257,7 +257,7 @@ def _texts(metadata: Mapping[str, str] | None) -> dict[str, str]:
     }
 
 
-def _check_same(known: Topic, wanted: Topic) -> None:
+def _require_same_settings(known: Topic, wanted: Topic) -> None:
     """Verifies that another handler of a topic does not change the topic's settings."""
     # Refused, because all handlers of a topic share one subscription at the sidecar.
     if known.declared is not wanted.declared:

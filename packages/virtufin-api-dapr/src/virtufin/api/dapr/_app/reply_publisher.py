@@ -10,7 +10,7 @@ from virtufin.api.client.events import PubsubEvent
 from virtufin.api.dapr._publishing import DaprPublisher
 
 
-class Replies:
+class ReplyPublisher:
     """Publishes replies to the pub/sub component that delivered the request.
 
     Args:

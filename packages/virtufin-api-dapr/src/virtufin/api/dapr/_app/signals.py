@@ -13,7 +13,7 @@ ENDING = (signal.SIGTERM, signal.SIGINT)
 
 
 @contextmanager
-def on_ending(call: Callable[[], Any]) -> Iterator[None]:
+def call_at_signals(call: Callable[[], Any]) -> Iterator[None]:
     """Calls a function in the running event loop at each SIGTERM and SIGINT inside the block.
 
     Several blocks in one process all get the signals, and may end in any order. After the last
@@ -29,22 +29,22 @@ def on_ending(call: Callable[[], Any]) -> Iterator[None]:
         return
     loop = asyncio.get_running_loop()
 
-    def told() -> None:
+    def notify() -> None:
         # Thread-safe, because a signal handler interrupts the loop and must wake it up.
         loop.call_soon_threadsafe(call)
 
-    handlers = [_shared(number) for number in ENDING]
+    handlers = [_get_shared_handler(number) for number in ENDING]
     for handler in handlers:
-        handler.calls.append(told)
+        handler.calls.append(notify)
     try:
         yield
     finally:
         for handler in handlers:
-            handler.calls.remove(told)
-            handler.give_back()
+            handler.calls.remove(notify)
+            handler.restore()
 
 
-class _Shared:
+class _SharedHandler:
     """The handler of one signal, which calls the functions of all blocks."""
 
     def __init__(self, number: signal.Signals) -> None:
@@ -58,7 +58,7 @@ class _Shared:
         for call in self.calls:
             call()
 
-    def give_back(self) -> None:
+    def restore(self) -> None:
         """Restores the earlier handler if no block is left."""
         number, before = self._number, self._before
         # Not if another handler is set, because that handler was set later and must stay.
@@ -68,6 +68,6 @@ class _Shared:
             signal.signal(number, signal.SIG_DFL if before is None else before)
 
 
-def _shared(number: signal.Signals) -> _Shared:
+def _get_shared_handler(number: signal.Signals) -> _SharedHandler:
     handler = signal.getsignal(number)
-    return handler if isinstance(handler, _Shared) else _Shared(number)
+    return handler if isinstance(handler, _SharedHandler) else _SharedHandler(number)

@@ -43,7 +43,7 @@ _CODES: dict[type[VirtufinError], grpc.StatusCode] = {
 }
 
 
-def refused(error: BaseException, redact: Callable[[str], str]) -> StatusError:
+def to_status_error(error: BaseException, redact: Callable[[str], str]) -> StatusError:
     """Returns the error that answers a call whose handler failed.
 
     Args:
@@ -51,14 +51,14 @@ def refused(error: BaseException, redact: Callable[[str], str]) -> StatusError:
         redact: Function that removes secrets from the error's text.
     """
     if not isinstance(error, VirtufinError):
-        return StatusError(grpc.StatusCode.INTERNAL, redact(described(error)))
+        return StatusError(grpc.StatusCode.INTERNAL, redact(describe_error(error)))
     for kind, code in _CODES.items():
         if isinstance(error, kind):
             return StatusError(code, redact(str(error.message)))
     return StatusError(grpc.StatusCode.INTERNAL, redact(f"{type(error).__name__}: {error.message}"))
 
 
-def described(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """Returns the class name and text of an error, or only the class name if `str` fails."""
     try:
         return f"{type(error).__name__}: {error}"

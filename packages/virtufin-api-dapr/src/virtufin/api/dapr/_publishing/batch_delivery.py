@@ -133,7 +133,7 @@ class Delivery:
         self._queue.put(event)
         self.dispatch()
 
-    def make_room(self) -> None:
+    def flush_for_capacity(self) -> None:
         """Sends queued events at once if no batch is due, so that capacity becomes free."""
         if not self._queue.has_due:
             # Without lingering, because the events that would fill the batch wait for capacity.
@@ -155,13 +155,13 @@ class Delivery:
             self.batches += 1
             task = self._transport.spawn(self._deliver(batch), "virtufin-publish-batch")
             self._tasks.add(task)
-            task.add_done_callback(partial(self._ended, batch))
+            task.add_done_callback(partial(self._on_task_end, batch))
 
-    def runs_here(self) -> bool:
+    def owns_running_task(self) -> bool:
         """Returns whether the running task delivers events or calls `on_failed`."""
-        return asyncio.current_task() in self._tasks or self._reports.runs_here()
+        return asyncio.current_task() in self._tasks or self._reports.owns_running_task()
 
-    async def drained(self, timeout: float | None) -> bool:
+    async def drain(self, timeout: float | None) -> bool:
         """Sends the queued events at once and waits for the outcome of all open events.
 
         Args:
@@ -204,7 +204,7 @@ class Delivery:
         waits = delays(_FIRST_DELAY, _LONGEST_DELAY, 2.0, 0.5)
         left = await self._attempt(batch)
         while left:
-            await asyncio.sleep(_at_most(next(waits), left))
+            await asyncio.sleep(_limit_wait(next(waits), left))
             left = await self._attempt(left)
 
     async def _attempt(self, batch: Sequence[Pending]) -> list[Pending]:
@@ -218,13 +218,13 @@ class Delivery:
         if not in_time:
             return []
         # The earliest deadline, because all events share the call and none may overrun its own.
-        budget = min((event.budget for event in in_time), key=_left)
+        budget = min((event.budget for event in in_time), key=_seconds_left)
         again = []
         for event, error in zip(
             in_time, await self._sender.publish_bulk(in_time, budget), strict=True
         ):
             if error is None:
-                self._accepted(event)
+                self._settle_accepted(event)
                 continue
             if event.failure is None or not isinstance(error, DeadlineExceededError):
                 # An earlier cause is kept, because it says more than that the deadline passed.
@@ -232,13 +232,15 @@ class Delivery:
             # Only these two are sent again, because the other errors are answers of the sidecar.
             # Other events may have time left after a DeadlineExceededError, because the call had
             # the earliest deadline of its events.
-            if isinstance(error, (UnavailableError, DeadlineExceededError)) and _left(event.budget):
+            if isinstance(error, (UnavailableError, DeadlineExceededError)) and _seconds_left(
+                event.budget
+            ):
                 again.append(event)
             else:
                 await self._fail(event, event.failure)
         return again
 
-    def _ended(self, batch: Sequence[Pending], task: asyncio.Task[None]) -> None:
+    def _on_task_end(self, batch: Sequence[Pending], task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if task.cancelled():
             # The whole delivery ends, because tasks are cancelled from outside only when the
@@ -252,7 +254,7 @@ class Delivery:
         self._queue.sent(batch[0].topic)
         self.dispatch()
 
-    def _accepted(self, event: Pending) -> None:
+    def _settle_accepted(self, event: Pending) -> None:
         if self._forget(event):
             self.published += 1
             event.receipt.resolve(None)
@@ -261,14 +263,16 @@ class Delivery:
         if event.index not in self._open:
             return
         self._settle_failed(event, error)
-        await self._reports.report(_failed(event, error), event.size)
+        await self._reports.report(_make_failed_event(event, error), event.size)
         # After the report, because a flush must not end before `on_failed` has.
         self._forget(event)
 
     def _give_up(self, event: Pending, error: VirtufinError) -> None:
         if self._forget(event):
             self._settle_failed(event, error)
-            self._reports.retain(_failed(event, event.receipt.error or error), event.size)
+            self._reports.retain(
+                _make_failed_event(event, event.receipt.error or error), event.size
+            )
 
     def _settle_failed(self, event: Pending, error: VirtufinError) -> None:
         if not event.receipt.done:
@@ -293,14 +297,14 @@ class Delivery:
         return True
 
 
-def _failed(event: Pending, error: VirtufinError) -> FailedEvent:
+def _make_failed_event(event: Pending, error: VirtufinError) -> FailedEvent:
     return FailedEvent(event.index, event.topic, error, event.event)
 
 
-def _left(budget: Budget) -> float:
+def _seconds_left(budget: Budget) -> float:
     left = budget.left()
     return float("inf") if left is None else left
 
 
-def _at_most(wait: float, events: Sequence[Pending]) -> float:
-    return min(wait, *(_left(event.budget) for event in events))
+def _limit_wait(wait: float, events: Sequence[Pending]) -> float:
+    return min(wait, *(_seconds_left(event.budget) for event in events))

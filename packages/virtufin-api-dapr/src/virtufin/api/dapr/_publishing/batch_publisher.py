@@ -21,10 +21,10 @@ from virtufin.api.client.errors import ClientClosedError, FailedPreconditionErro
 
 from .batch_delivery import BatchSettings, Delivery, Pending
 from .capacity import Capacity
-from .encoding import YIELD_EVERY, encoded
+from .encoding import YIELD_EVERY, encode
 from .failure_reports import Reports
 from .receipt import Receipt
-from .results import FailedEvent, publish_failed
+from .results import FailedEvent, make_publish_failed_error
 from .sender import Sender
 
 logger = logging.getLogger("virtufin.api.dapr.publisher")
@@ -144,10 +144,10 @@ class BatchPublisher:
                 not queued.
         """
         settings = self._settings
-        self._check()
+        self._require_open()
         # The same limits hold for failures, because they are kept in memory until they are raised.
         if self._reports.is_over_limit(settings.max_pending_events, settings.max_pending_bytes):
-            self._raise_kept()
+            self._raise_failures()
         budget = self._transport.budget(
             settings.timeout if isinstance(timeout, NotGiven) else timeout
         )
@@ -156,7 +156,7 @@ class BatchPublisher:
         # would block the event loop.
         if self._given % YIELD_EVERY == 0:
             await asyncio.sleep(0)
-        event, body = await encoded(
+        event, body = await encode(
             data,
             metadata,
             type=type,
@@ -170,9 +170,9 @@ class BatchPublisher:
         )
         pending = Pending(topic, body, self._given, event, budget, Receipt())
         if not self._capacity.try_acquire(pending.size):
-            self._delivery.make_room()
+            self._delivery.flush_for_capacity()
             if not await self._capacity.acquire(pending.size, budget.left()):
-                raise self._no_room(topic, budget)
+                raise self._make_no_capacity_error(topic, budget)
         # No await from here on, because a cancellation would lose an event that has capacity. The
         # index is set again, because other events may have been queued during the wait.
         pending.index = self._given
@@ -190,9 +190,9 @@ class BatchPublisher:
                 them.
             ClientClosedError: The batch or its publisher is closed.
         """
-        self._check()
-        await self._delivery.drained(None)
-        self._raise_kept()
+        self._require_open()
+        await self._delivery.drain(None)
+        self._raise_failures()
 
     async def close(self) -> None:
         """Sends the queued events, waits for their outcome, and closes the batch.
@@ -206,7 +206,7 @@ class BatchPublisher:
                 them.
         """
         await self.finish()
-        self._raise_kept()
+        self._raise_failures()
 
     # For the publisher, because it closes its batches without raising their failures one by one.
 
@@ -219,11 +219,11 @@ class BatchPublisher:
             await asyncio.wait((self._ending,))
             return
         self._ending = asyncio.get_running_loop().create_future()
-        self._capacity.close(_closed)
+        self._capacity.close(_make_closed_error)
         bounds = [bound for bound in (self._settings.timeout, most) if bound is not None]
         bound = min(bounds) if bounds else None
         try:
-            if not await self._delivery.drained(bound):
+            if not await self._delivery.drain(bound):
                 await self._abandon(f"{bound:.3g} s were not enough to close the batch")
         except asyncio.CancelledError:
             # Logged, because a cancelled `close` cannot raise the failures any more.
@@ -254,12 +254,12 @@ class BatchPublisher:
 
     # Parts
 
-    def _check(self) -> None:
+    def _require_open(self) -> None:
         """Verifies that the batch is open and may be used by the running task."""
         self.refuse_from_on_failed()
         self._transport.check()
         if self._ending is not None:
-            raise _closed()
+            raise _make_closed_error()
         # Registered at each use, because the publisher must close every batch that may hold events.
         self._siblings.add(self)
 
@@ -269,15 +269,15 @@ class BatchPublisher:
         Raises:
             FailedPreconditionError: The running task delivers events or runs `on_failed`.
         """
-        if self._delivery.runs_here():
+        if self._delivery.owns_running_task():
             raise FailedPreconditionError(
                 "on_failed must not wait for the batch that waits for it; use the publisher itself"
             )
 
-    def _raise_kept(self) -> None:
+    def _raise_failures(self) -> None:
         kept = self._reports.pop_all()
         if kept:
-            raise publish_failed(kept, self._delivery.published)
+            raise make_publish_failed_error(kept, self._delivery.published)
 
     async def _abandon(self, why: str) -> None:
         error = from_status(
@@ -296,7 +296,7 @@ class BatchPublisher:
         finally:
             reporting.cancel()
 
-    def _no_room(self, topic: str, budget: Budget) -> VirtufinError:
+    def _make_no_capacity_error(self, topic: str, budget: Budget) -> VirtufinError:
         text = f"the batch had no room for the event within {budget.total or 0.0:.3g} s"
         return from_status(
             grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -307,7 +307,7 @@ class BatchPublisher:
         )
 
     async def __aenter__(self) -> BatchPublisher:
-        self._check()
+        self._require_open()
         return self
 
     async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
@@ -336,5 +336,5 @@ class BatchPublisher:
         )
 
 
-def _closed() -> ClientClosedError:
+def _make_closed_error() -> ClientClosedError:
     return ClientClosedError("the batch is closed; make a new one with publisher.batching()")

@@ -82,10 +82,10 @@ class Capacity:
             await asyncio.wait(waiter[:1], timeout=timeout)
         except asyncio.CancelledError:
             # Released, because capacity may have been granted just before the cancellation.
-            if self._was_granted(waiter):
+            if self._end_wait(waiter):
                 self.release(size)
             raise
-        granted = self._was_granted(waiter)
+        granted = self._end_wait(waiter)
         if self._closed is not None:
             # Released, because capacity may have been granted just before the limiter was closed.
             if granted:
@@ -113,7 +113,7 @@ class Capacity:
         while self._waiting:
             self._waiting.popleft()[0].set_result(False)
 
-    def _was_granted(self, waiter: Waiter) -> bool:
+    def _end_wait(self, waiter: Waiter) -> bool:
         """Ends a wait and returns whether capacity was granted."""
         if waiter[0].done():
             return waiter[0].result()

@@ -34,7 +34,7 @@ class Encoded(NamedTuple):
     """The CloudEvent in JSON, for the sidecar."""
 
 
-async def encoded(data: Any, metadata: Mapping[str, str] | None, **fields: Any) -> Encoded:
+async def encode(data: Any, metadata: Mapping[str, str] | None, **fields: Any) -> Encoded:
     """Encodes an event without blocking the event loop.
 
     Args:
@@ -46,11 +46,11 @@ async def encoded(data: Any, metadata: Mapping[str, str] | None, **fields: Any) 
         InvalidInputError: The event cannot be sent; see `to_cloudevent`.
     """
     if is_large(data):
-        return await asyncio.to_thread(_encoded, data, metadata, **fields)
-    return _encoded(data, metadata, **fields)
+        return await asyncio.to_thread(_encode_now, data, metadata, **fields)
+    return _encode_now(data, metadata, **fields)
 
 
-async def encoded_each(data: Iterable[Any], **fields: Any) -> AsyncIterator[Encoded]:
+async def encode_each(data: Iterable[Any], **fields: Any) -> AsyncIterator[Encoded]:
     """Encodes events and yields to the event loop every few milliseconds.
 
     Args:
@@ -72,13 +72,13 @@ async def encoded_each(data: Iterable[Any], **fields: Any) -> AsyncIterator[Enco
         if index % YIELD_EVERY == 0:
             await asyncio.sleep(0)
         try:
-            event = await encoded(one, None, **fields)
+            event = await encode(one, None, **fields)
         except InvalidInputError as error:
             raise InvalidInputError(f"event {index}: {error.message}") from None
         yield event
 
 
-def _encoded(data: Any, metadata: Mapping[str, str] | None, **fields: Any) -> Encoded:
+def _encode_now(data: Any, metadata: Mapping[str, str] | None, **fields: Any) -> Encoded:
     try:
         event = to_cloudevent(data, metadata, **fields)
     # RuntimeError, because iterating over a dict raises it if the caller changes the dict while the

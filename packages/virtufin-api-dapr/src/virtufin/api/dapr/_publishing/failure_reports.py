@@ -20,7 +20,7 @@ class Reports:
         self._on_failed = on_failed
         self._kept: list[FailedEvent] = []
         self._kept_bytes = 0
-        self._telling: set[asyncio.Task[Any] | None] = set()
+        self._reporting: set[asyncio.Task[Any] | None] = set()
         self.ending = False
         """True after the batch has cancelled the tasks that call `on_failed`."""
 
@@ -35,7 +35,7 @@ class Reports:
             self.retain(failed, size)
             return
         task = asyncio.current_task()
-        self._telling.add(task)
+        self._reporting.add(task)
         try:
             # `is_ending` for Python 3.10, because that version cannot distinguish a cancellation of
             # this task from a cancellation of something that `on_failed` awaited.
@@ -50,11 +50,11 @@ class Reports:
                 failed.error,
             )
         finally:
-            self._telling.discard(task)
+            self._reporting.discard(task)
 
-    def runs_here(self) -> bool:
+    def owns_running_task(self) -> bool:
         """Returns whether the running task is calling `on_failed`."""
-        return asyncio.current_task() in self._telling
+        return asyncio.current_task() in self._reporting
 
     def retain(self, failed: FailedEvent, size: int) -> None:
         """Retains a failure for `pop_all`.

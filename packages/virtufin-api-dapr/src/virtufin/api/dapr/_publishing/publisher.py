@@ -17,9 +17,9 @@ from virtufin.api.dapr._sidecar import endpoint
 
 from .batch_delivery import BatchSettings
 from .batch_publisher import BatchPublisher
-from .encoding import encoded, encoded_each
-from .results import OnFailed, PublishManyResult, publish_failed
-from .sender import IN_FLIGHT, MAX_BYTES, MAX_EVENTS, Chunks, Outgoing, Sender, in_parallel
+from .encoding import encode, encode_each
+from .results import OnFailed, PublishManyResult, make_publish_failed_error
+from .sender import IN_FLIGHT, MAX_BYTES, MAX_EVENTS, Chunks, Outgoing, Sender, run_concurrently
 
 
 class DaprPublisher:
@@ -65,7 +65,7 @@ class DaprPublisher:
         self._pubsub_name = require_name(pubsub_name, "pubsub_name")
         self._source = resolve_source(source)
         self._timeout = require_timeout(timeout)
-        self._transport = endpoint.transport(address, api_token, timeout, self._source)
+        self._transport = endpoint.make_transport(address, api_token, timeout, self._source)
         self._sender = Sender(self._transport, self._pubsub_name)
         # Strong references, because `close` must send the events that these batches hold.
         self._batches: set[BatchPublisher] = set()
@@ -120,7 +120,7 @@ class DaprPublisher:
         require_name(topic, "topic")
         # Before the encoding, because the timeout covers the time that a large event takes there.
         budget = self._transport.budget(timeout)
-        event = await encoded(
+        event = await encode(
             data,
             metadata,
             type=type,
@@ -192,7 +192,7 @@ class DaprPublisher:
         # All events are encoded before the first call, because after an InvalidInputError nothing
         # may have been sent.
         chunks = Chunks()
-        async for event in encoded_each(
+        async for event in encode_each(
             data,
             type=type,
             source=source,
@@ -290,7 +290,7 @@ class DaprPublisher:
         batches = await self._close()
         failed = [one for batch in batches for one in batch.take_kept()]
         if failed:
-            raise publish_failed(failed, sum(batch.stats.published for batch in batches))
+            raise make_publish_failed_error(failed, sum(batch.stats.published for batch in batches))
 
     async def _close(self, most: float | None = None) -> tuple[BatchPublisher, ...]:
         batches = tuple(self._batches)
@@ -301,7 +301,7 @@ class DaprPublisher:
         try:
             if batches:
                 # All batches concurrently, because each may take its whole timeout.
-                await in_parallel(lambda batch: batch.finish(most), batches, len(batches))
+                await run_concurrently(lambda batch: batch.finish(most), batches, len(batches))
         finally:
             # Also after a cancellation, because a closed publisher must leave no connection open.
             await self._transport.close()

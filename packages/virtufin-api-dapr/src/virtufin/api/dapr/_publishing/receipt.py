@@ -28,13 +28,13 @@ class Receipt:
 
     # Slots, and a future only for a receipt that is awaited, because every pending event has a
     # receipt.
-    __slots__ = ("_done", "_error", "_loop", "_told")
+    __slots__ = ("_done", "_error", "_loop", "_resolved")
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._done = False
         self._error: VirtufinError | None = None
-        self._told: asyncio.Future[None] | None = None
+        self._resolved: asyncio.Future[None] | None = None
 
     @property
     def done(self) -> bool:
@@ -53,22 +53,22 @@ class Receipt:
             error: Reason of the failure; None if the sidecar has accepted the event.
         """
         self._done, self._error = True, error
-        if self._told is not None:
-            self._told.set_result(None)
+        if self._resolved is not None:
+            self._resolved.set_result(None)
 
     def __await__(self) -> Generator[None, None, StatusResult]:
-        return self._outcome().__await__()
+        return self._wait().__await__()
 
-    async def _outcome(self) -> StatusResult:
+    async def _wait(self) -> StatusResult:
         if not self._done:
             # Refused, because a future of another loop would never wake the task, or would break
             # the delivery of the other events of the batch.
             if self._loop is not asyncio.get_running_loop():
                 raise WrongLoopError("await a receipt in the event loop of its batch")
-            if self._told is None:
-                self._told = self._loop.create_future()
+            if self._resolved is None:
+                self._resolved = self._loop.create_future()
             # Not the future itself, because cancelling one task would cancel the future for all.
-            await asyncio.wait((self._told,))
+            await asyncio.wait((self._resolved,))
         if self._error is not None:
             # A copy, because raising an error adds to its traceback.
             raise copy_error(self._error)

@@ -69,7 +69,7 @@ OnFailed = Callable[[FailedEvent], "Awaitable[object] | object"]
 """A function, plain or async, that is called with each event that failed."""
 
 
-def publish_failed(failed: Sequence[FailedEvent], published: int) -> PublishFailedError:
+def make_publish_failed_error(failed: Sequence[FailedEvent], published: int) -> PublishFailedError:
     """Returns the error that lists these failed events."""
     # Sorted, because calls run concurrently and fail in any order.
     ordered = tuple(sorted(failed, key=attrgetter("index")))

@@ -18,12 +18,12 @@ from virtufin.api.client.errors import VirtufinError
 from virtufin.api.dapr._sidecar import add_hint, cloudevents_json, endpoint
 
 from .encoding import Encoded
-from .results import FailedEvent, publish_failed
+from .results import FailedEvent, make_publish_failed_error
 
 Item = TypeVar("Item")
 
 
-async def in_parallel(
+async def run_concurrently(
     work: Callable[[Item], Awaitable[None]], items: Iterable[Item], limit: int
 ) -> None:
     """Runs `work` for each item, at most `limit` concurrently.
@@ -131,7 +131,7 @@ class Chunks:
         self._chunks[-1].bodies.append(event.body)
         self.count += 1
 
-    def taken(self) -> Iterator[Chunk]:
+    def pop_all(self) -> Iterator[Chunk]:
         """Yields each chunk and removes it from this object."""
         # Removed, because memory of accepted events must be free while others are being sent.
         while self._chunks:
@@ -156,7 +156,7 @@ class Sender:
             VirtufinError: The sidecar did not accept the event.
         """
         if budget.left() == 0.0:
-            raise self._expired(event.topic, budget)
+            raise self._make_expired_error(event.topic, budget)
         request = api_v1.PublishEventRequest(
             pubsub_name=self._pubsub_name,
             topic=event.topic,
@@ -184,10 +184,10 @@ class Sender:
             For each event the reason of its failure; None if the sidecar accepted the event.
         """
         if len(events) == 1:
-            return await self._each(events, budget)
+            return await self._publish_each(events, budget)
         topic = events[0].topic
         if budget.left() == 0.0:
-            return [self._expired(topic, budget)] * len(events)
+            return [self._make_expired_error(topic, budget)] * len(events)
         request = api_v1.BulkPublishRequest(pubsub_name=self._pubsub_name, topic=topic)
         for number, event in enumerate(events):
             request.entries.add(
@@ -197,18 +197,18 @@ class Sender:
             reply = await self._transport.call(endpoint.BULK_PUBLISH, request, budget, topic=topic)
         except VirtufinError as error:
             if isinstance(error, grpc.RpcError) and error.code() in _ANSWERED_FOR_ALL:
-                return await self._each(events, budget)
-            refusal: list[VirtufinError | None] = [_kept(add_hint(error))]
+                return await self._publish_each(events, budget)
+            refusal: list[VirtufinError | None] = [_drop_traceback(add_hint(error))]
             return refusal * len(events)
         refused = {entry.entry_id: entry.error for entry in reply.failedEntries}
         outcome = [
-            self._refused(topic, refused.pop(number)) if number in refused else None
+            self._make_entry_error(topic, refused.pop(number)) if number in refused else None
             for number in map(str, range(len(events)))
         ]
         if refused:
             # No event counts as accepted, because the sidecar named entries that the call does not
             # have, so the failed events are unknown.
-            return [self._refused(topic, next(iter(refused.values())))] * len(events)
+            return [self._make_entry_error(topic, next(iter(refused.values())))] * len(events)
         return outcome
 
     async def publish_chunks(self, topic: str, chunks: Chunks, budget: Budget) -> None:
@@ -233,23 +233,25 @@ class Sender:
                     index, event = chunk.first + place, chunk.events[place]
                     failed.append(FailedEvent(index, topic, error, event))
 
-        await in_parallel(send, chunks.taken(), IN_FLIGHT)
+        await run_concurrently(send, chunks.pop_all(), IN_FLIGHT)
         if failed:
-            raise publish_failed(failed, chunks.count - len(failed))
+            raise make_publish_failed_error(failed, chunks.count - len(failed))
 
-    async def _each(self, events: Sequence[Outgoing], budget: Budget) -> list[VirtufinError | None]:
+    async def _publish_each(
+        self, events: Sequence[Outgoing], budget: Budget
+    ) -> list[VirtufinError | None]:
         outcome: list[VirtufinError | None] = [None] * len(events)
 
         async def send(place: int) -> None:
             try:
                 await self.publish(events[place], budget)
             except VirtufinError as error:
-                outcome[place] = _kept(error)
+                outcome[place] = _drop_traceback(error)
 
-        await in_parallel(send, range(len(events)), min(len(events), _SINGLES_IN_FLIGHT))
+        await run_concurrently(send, range(len(events)), min(len(events), _SINGLES_IN_FLIGHT))
         return outcome
 
-    def _expired(self, topic: str, budget: Budget) -> VirtufinError:
+    def _make_expired_error(self, topic: str, budget: Budget) -> VirtufinError:
         return expired(
             budget,
             peer=self._transport.peer,
@@ -257,7 +259,7 @@ class Sender:
             topic=topic,
         )
 
-    def _refused(self, topic: str, text: str) -> VirtufinError:
+    def _make_entry_error(self, topic: str, text: str) -> VirtufinError:
         """Returns the error of one entry.
 
         Args:
@@ -279,7 +281,7 @@ class Sender:
         return add_hint(error)
 
 
-def _kept(error: VirtufinError) -> VirtufinError:
+def _drop_traceback(error: VirtufinError) -> VirtufinError:
     """Returns the error without its traceback."""
     # Because a kept error would keep the frames of its traceback, and these hold whole requests.
     return error.with_traceback(None)

@@ -64,7 +64,7 @@ def to_json(event: CloudEvent) -> bytes:
         if name in _RESERVED:
             raise InvalidInputError(f"an attribute cannot have the name {name!r} (CloudEvents 1.0)")
         try:
-            members[name] = _attribute(value)
+            members[name] = _to_json_value(value)
         except (ValueError, OverflowError) as error:
             raise InvalidInputError(f"attribute {name!r} cannot be sent: {error}") from None
     json_text = _add_data(members, event)
@@ -89,16 +89,16 @@ def from_json(text: bytes) -> CloudEvent:
         if not isinstance(members, dict):
             raise TypeError("it is no object")
         event = CloudEvent(
-            id=_text(members.pop("id", "")),
-            source=_text(members.pop("source", "")),
-            type=_text(members.pop("type", "")),
-            spec_version=_text(members.pop("specversion", "")),
+            id=_require_text(members.pop("id", "")),
+            source=_require_text(members.pop("source", "")),
+            type=_require_text(members.pop("type", "")),
+            spec_version=_require_text(members.pop("specversion", "")),
         )
         has_data, data = "data" in members, members.pop("data", None)
         encoded = members.pop("data_base64", None)
         _set_attributes(event, members.items())
         if encoded is not None:
-            _set_data(event, base64.b64decode(_text(encoded), validate=True), binary=True)
+            _set_data(event, base64.b64decode(_require_text(encoded), validate=True), binary=True)
         elif has_data and isinstance(data, str) and not _is_json(_content_type(event)):
             event.text_data = data
         elif has_data:
@@ -132,7 +132,7 @@ def from_topic_event(request: Any) -> PubsubEvent:
     if request.data_content_type:
         event.attributes["datacontenttype"].ce_string = request.data_content_type
     fields = request.extensions.fields.items()
-    _set_attributes(event, ((name, _value(value)) for name, value in fields))
+    _set_attributes(event, ((name, _from_struct_value(value)) for name, value in fields))
     _set_data(event, request.data, binary=False)
     return PubsubEvent(request.topic, event)
 
@@ -162,7 +162,7 @@ def _add_data(members: dict[str, Any], event: CloudEvent) -> str | None:
     members["datacontenttype"] = content_type
     data = event.text_data.encode() if is_text else event.binary_data
     if is_text and _is_json(content_type):
-        _check(event.text_data)
+        _require_json(event.text_data)
     if _is_handed_on_as_text(content_type):
         with suppress(UnicodeDecodeError):
             members["data"] = data.decode()
@@ -212,14 +212,14 @@ def _set_data(event: CloudEvent, data: bytes, *, binary: bool) -> None:
             event.binary_data = data
 
 
-def _value(value: Value) -> object:
+def _from_struct_value(value: Value) -> object:
     kind = value.WhichOneof("kind")
     if kind in ("struct_value", "list_value"):
         return MessageToDict(value)
     return None if kind in (None, "null_value") else getattr(value, kind)
 
 
-def _text(value: object) -> str:
+def _require_text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"text was expected, not {value!r}")
     return value
@@ -240,7 +240,7 @@ def _is_text(content_type: str) -> bool:
     return media.startswith("text/") or media.endswith(("/xml", "+xml"))
 
 
-def _attribute(value: CloudEvent.CloudEventAttributeValue) -> bool | int | str:
+def _to_json_value(value: CloudEvent.CloudEventAttributeValue) -> bool | int | str:
     kind = value.WhichOneof("attr")
     if kind == "ce_timestamp":
         return value.ce_timestamp.ToJsonString()
@@ -253,7 +253,7 @@ def _is_json(content_type: object) -> bool:
     return media_type(str(content_type)).endswith(("/json", "+json"))
 
 
-def _check(text: str) -> None:
+def _require_json(text: str) -> None:
     def refuse(constant: str) -> None:
         raise ValueError(f"{constant} is not JSON")
 

@@ -49,8 +49,8 @@ _MAX_MESSAGE_BYTES = LARGEST
 
 def address_from_environment() -> str:
     """Returns the sidecar's address from Dapr's environment variables, or Dapr's default."""
-    if endpoint := os.environ.get("DAPR_GRPC_ENDPOINT"):
-        return endpoint
+    if address := os.environ.get("DAPR_GRPC_ENDPOINT"):
+        return address
     host = os.environ.get("DAPR_RUNTIME_HOST") or HOST
     # Brackets for an IPv6 address, because its last group would otherwise be read as the port.
     if ":" in host and not host.startswith("["):
@@ -71,7 +71,7 @@ class Endpoint:
     """Token that calls carry as `dapr-api-token`; None for calls without a token."""
 
 
-def endpoint(address: str | None, api_token: str | NotGiven | None) -> Endpoint:
+def resolve_endpoint(address: str | None, api_token: str | NotGiven | None) -> Endpoint:
     """Returns the endpoint for these arguments, or else from Dapr's environment variables.
 
     Args:
@@ -82,12 +82,12 @@ def endpoint(address: str | None, api_token: str | NotGiven | None) -> Endpoint:
     Raises:
         InvalidInputError: The address is invalid, or a header cannot hold the token.
     """
-    found = _parsed(address_from_environment() if address is None else address)
-    token = resolved_token(api_token, "DAPR_API_TOKEN", "api_token")
-    return Endpoint(_target(found), found.tls, token)
+    found = _parse_address(address_from_environment() if address is None else address)
+    token = resolve_token(api_token, "DAPR_API_TOKEN", "api_token")
+    return Endpoint(_format_target(found), found.tls, token)
 
 
-def resolved_token(given: str | NotGiven | None, variable: str, what: str) -> str | None:
+def resolve_token(given: str | NotGiven | None, variable: str, what: str) -> str | None:
     """Returns the checked token from the argument or else from an environment variable.
 
     Args:
@@ -105,7 +105,7 @@ def resolved_token(given: str | NotGiven | None, variable: str, what: str) -> st
     return None if given is None else require_api_key(given, what)
 
 
-def transport(
+def make_transport(
     address: str | None, api_token: str | NotGiven | None, timeout: float | None, source: str
 ) -> Transport:
     """Returns the transport to a sidecar. The first call opens the connection.
@@ -120,12 +120,12 @@ def transport(
     Raises:
         InvalidInputError: The address is invalid, or a header cannot hold the token.
     """
-    where = endpoint(address, api_token)
+    sidecar = resolve_endpoint(address, api_token)
     settings = ClientSettings(
-        target=where.target,
-        api_key=where.token,
+        target=sidecar.target,
+        api_key=sidecar.token,
         api_key_header=TOKEN_HEADER,
-        tls=TlsSettings() if where.tls else None,
+        tls=TlsSettings() if sidecar.tls else None,
         timeout=require_timeout(timeout),
         keepalive=_KEEPALIVE,
         # One attempt, because only calls that read are retried, and these calls publish.
@@ -140,7 +140,7 @@ def transport(
     return Transport(settings)
 
 
-def _target(found: Any) -> str:
+def _format_target(found: Any) -> str:
     if ":" in found.hostname and not found.hostname.startswith("[") and found.scheme == "dns":
         # Added here, because Dapr's parser removes the brackets and restores them only for IPv6
         # addresses with eight groups.
@@ -148,7 +148,7 @@ def _target(found: Any) -> str:
     return str(found.endpoint)
 
 
-def _parsed(address: str) -> Any:
+def _parse_address(address: str) -> Any:
     if not isinstance(address, str) or not address.strip():
         raise InvalidInputError(f"the sidecar's address must be text, not {address!r}")
     try:

@@ -31,7 +31,7 @@ class SidecarConnection:
 
     def __init__(self, settings: DaprSettings) -> None:
         token = NOT_GIVEN if settings.api_token is None else settings.api_token
-        self._endpoint = endpoint.endpoint(settings.address, token)
+        self._endpoint = endpoint.resolve_endpoint(settings.address, token)
         self._timeout = settings.timeout
         self._channel: grpc.aio.Channel | None = None
         self.stub: Any = None
