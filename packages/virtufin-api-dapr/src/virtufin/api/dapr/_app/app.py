@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import enum
 import logging
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,21 @@ from .settings import AppSettings, resolve_settings
 from .signals import call_at_signals
 
 logger = logging.getLogger("virtufin.api.dapr.app")
+
+
+class AppState(enum.Enum):
+    """The state of an app."""
+
+    IDLE = "idle"
+    """No server calls the handlers. Handlers can be registered, and the app can be started."""
+    STARTING = "starting"
+    """The app's own server is opening its port."""
+    RUNNING = "running"
+    """The app's own server calls the handlers."""
+    ATTACHED = "attached"
+    """The server of a `dapr.ext.grpc.App` calls the handlers, until the attachment is closed."""
+    DRAINING = "draining"
+    """Running handlers finish within the grace time. New events are answered RETRY."""
 
 
 class DaprApp(Decorators):
@@ -165,12 +181,14 @@ class DaprApp(Decorators):
             raise FailedPreconditionError(
                 "a handler cannot wait for the end of its own app; start a task for it"
             )
-        if run.stopping is None:
+        if run.state is not AppState.DRAINING:
+            run.state = AppState.DRAINING
             # An empty context, because the deadline of the caller must not bound the draining.
             context = contextvars.Context()
             run.stopping = context.run(
                 run.loop.create_task, self._stop(run, seconds), name="virtufin-dapr-stop"
             )
+        assert run.stopping is not None
         # Shielded, because a caller that is cancelled must not leave the app half stopped.
         await asyncio.shield(run.stopping)
 
@@ -244,6 +262,9 @@ class DaprApp(Decorators):
             # Also after a cancellation, because the app must be free to start again.
             self._run = None
             raise
+        # Unless `stop` was called during the start.
+        if run.state is AppState.STARTING:
+            run.state = AppState.RUNNING
         logger.info("listening on %s port %d", settings.host, run.port)
 
     async def _stop(self, run: _Run, grace: float) -> None:
@@ -258,11 +279,19 @@ class DaprApp(Decorators):
             run.over.set()
         logger.info("ended")
 
-    def _require_idle(self) -> None:
+    @property
+    def _state(self) -> AppState:
         if self._run is not None:
-            raise FailedPreconditionError("the app is running")
-        if self._attachment is not None and not self._attachment.closed:
+            return self._run.state
+        attached = self._attachment is not None and not self._attachment.closed
+        return AppState.ATTACHED if attached else AppState.IDLE
+
+    def _require_idle(self) -> None:
+        state = self._state
+        if state is AppState.ATTACHED:
             raise FailedPreconditionError("the app is attached to a dapr.ext.grpc.App")
+        if state is not AppState.IDLE:
+            raise FailedPreconditionError("the app is running")
 
 
 @dataclass
@@ -274,4 +303,6 @@ class _Run:
     over: asyncio.Event
     loop: asyncio.AbstractEventLoop
     port: int
+    state: AppState = AppState.STARTING
     stopping: asyncio.Task[None] | None = None
+    """The task that drains the handlers and stops the server; None before `stop`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import enum
 import logging
 import threading
 from collections.abc import Callable, Coroutine
@@ -24,6 +25,17 @@ _CHECK_INTERVAL = 1.0
 Result = TypeVar("Result")
 
 
+class AttachmentState(enum.Enum):
+    """The state of an attachment."""
+
+    ATTACHED = "attached"
+    """The threads of the App can call handlers."""
+    DRAINING = "draining"
+    """Running handlers finish within the grace time. New events are answered RETRY."""
+    CLOSED = "closed"
+    """No handler is called any more. Events are answered RETRY."""
+
+
 class Attachment:
     """The handlers of a DaprApp on a `dapr.ext.grpc.App`, and the event loop they run in.
 
@@ -39,8 +51,8 @@ class Attachment:
         self._settings = settings
         self._calls: set[concurrent.futures.Future[Any]] = set()
         self._lock = threading.Lock()
-        self._closing: concurrent.futures.Future[None] | None = None
-        self._closed = False
+        self._state = AttachmentState.ATTACHED
+        self._draining: concurrent.futures.Future[None] | None = None
         self._thread: threading.Thread | None = None
         if loop is None:
             loop = asyncio.new_event_loop()
@@ -53,7 +65,7 @@ class Attachment:
     @property
     def closed(self) -> bool:
         """Returns whether the attachment is closed and calls no more handlers."""
-        return self._closed
+        return self._state is AttachmentState.CLOSED
 
     def close(self, grace: float | None = None) -> None:
         """Drains the handlers as `DaprApp.stop` does, then stops their event loop. Idempotent.
@@ -99,7 +111,7 @@ class Attachment:
         closing = self._start_draining(seconds)
         if closing is not None:
             await asyncio.wrap_future(closing)
-        self._closed = True
+        self._state = AttachmentState.CLOSED
 
     def call(self, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
         """Runs a coroutine in the event loop and waits for the result, from the App's threads.
@@ -116,7 +128,7 @@ class Attachment:
         # Under the lock, because `close` in another thread may close the event loop between the
         # check and the call, and a closed loop raises.
         with self._lock:
-            if self._closed or not self._loop.is_running():
+            if self.closed or not self._loop.is_running():
                 raise AppStoppingError
             future = asyncio.run_coroutine_threadsafe(work(), self._loop)
             self._calls.add(future)
@@ -138,9 +150,10 @@ class Attachment:
 
     def _start_draining(self, grace: float) -> concurrent.futures.Future[None] | None:
         with self._lock:
-            if self._closing is None and not self._closed and self._loop.is_running():
-                self._closing = asyncio.run_coroutine_threadsafe(self._drain(grace), self._loop)
-            return self._closing
+            if self._state is AttachmentState.ATTACHED and self._loop.is_running():
+                self._state = AttachmentState.DRAINING
+                self._draining = asyncio.run_coroutine_threadsafe(self._drain(grace), self._loop)
+            return self._draining
 
     async def _drain(self, grace: float) -> None:
         await self._core.drain(grace)
@@ -157,7 +170,7 @@ class Attachment:
 
     def _end(self) -> None:
         with self._lock:
-            self._closed = True
+            self._state = AttachmentState.CLOSED
             thread, self._thread = self._thread, None
         if thread is not None:
             self._loop.call_soon_threadsafe(self._loop.stop)
@@ -168,7 +181,7 @@ class Attachment:
         loop = self._loop
         asyncio.set_event_loop(loop)
         try:
-            while not self._closed:
+            while not self.closed:
                 try:
                     loop.run_forever()
                 except (KeyboardInterrupt, SystemExit):

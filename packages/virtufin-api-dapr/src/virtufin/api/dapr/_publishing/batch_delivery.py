@@ -251,7 +251,7 @@ class Delivery:
             error = InternalError(f"could not be sent: {task.exception()!r}")
             for event in batch:
                 self._give_up(event, error)
-        self._queue.sent(batch[0].topic)
+        self._queue.mark_sent(batch[0].topic)
         self.dispatch()
 
     def _settle_accepted(self, event: Pending) -> None:

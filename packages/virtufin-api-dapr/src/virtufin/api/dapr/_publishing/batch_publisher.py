@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -57,6 +58,17 @@ class BatchStats:
     """Batches that the events were sent in."""
 
 
+class BatchState(enum.Enum):
+    """The state of a batch publisher."""
+
+    OPEN = "open"
+    """Events can be queued."""
+    CLOSING = "closing"
+    """The queued events are being sent. New events are refused."""
+    CLOSED = "closed"
+    """Every event is accepted or reported as failed."""
+
+
 class BatchPublisher:
     """Gathers events and publishes many with each call, for services with a high rate of events.
 
@@ -82,7 +94,8 @@ class BatchPublisher:
         self._reports = Reports(settings.on_failed)
         self._capacity = Capacity(settings.max_pending_events, settings.max_pending_bytes)
         self._delivery = Delivery(transport, sender, self._capacity, self._reports, settings)
-        self._ending: asyncio.Future[None] | None = None
+        self._state = BatchState.OPEN
+        self._ended = asyncio.Event()
         self._given = 0
 
     @property
@@ -214,11 +227,10 @@ class BatchPublisher:
         """Sends the remaining events and closes, within the batch's timeout or `most` seconds."""
         self.refuse_from_on_failed()
         self._transport.check_loop()
-        if self._ending is not None:
-            # Not the future itself, because cancelling this wait would cancel the future for all.
-            await asyncio.wait((self._ending,))
+        if self._state is not BatchState.OPEN:
+            await self._ended.wait()
             return
-        self._ending = asyncio.get_running_loop().create_future()
+        self._state = BatchState.CLOSING
         self._capacity.close(_make_closed_error)
         bounds = [bound for bound in (self._settings.timeout, most) if bound is not None]
         bound = min(bounds) if bounds else None
@@ -232,7 +244,8 @@ class BatchPublisher:
             raise
         finally:
             self._siblings.discard(self)
-            self._ending.set_result(None)
+            self._state = BatchState.CLOSED
+            self._ended.set()
 
     def take_kept(self) -> list[FailedEvent]:
         """Returns the failures that have not been reported, and removes them from this batch."""
@@ -258,7 +271,7 @@ class BatchPublisher:
         """Verifies that the batch is open and may be used by the running task."""
         self.refuse_from_on_failed()
         self._transport.check()
-        if self._ending is not None:
+        if self._state is not BatchState.OPEN:
             raise _make_closed_error()
         # Registered at each use, because the publisher must close every batch that may hold events.
         self._siblings.add(self)
@@ -327,7 +340,7 @@ class BatchPublisher:
         self.log_kept("a batch was never closed")
 
     def __repr__(self) -> str:
-        closed = ", closed" if self._ending is not None else ""
+        closed = ", closed" if self._state is not BatchState.OPEN else ""
         stats = self.stats
         return (
             f"<BatchPublisher at {self._transport.peer}, {stats.queued} queued, "
