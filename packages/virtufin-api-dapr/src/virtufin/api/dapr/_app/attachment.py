@@ -1,4 +1,4 @@
-"""The event loop in which handlers run beside a synchronous server."""
+"""The attachment of an app to a synchronous server, whose threads call the app's async handlers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ logger = logging.getLogger("virtufin.api.dapr.app")
 
 # A repeated check, because a loop that stops never completes the futures that threads wait for.
 _CHECK_INTERVAL = 1.0
-"""Seconds after which a waiting thread checks whether the event loop still runs."""
+"""Seconds between two checks of a waiting thread whether the event loop still runs."""
 
 Result = TypeVar("Result")
 
@@ -37,11 +37,10 @@ class AttachmentState(enum.Enum):
 
 
 class Attachment:
-    """The handlers of a DaprApp on a `dapr.ext.grpc.App`, and the event loop they run in.
+    """The connection between the threads of a `dapr.ext.grpc.App` and the handlers of a `DaprApp`.
 
-    `DaprApp.attach` returns instances of this class. Close an attachment before the App stops, or
-    use the attachment as a context manager around `App.run()`. Closing drains the handlers as
-    `DaprApp.stop` does.
+    The handlers run in an event loop. `DaprApp.attach` returns instances of this class. Close an
+    attachment before the App stops, or use the attachment as a context manager around `App.run()`.
     """
 
     def __init__(
@@ -64,17 +63,18 @@ class Attachment:
 
     @property
     def closed(self) -> bool:
-        """Returns whether the attachment is closed and calls no more handlers."""
+        """Returns whether the attachment is closed, so that no handler is called any more."""
         return self._state is AttachmentState.CLOSED
 
     def close(self, grace: float | None = None) -> None:
-        """Drains the handlers as `DaprApp.stop` does, then stops their event loop. Idempotent.
+        """Drains the handlers as `DaprApp.stop` does, then ends their event loop. Idempotent.
 
-        An event loop that was passed to `DaprApp.attach` is not stopped. The App still answers
-        afterwards: events with RETRY, the health check with an error. Stop the App after this.
+        Only an event loop that the attachment has created is ended, and its thread with it; an
+        event loop that was passed to `DaprApp.attach` goes on. The App still answers afterwards:
+        events with RETRY, the health check with an error. Stop the App after this.
 
         Args:
-            grace: Seconds that running handlers may take. Default: the app's `grace`.
+            grace: Seconds that running handlers may take. If omitted, the app's `grace`.
 
         Raises:
             InvalidInputError: `grace` is not a number of at least 0.
@@ -92,13 +92,13 @@ class Attachment:
         self._end()
 
     async def aclose(self, grace: float | None = None) -> None:
-        """Closes the attachment as `close()` does, without blocking the event loop.
+        """Closes the attachment as `close()` does, without blocking the running event loop.
 
-        In the event loop of the handlers, this method drains the handlers only: the event loop
-        goes on.
+        If this method is called in the event loop of the handlers, it drains the handlers, but
+        cannot end that event loop.
 
         Args:
-            grace: Seconds that running handlers may take. Default: the app's `grace`.
+            grace: Seconds that running handlers may take. If omitted, the app's `grace`.
 
         Raises:
             InvalidInputError: `grace` is not a number of at least 0.
@@ -114,7 +114,9 @@ class Attachment:
         self._state = AttachmentState.CLOSED
 
     def call(self, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
-        """Runs a coroutine in the event loop and waits for the result, from the App's threads.
+        """Runs a coroutine in the event loop of the handlers and waits for its result.
+
+        The threads of the App call this method.
 
         Args:
             work: Function that returns the coroutine to run.
@@ -123,7 +125,8 @@ class Attachment:
             The result of the coroutine.
 
         Raises:
-            AppStoppingError: The attachment or its event loop is closed.
+            AppStoppingError: The attachment is closed, or its event loop has stopped.
+            Exception: The error that the coroutine raised.
         """
         # Under the lock, because `close` in another thread may close the event loop between the
         # check and the call, and a closed loop raises.

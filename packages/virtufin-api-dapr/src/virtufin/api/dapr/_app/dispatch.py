@@ -1,6 +1,7 @@
-"""Dispatch of events and calls to handlers, and the answers that follow from the outcome.
+"""Calls of handlers for events, methods and bindings, and the answers to the sidecar.
 
-This module does not depend on a server, so that each kind of server gives the same results.
+This module does not depend on a server, so that the app's own server and an attached one give the
+same answers.
 """
 
 from __future__ import annotations
@@ -33,7 +34,16 @@ OnError = Callable[[Exception], Any]
 
 
 class Dispatch:
-    """Calls the handlers of events, methods and bindings, and decides their outcome."""
+    """Finds and calls the handler of each delivery, and decides the answer to the sidecar.
+
+    Args:
+        registrations: The registered handlers.
+        work: Pool that the handlers run in.
+        replies: Publisher of the replies to requests. A request is an event that carries
+            `replytopic` and `correlationid`.
+        on_error: Function that is called with each error. None means only the log.
+        redact: Function that removes secrets from texts that leave the app.
+    """
 
     def __init__(
         self,
@@ -50,11 +60,11 @@ class Dispatch:
         self._redact = redact
 
     async def handle_event(self, pubsub_name: str, path: str, event: PubsubEvent) -> Outcome:
-        """Handles one event and returns the outcome to answer the sidecar.
+        """Calls the handler of one event and returns the outcome to answer the sidecar.
 
         Args:
             pubsub_name: Pub/sub component that delivered the event.
-            path: Path that the sidecar sent for the route; may be empty.
+            path: Path that the sidecar sent with the event, which names the handler. May be empty.
             event: The event.
         """
         route = self.registrations.find_route(pubsub_name, event.topic, path)
@@ -80,10 +90,11 @@ class Dispatch:
             request: The call.
 
         Returns:
-            Data and media type of the answer.
+            The data and the media type of the answer.
 
         Raises:
-            StatusError: The app has no such method, the handler failed, or the app is stopping.
+            StatusError: The app has no such method, the handler failed, or the app is stopping. The
+                error holds the gRPC status for the sidecar.
         """
         methods = self.registrations.methods
         function = methods.get(request.method)
@@ -93,16 +104,17 @@ class Dispatch:
         return await self._call(f"method {request.method!r}", function, request)
 
     async def handle_binding(self, request: BindingRequest) -> bytes:
-        """Handles the data of an input binding.
+        """Calls the handler of an input binding.
 
         Args:
             request: The data and its metadata.
 
         Returns:
-            Data of the answer.
+            The data of the answer.
 
         Raises:
             StatusError: The app has no such binding, the handler failed, or the app is stopping.
+                The error holds the gRPC status for the sidecar.
         """
         function = self.registrations.bindings.get(request.name)
         if function is None:
@@ -112,10 +124,10 @@ class Dispatch:
         return data
 
     async def check_health(self) -> None:
-        """Runs the health check.
+        """Calls the health check of the app and returns if the app is healthy.
 
         Raises:
-            StatusError: The app is unhealthy or stopping.
+            StatusError: The app is unhealthy or stopping (UNAVAILABLE).
         """
         unavailable = grpc.StatusCode.UNAVAILABLE
         if self._work.draining:
@@ -197,7 +209,9 @@ class Dispatch:
 
 
 def encode_payload(value: object) -> tuple[bytes, str]:
-    """Returns data and media type of a value that a handler returned; both empty for None.
+    """Returns the data and the media type for a value that a handler returned.
+
+    Both are empty for None.
 
     Raises:
         InvalidInputError: JSON cannot hold the value.
@@ -216,12 +230,14 @@ def _name_event(event: PubsubEvent) -> str:
 
 
 class Core:
-    """The handler pool, the dispatch and the connections of one run of an app, in one event loop.
+    """The parts that an app needs to handle deliveries, until it is drained; in one event loop.
+
+    `work` is the pool that the handlers run in. `dispatch` calls the handlers.
 
     Args:
         registrations: The registered handlers.
-        max_concurrency: Largest number of concurrent handlers.
-        on_error: Function that is called with errors; None if only the log gets them.
+        max_concurrency: Largest number of handlers that run concurrently.
+        on_error: Function that is called with each error. None means only the log.
         publisher: Function that creates the publisher of replies for a pub/sub component.
         redact: Function that removes secrets from texts that leave the app.
     """
@@ -240,7 +256,7 @@ class Core:
         self.dispatch = Dispatch(registrations, self.work, self._replies, on_error, redact)
 
     async def drain(self, grace: float) -> None:
-        """Drains the handlers and then closes the connections.
+        """Drains the handlers, and then closes the connections that replies were published over.
 
         Args:
             grace: Seconds that running handlers may take.

@@ -1,8 +1,10 @@
 """Registration of an app's handlers on a `dapr.ext.grpc.App`.
 
-The App runs handlers in threads and does not give them the gRPC context of the call. A method can
-therefore report a failure only by raising, which the App answers with UNKNOWN. A handler goes on
-after the sidecar has cancelled its call.
+An App is the gRPC server of Dapr's own SDK, which calls handlers in threads. It does not give them
+the gRPC context of the call, with two consequences:
+
+- A method can report a failure only by raising, which the App answers with UNKNOWN.
+- A handler goes on after the sidecar has cancelled its call.
 """
 
 from __future__ import annotations
@@ -44,14 +46,17 @@ def attach(
     settings: AppSettings,
     loop: asyncio.AbstractEventLoop | None,
 ) -> Attachment:
-    """Registers all handlers on an App and returns the attachment; see `DaprApp.attach`.
+    """Registers all handlers on an App, as `DaprApp.attach` describes.
 
     Args:
         ext_app: A `dapr.ext.grpc.App`.
         registrations: The registered handlers.
-        core: Handler pool, dispatch and connections for the attachment.
+        core: Handler pool and dispatch for the attachment. Closing the attachment drains it.
         settings: Settings of the app.
-        loop: Event loop for the handlers; None creates an event loop and a thread.
+        loop: Event loop for the handlers. None means a new event loop in a new thread.
+
+    Returns:
+        The attachment, which the caller must close.
     """
     extension = import_ext_grpc()
     if not isinstance(ext_app, extension.App):
@@ -81,7 +86,15 @@ def attach(
 
 
 class _Registrar:
-    """Registers the handlers of one app on one App of dapr.ext.grpc."""
+    """Registers the handlers of one `DaprApp` on one `dapr.ext.grpc.App`.
+
+    Args:
+        ext_app: The App.
+        extension: The module `dapr.ext.grpc`.
+        core: Dispatch of the `DaprApp`.
+        attachment: Attachment that runs coroutines for the App's threads.
+        token: Token that deliveries must carry. None accepts deliveries without a token.
+    """
 
     def __init__(
         self, ext_app: Any, extension: Any, core: Core, attachment: Attachment, token: str | None
@@ -93,11 +106,14 @@ class _Registrar:
         self._token = token
 
     def register_topic(self, topic: Topic, subscriptions: Any) -> None:
-        """Registers the routes of a topic and replaces the App's subscription by this app's.
+        """Registers the handlers of a topic, and puts this app's subscription into the App's list.
 
         Args:
-            topic: The subscription of this app.
-            subscriptions: The App's list of subscriptions.
+            topic: The subscription of this app, with its handlers.
+            subscriptions: The list of subscriptions that the App reports to the sidecar.
+
+        Raises:
+            InvalidInputError: The App has a subscription to the topic already.
         """
         before = len(subscriptions)
         for priority, route in enumerate(topic.routes):
@@ -121,7 +137,7 @@ class _Registrar:
             subscriptions.append(messages.make_subscription(topic))
 
     def make_method_handler(self, name: str) -> Callable[[Any], Any]:
-        """Returns a handler of a method with the App's types.
+        """Returns a function for `App.method` that calls the app's handler of a method.
 
         Args:
             name: Name of the method.
@@ -144,7 +160,7 @@ class _Registrar:
         return on_invoke
 
     def make_binding_handler(self, name: str) -> Callable[[Any], None]:
-        """Returns a handler of a binding with the App's types.
+        """Returns a function for `App.binding` that calls the app's handler of a binding.
 
         Args:
             name: Name of the binding component.
@@ -161,11 +177,16 @@ class _Registrar:
         return on_binding
 
     def check_health(self) -> None:
-        """Runs the health check of this app; raises if the app is unhealthy."""
+        """Runs the health check of this app.
+
+        Raises:
+            StatusError: The app is unhealthy.
+            AppStoppingError: The attachment is closed.
+        """
         self._attachment.call(self._dispatch.check_health)
 
     def serve_bulk(self, registrations: Registrations) -> None:
-        """Serves `OnBulkTopicEvent` if the App does not.
+        """Adds the gRPC method `OnBulkTopicEvent` for bulk deliveries, if the App has none.
 
         Args:
             registrations: The registered handlers.
@@ -225,7 +246,7 @@ class _Registrar:
 
 
 def import_ext_grpc() -> Any:
-    """Imports the module `dapr.ext.grpc` and returns it.
+    """Imports the module `dapr.ext.grpc` and returns the module.
 
     Raises:
         ImportError: The module is not installed, is installed by two distributions, or is made for
@@ -269,7 +290,7 @@ def _find_version(distribution: str) -> str | None:
 
 
 def _get_subscriptions(ext_app: Any) -> Any:
-    """Returns the list of subscriptions that the App reports to the sidecar.
+    """Returns the App's own list of the subscriptions that the App reports to the sidecar.
 
     Raises:
         UnsupportedError: The installed version of `dapr` has an App without such a list.
@@ -286,12 +307,15 @@ def _get_subscriptions(ext_app: Any) -> Any:
 
 
 def _to_request(received: Any, topic: Topic, path: str) -> tuple[Any, dict[str, str]]:
-    """Returns the message that the App created its event from, and the metadata of the call.
+    """Restores the message of a delivery from the event that the App has made of it.
 
     Args:
-        received: The event of the App.
+        received: The event that the App passes to handlers.
         topic: The subscription that the event came through.
-        path: Path of the route.
+        path: Path of the handler.
+
+    Returns:
+        The `TopicEventRequest` and the metadata of the call.
     """
     request = appcallback_v1.TopicEventRequest(
         topic=topic.name, pubsub_name=topic.pubsub_name, path=path

@@ -1,4 +1,9 @@
-"""Conversion between Dapr's messages about events and the events and settings of handlers."""
+"""Conversion of the sidecar's deliveries of events to events, and of subscriptions to messages.
+
+A delivery is a call of the sidecar on its app. A single delivery has one event
+(`TopicEventRequest`). A bulk delivery has several events of one topic (`TopicEventBulkRequest`),
+which are named entries.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +29,13 @@ _BINARY = "application/octet-stream"
 
 
 async def handle_event(dispatch: Dispatch, request: Any, *, bulk: bool = False) -> Outcome:
-    """Handles the event of a `TopicEventRequest`.
+    """Handles the event of a single delivery. An event that cannot be read is dropped.
 
     Args:
-        dispatch: Dispatch of the app.
+        dispatch: Dispatch of the app, which calls the handler.
         request: The `TopicEventRequest`.
-        bulk: Whether the event may have come in a bulk delivery.
+        bulk: True if the server may have taken the event from a bulk delivery. An event without
+            data is then dropped if a sidecar omits data of its media type from bulk deliveries.
 
     Returns:
         The outcome to answer the sidecar.
@@ -44,15 +50,15 @@ async def handle_event(dispatch: Dispatch, request: Any, *, bulk: bool = False) 
 
 
 async def handle_bulk_entry(dispatch: Dispatch, request: Any, item: Any) -> Outcome:
-    """Handles one entry of a `TopicEventBulkRequest`.
+    """Handles one event of a bulk delivery. An event that cannot be read is dropped.
 
     Args:
-        dispatch: Dispatch of the app.
+        dispatch: Dispatch of the app, which calls the handler.
         request: The `TopicEventBulkRequest`.
         item: The entry of the request.
 
     Returns:
-        The outcome to answer the sidecar for this entry.
+        The outcome to answer the sidecar for this event.
     """
     try:
         event = _read_entry(request, item)
@@ -62,7 +68,11 @@ async def handle_bulk_entry(dispatch: Dispatch, request: Any, item: Any) -> Outc
 
 
 def list_subscriptions(registrations: Registrations) -> Any:
-    """Returns the app's subscriptions as a `ListTopicSubscriptionsResponse`."""
+    """Returns the subscriptions that the app reports to its sidecar.
+
+    Returns:
+        A `ListTopicSubscriptionsResponse`, without subscriptions that the sidecar reads from files.
+    """
     # Without declared ones, because the sidecar would drop its declared subscription.
     wanted = [make_subscription(topic) for topic in registrations.topics if not topic.declared]
     return appcallback_v1.ListTopicSubscriptionsResponse(subscriptions=wanted)
@@ -106,15 +116,12 @@ def _require_data(event: Any) -> None:
 
 
 def drop_unreadable(identifier: str, topic: str, error: Exception) -> Outcome:
-    """Logs an event that cannot be read.
+    """Logs that an event cannot be read, and returns the outcome DROP.
 
     Args:
-        identifier: Id of the event or of its entry.
+        identifier: Id of the event, or of its entry in a bulk delivery.
         topic: Topic of the event.
-        error: Reason why the event cannot be read.
-
-    Returns:
-        The outcome DROP.
+        error: The error of reading the event.
     """
     # DROP and not RETRY, because each delivery would be the same. The dead-letter topic, if there
     # is one, keeps the event.
@@ -124,7 +131,7 @@ def drop_unreadable(identifier: str, topic: str, error: Exception) -> Outcome:
 
 
 def make_subscription(topic: Topic) -> Any:
-    """Returns the subscription to one topic as a `TopicSubscription`."""
+    """Returns the `TopicSubscription` message for a topic and its handlers."""
     wanted = appcallback_v1.TopicSubscription(
         pubsub_name=topic.pubsub_name,
         topic=topic.name,

@@ -1,4 +1,7 @@
-"""The registered handlers of an app: topics with their routes, methods and bindings."""
+"""The registered handlers of an app: topics with their routes, methods and bindings.
+
+A route leads the events of a topic that fulfil a rule to one handler.
+"""
 
 from __future__ import annotations
 
@@ -23,16 +26,19 @@ _LONGEST_AWAIT = (2**31 - 1) / 1000  # because Dapr's message has milliseconds i
 
 @dataclass(frozen=True)
 class BulkDelivery:
-    """Settings for the delivery of several events in one call.
+    """Settings of bulk delivery, in which the sidecar delivers several events in one call.
 
-    The handler is still called with single events. The events of one delivery are handled
-    concurrently, within the app's `max_concurrency`, and each event has its own outcome.
+    The handler is still called with single events. The events of one call are handled concurrently,
+    within the app's `max_concurrency`, and each event has its own outcome.
+
+    Raises:
+        InvalidInputError: A setting is out of its range or has the wrong type.
     """
 
     max_events: int = 100
-    """Largest number of events in one delivery."""
+    """Largest number of events in one call, at least 1."""
     max_await: float = 0.1
-    """Seconds that the sidecar waits for a delivery to fill."""
+    """Seconds that the sidecar waits for further events before it makes the call, above 0."""
 
     def __post_init__(self) -> None:
         require_whole("max_events", self.max_events, 1)
@@ -41,15 +47,15 @@ class BulkDelivery:
 
 @dataclass(frozen=True)
 class Route:
-    """The route of events to one handler."""
+    """A route: a handler and the rule that chooses its events."""
 
     pubsub_name: str
     topic: str
     handler: Function
     path: str
-    """Path by which the sidecar names this route; empty for a default route without a path."""
+    """The path by which the sidecar names this route. Empty for a default route without a path."""
     match: str | None
-    """Dapr's rule (CEL) that chooses this route; None for the default route."""
+    """The rule, in CEL. None for the default route, which gets the events that fulfil no rule."""
 
 
 @dataclass
@@ -67,11 +73,13 @@ class Topic:
 
     @property
     def default(self) -> Route | None:
-        """The route of events that fulfil no rule; None if every handler has a rule."""
+        """The route of events that fulfil no rule. None if every route has a rule."""
         return next((route for route in self.routes if route.match is None), None)
 
     def get_path(self, route: Route) -> str:
-        """Returns the path that the sidecar must send for a route.
+        """Returns the path that the app reports to the sidecar for a route.
+
+        The sidecar sends this path with each event of the route. Empty means no path.
 
         Args:
             route: A route of this topic.
@@ -83,7 +91,7 @@ class Topic:
 
 
 class Registrations:
-    """The registered handlers of one app. Handlers that could not work are refused."""
+    """The registered handlers of one app. Registering a handler that could not work raises."""
 
     def __init__(self) -> None:
         self.methods: dict[str, Function] = {}
@@ -171,14 +179,15 @@ class Registrations:
         self.health_check = require_function(handler)
 
     def find_route(self, pubsub_name: str, topic: str, path: str) -> Route | None:
-        """Returns the route of an event; None if no handler is registered for the event.
+        """Returns the route of an event, or None if no handler is registered for the event.
 
-        The route is found by path and topic, else by path, else as the topic's default route.
+        The route is the first of these: the route with this path and topic; the first route with
+        this path; the default route of the topic.
 
         Args:
             pubsub_name: Pub/sub component that delivered the event.
             topic: Topic of the event.
-            path: Path that the sidecar sent with the event; may be empty.
+            path: Path that the sidecar sent with the event. May be empty.
         """
         routes = [
             route
@@ -210,15 +219,15 @@ class Registrations:
 
 
 def require_function(handler: object, what: str = "handler") -> Function:
-    """Returns the handler if it is a function or coroutine function.
+    """Verifies that a value is a function or coroutine function, and returns the value.
 
     Args:
-        handler: The value to check.
+        handler: The value.
         what: Name of the value in the error text.
 
     Raises:
-        InvalidInputError: The handler is not callable, is a class, or is a generator function,
-            which would never run.
+        InvalidInputError: The value is not callable, is a class, or is a generator function, whose
+            code would never run.
     """
     if inspect.isclass(handler):
         raise InvalidInputError(f"{what} is the class {handler.__name__}; give a function")
@@ -258,7 +267,11 @@ def _require_metadata(metadata: Mapping[str, str] | None) -> dict[str, str]:
 
 
 def _require_same_settings(known: Topic, wanted: Topic) -> None:
-    """Verifies that another handler of a topic does not change the topic's settings."""
+    """Verifies that a further handler of a topic does not change the settings of the topic.
+
+    Raises:
+        InvalidInputError: A setting differs from that of the first handler.
+    """
     # Refused, because all handlers of a topic share one subscription at the sidecar.
     if known.declared is not wanted.declared:
         raise InvalidInputError(

@@ -29,14 +29,14 @@ Behaviour = Callable[[Any, Any], Awaitable[Any]]
 
 
 class Servicer:
-    """Answers the calls of a sidecar.
+    """Answers the calls of a sidecar on its app.
 
-    Calls that carry data need the token. The sidecar's own calls for subscriptions, bindings and
-    health need no token.
+    Calls that deliver events, method calls or data of bindings must carry the token. Calls that
+    fetch subscriptions, bindings or the health need no token.
 
     Args:
-        dispatch: Dispatch of the app.
-        token: Token that calls with data must carry; None accepts calls without a token.
+        dispatch: Dispatch of the app, which calls the handlers.
+        token: Token that deliveries must carry. None accepts deliveries without a token.
     """
 
     def __init__(self, dispatch: Dispatch, token: str | None) -> None:
@@ -44,7 +44,7 @@ class Servicer:
         self._token = token
 
     def make_handlers(self) -> tuple[grpc.GenericRpcHandler, ...]:
-        """Returns the generic handlers to register with a server."""
+        """Returns the generic gRPC handlers of all served methods, for a server."""
         # Generic, because the protos of dapr 1.16 have `OnBulkTopicEvent` only under its older name
         # with `Alpha1`. daprd calls the newer name first, so both are served.
         bulk = _make_handler(
@@ -74,7 +74,7 @@ class Servicer:
         )
 
     async def on_invoke(self, request: Any, context: Any) -> Any:
-        """Calls a method of the app."""
+        """Calls the handler of a method, and answers with the value that it returns."""
         data, content_type = await _await_or_abort(
             context,
             self._dispatch.invoke(
@@ -93,7 +93,12 @@ class Servicer:
         return answer
 
     async def on_topic_event(self, request: Any, context: Any) -> Any:
-        """Handles one event."""
+        """Calls the handler of one event, and answers with its outcome.
+
+        Args:
+            request: The `TopicEventRequest`, or its bytes if protobuf could not parse them.
+            context: Context of the call.
+        """
         if isinstance(request, bytes):
             outcome = messages.drop_unreadable(
                 "", "", DecodeError("protobuf cannot, it may be nested too deeply")
@@ -105,7 +110,7 @@ class Servicer:
         return answer
 
     async def on_bulk_topic_event(self, request: Any, context: Any) -> Any:
-        """Handles several events and answers each of them."""
+        """Calls the handler of each event of a bulk delivery, and answers with each outcome."""
         entries = (
             messages.handle_bulk_entry(self._dispatch, request, entry) for entry in request.entries
         )
@@ -116,22 +121,22 @@ class Servicer:
         return answer
 
     async def on_binding_event(self, request: Any, context: Any) -> Any:
-        """Handles the data of an input binding."""
+        """Calls the handler of an input binding, and answers with the value that it returns."""
         binding = BindingRequest(request.data, metadata=dict(request.metadata), name=request.name)
         data = await _await_or_abort(context, self._dispatch.handle_binding(binding))
         return appcallback_v1.BindingEventResponse(data=data)
 
     async def list_topic_subscriptions(self, request: Any, context: Any) -> Any:
-        """Returns the app's subscriptions."""
+        """Returns the subscriptions of the app. The sidecar fetches them when it finds the app."""
         return messages.list_subscriptions(self._dispatch.registrations)
 
     async def list_input_bindings(self, request: Any, context: Any) -> Any:
-        """Returns the names of the bindings that the app handles."""
+        """Returns the names of the input bindings that the app handles."""
         bindings = list(self._dispatch.registrations.bindings)
         return appcallback_v1.ListInputBindingsResponse(bindings=bindings)
 
     async def health_check(self, request: Any, context: Any) -> Any:
-        """Answers OK if the app is healthy, and aborts the call otherwise."""
+        """Answers OK if the app is healthy, and ends the call with UNAVAILABLE if not."""
         await _await_or_abort(context, self._dispatch.check_health())
         return appcallback_v1.HealthCheckResponse()
 
@@ -149,7 +154,7 @@ class Servicer:
 
 
 def has_token(token: str, metadata: Mapping[str, str]) -> bool:
-    """Returns whether the metadata of a call holds the token.
+    """Returns whether a call carries the token that the app demands.
 
     Args:
         token: The token that the app demands.
@@ -160,18 +165,18 @@ def has_token(token: str, metadata: Mapping[str, str]) -> bool:
 
 
 def select_texts(metadata: Any) -> dict[str, str]:
-    """Returns the entries of a call's metadata that are text."""
+    """Returns the entries of a call's metadata whose values are text; others are bytes."""
     return {key: value for key, value in metadata or () if isinstance(value, str)}
 
 
 def remove_token(metadata: Mapping[str, str]) -> dict[str, str]:
-    """Returns the metadata of a call without the token."""
+    """Returns a copy of the metadata of a call, without the token."""
     # Removed, because handlers may log their request.
     return {key: value for key, value in metadata.items() if key != TOKEN_KEY}
 
 
 def get_verb(request: Any) -> str:
-    """Returns the HTTP verb of a call; empty if the call carries none."""
+    """Returns the HTTP verb of a method call, such as `POST`. Empty if the call carries none."""
     extension = request.http_extension
     return str(type(extension).Verb.Name(extension.verb)) if extension.verb else ""
 
@@ -184,7 +189,7 @@ async def _await_or_abort(context: Any, answer: Awaitable[Any]) -> Any:
 
 
 def _parse_event(data: bytes) -> Any:
-    """Returns the request of an event, or the same bytes if protobuf cannot parse them."""
+    """Parses a `TopicEventRequest`. Returns the same bytes if protobuf cannot parse them."""
     try:
         return appcallback_v1.TopicEventRequest.FromString(data)
     except DecodeError:

@@ -23,7 +23,7 @@ PORT = 3010
 
 @dataclass(frozen=True)
 class AppSettings:
-    """The checked settings of one app."""
+    """The checked settings of one app, with the meaning of the arguments of `DaprApp`."""
 
     pubsub_name: str
     host: str
@@ -32,17 +32,17 @@ class AppSettings:
     grace: float
     on_error: OnError | None
     publisher: Callable[[str], DaprPublisher]
-    """Function that creates the publisher of replies for one pub/sub component."""
+    """Function that creates the publisher of replies for a component. Its caller closes it."""
     # Not in the repr, because tokens must not appear in logs.
     api_token: str | None = field(repr=False)
     redact: Callable[[str], str] = field(repr=False)
     """Function that removes tokens from texts that leave the app."""
 
     def grace_or(self, grace: float | None) -> float:
-        """Returns the checked grace time, or the app's if no grace time is given.
+        """Returns a grace time, or the grace time of the app for None.
 
         Args:
-            grace: Grace time in seconds; None means the app's.
+            grace: Seconds that running handlers may take. None means the setting of the app.
 
         Raises:
             InvalidInputError: The grace time is not a finite number of at least 0.
@@ -63,7 +63,7 @@ def resolve_settings(
     sidecar_token: str | NotGiven | None,
     source: str | None,
 ) -> AppSettings:
-    """Checks the arguments of `DaprApp` and returns the settings.
+    """Returns the settings from the arguments of `DaprApp` and from environment variables.
 
     Raises:
         InvalidInputError: An argument, or the environment variable behind it, is invalid.

@@ -1,4 +1,4 @@
-"""The signals that end a process, shared by several apps."""
+"""Handling of SIGTERM and SIGINT, which end a process, for any number of apps in the process."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ ENDING = (signal.SIGTERM, signal.SIGINT)
 
 @contextmanager
 def call_at_signals(call: Callable[[], Any]) -> Iterator[None]:
-    """Calls a function in the running event loop at each SIGTERM and SIGINT inside the block.
+    """Calls a function at each SIGTERM and SIGINT while the `with` block runs.
 
-    Several blocks in one process all get the signals, and may end in any order. After the last
-    block, the signal handlers from before the first block are restored. In threads other than the
-    main thread, the block has no effect.
+    The function is called in the event loop that is running at the beginning of the block. If
+    several blocks run in one process, each of them gets the signals. They may end in any order.
+    After the last block, the signal handlers from before the first block are restored. In threads
+    other than the main thread, the block has no effect.
 
     Args:
         call: Function without arguments.
@@ -45,7 +46,7 @@ def call_at_signals(call: Callable[[], Any]) -> Iterator[None]:
 
 
 class _SharedHandler:
-    """The handler of one signal, which calls the functions of all blocks."""
+    """The handler of one signal. Calls the functions of all `with` blocks that are running."""
 
     def __init__(self, number: signal.Signals) -> None:
         self.calls: list[Callable[[], None]] = []
@@ -59,7 +60,7 @@ class _SharedHandler:
             call()
 
     def restore(self) -> None:
-        """Restores the earlier handler if no block is left."""
+        """Restores the handler from before this one, unless another block still needs this one."""
         number, before = self._number, self._before
         # Not if another handler is set, because that handler was set later and must stay.
         if not self.calls and signal.getsignal(number) is self:

@@ -1,4 +1,4 @@
-"""The settings of a batch publisher, and the delivery of its events with repeated attempts."""
+"""The settings of a batch publisher, and the sending of its events with repeated attempts."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from .results import FailedEvent, OnFailed
 from .sender import Outgoing, Sender
 from .topic_queue import TopicQueue
 
+# Limits of the settings, because a value far above them is a mistake of the caller.
 _MOST_EVENTS = 1000
 _MOST_PENDING = 2**63 - 1
 _MOST_IN_FLIGHT = 256
@@ -35,7 +36,11 @@ _LONGEST_LINGER = 3600.0
 
 @dataclass(frozen=True)
 class BatchSettings:
-    """The checked settings of a batch publisher; see `DaprPublisher.batching`."""
+    """The settings of a batch publisher, with the meaning of the arguments of `batching`.
+
+    Raises:
+        InvalidInputError: A setting is out of its range or has the wrong type.
+    """
 
     max_events: int
     max_bytes: int
@@ -71,7 +76,7 @@ _LONGEST_DELAY = 2.0
 
 @dataclass(eq=False)
 class Pending(Outgoing):
-    """An event between queuing and its outcome."""
+    """An event that was queued and whose outcome is not known yet."""
 
     # Slots, because thousands of events may be pending.
     __slots__ = ("budget", "event", "failure", "index", "receipt", "sending")
@@ -83,15 +88,20 @@ class Pending(Outgoing):
 
     def __post_init__(self) -> None:
         self.failure: VirtufinError | None = None
-        """Reason why the last attempts failed; None before the first failure."""
+        """The error of the last attempt; None before the first failure."""
         self.sending = False
+        """True after the event has left the queue, also while it waits for another attempt."""
 
 
 class Delivery:
-    """Sends queued events and settles each event once.
+    """Queues the events of a batch publisher, sends them, and settles each event once.
 
-    Settling an event records the outcome in its receipt, reports a failure, releases the capacity
-    of the event, and removes the event from this object.
+    To settle an event means to do these steps after its outcome is known:
+
+    1. The receipt of the event gets the outcome.
+    2. A failure is reported to `on_failed`, or retained.
+    3. The limiter gets back the capacity that `put`'s caller acquired for the event.
+    4. The event is no longer an open event of this object.
     """
 
     def __init__(
@@ -124,24 +134,29 @@ class Delivery:
 
     @property
     def queued(self) -> int:
-        """Number of events that wait to be sent."""
+        """Number of events that wait in the queue."""
         return len(self._open) - self.in_flight
 
     def put(self, event: Pending) -> None:
-        """Queues an event that has acquired capacity, and sends the batches that are due."""
+        """Queues an event and sends the batches that are due.
+
+        Args:
+            event: The event. The caller has acquired capacity for it, and this object releases that
+                capacity.
+        """
         self._open[event.index] = event
         self._queue.put(event)
         self.dispatch()
 
     def flush_for_capacity(self) -> None:
-        """Sends queued events at once if no batch is due, so that capacity becomes free."""
+        """Sends a batch although none is full, so that capacity becomes free for other events."""
         if not self._queue.has_due:
             # Without lingering, because the events that would fill the batch wait for capacity.
             self._queue.flush()
         self.dispatch()
 
     def dispatch(self) -> None:
-        """Sends the batches that are due, up to the limit of concurrent calls."""
+        """Starts to send the batches that are due, up to `max_in_flight` concurrent calls."""
         # Without lingering, because the events that would fill the batch wait for capacity.
         if self._capacity.has_waiters and not self._queue.has_due:
             self._queue.flush()
@@ -158,17 +173,19 @@ class Delivery:
             task.add_done_callback(partial(self._on_task_end, batch))
 
     def owns_running_task(self) -> bool:
-        """Returns whether the running task delivers events or calls `on_failed`."""
+        """Returns whether the running task belongs to this object: it sends or runs `on_failed`."""
         return asyncio.current_task() in self._tasks or self._reports.owns_running_task()
 
     async def drain(self, timeout: float | None) -> bool:
-        """Sends the queued events at once and waits for the outcome of all open events.
+        """Sends the queued events at once and waits until each open event is settled.
+
+        Events that are queued during the wait do not prolong it.
 
         Args:
-            timeout: Longest wait in seconds; None means no limit.
+            timeout: Longest wait in seconds. None means no limit.
 
         Returns:
-            Whether the outcome of every event was known within the time.
+            False if the timeout has passed; sending goes on then.
         """
         self._queue.flush()
         self.dispatch()
@@ -184,13 +201,16 @@ class Delivery:
         return done.done()
 
     def abandon(self, error: VirtufinError) -> set[asyncio.Task[None]]:
-        """Cancels sending, fails the open events, and retains their failures.
+        """Cancels sending and settles each open event as failed, without a call of `on_failed`.
+
+        The failures are retained; see `Reports.pop_all`.
 
         Args:
-            error: Reason for events that have not failed by themselves before.
+            error: The error of events without a failed attempt. Other events get the error of their
+                last attempt.
 
         Returns:
-            The cancelled tasks, which may still be ending.
+            The cancelled tasks. The caller awaits their end.
         """
         self._queue.clear()
         self._reports.ending = True
@@ -208,7 +228,7 @@ class Delivery:
             left = await self._attempt(left)
 
     async def _attempt(self, batch: Sequence[Pending]) -> list[Pending]:
-        """Sends events once and returns the events to send again."""
+        """Sends events once and settles those with an outcome; returns the events to send again."""
         in_time = []
         for event in batch:
             if event.failure is not None and event.budget.left() == 0.0:
@@ -280,10 +300,10 @@ class Delivery:
             event.receipt.resolve(error)
 
     def _forget(self, event: Pending) -> bool:
-        """Releases an event's capacity and ends the flushes that waited only for this event.
+        """Removes an open event, releases its capacity, and ends each `drain` that it was last of.
 
         Returns:
-            False if the event was removed before.
+            False if the event was not open any more; nothing is released then.
         """
         if self._open.pop(event.index, None) is None:
             return False

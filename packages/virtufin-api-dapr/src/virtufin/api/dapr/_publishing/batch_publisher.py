@@ -1,4 +1,4 @@
-"""A publisher that gathers events and sends many of them with each call."""
+"""A publisher that gathers events in batches and sends each batch in one call."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ logger = logging.getLogger("virtufin.api.dapr.publisher")
 
 @dataclass(frozen=True)
 class BatchStats:
-    """Counters of a batch publisher.
+    """Counters of a batch publisher since its creation.
 
-    `queued + in_flight + published + failed` is the number of events that were accepted into the
-    queue.
+    `queued + in_flight + published + failed` is the number of events that `publish_async` has
+    queued.
 
     Example:
         >>> from virtufin.api.dapr import DaprPublisher
@@ -47,15 +47,15 @@ class BatchStats:
     """
 
     queued: int
-    """Events that wait to be sent."""
+    """Number of events that wait to be sent."""
     in_flight: int
-    """Events that were sent, or wait to be sent again, and whose outcome is not known yet."""
+    """Number of events that were sent, or wait to be sent again, without an outcome yet."""
     published: int
-    """Events that the sidecar has accepted."""
+    """Number of events that the sidecar has accepted."""
     failed: int
-    """Events that the sidecar has not accepted."""
+    """Number of events that have failed."""
     batches: int
-    """Batches that the events were sent in."""
+    """Number of batches that sending has begun for. Further attempts do not count."""
 
 
 class BatchState(enum.Enum):
@@ -70,13 +70,18 @@ class BatchState(enum.Enum):
 
 
 class BatchPublisher:
-    """Gathers events and publishes many with each call, for services with a high rate of events.
+    """Gathers events in batches and publishes each batch in one call, for high rates of events.
 
-    `DaprPublisher.batching()` returns instances of this class. Every event that `publish_async` has
-    queued is either accepted by the sidecar or reported as failed. A failure is reported to the
-    receipt of the event, and to `on_failed`; without `on_failed`, the next `flush()` or `close()`
-    raises the failure. Leaving the `async with` block closes the batch, which sends the remaining
-    events.
+    `DaprPublisher.batching()` returns instances of this class; the texts name an instance "batch".
+    Every event that `publish_async` has queued is either accepted by the sidecar or reported as
+    failed:
+
+    - The receipt, which `publish_async` returns, raises the failure when it is awaited.
+    - `on_failed` is called with the failure. Without `on_failed`, the next `flush()` or `close()`
+      raises `PublishFailedError`.
+
+    The end of an `async with` block calls `close()`, which sends the remaining events. If the block
+    ends with an exception, failures are logged instead of raised.
     """
 
     def __init__(
@@ -100,7 +105,7 @@ class BatchPublisher:
 
     @property
     def stats(self) -> BatchStats:
-        """Current counters of this batch publisher."""
+        """The current counters of this batch."""
         delivery = self._delivery
         return BatchStats(
             queued=delivery.queued,
@@ -125,10 +130,12 @@ class BatchPublisher:
         reply_topic: str | None = None,
         timeout: Timeout = NOT_GIVEN,
     ) -> Receipt:
-        """Queues one event and returns; waits first if the batch has reached a limit.
+        """Queues one event and returns; does not wait for the sidecar.
 
-        Waiting calls are served in the order in which they came. Cancelling a waiting call queues
-        nothing. A queued event is published even if the caller is cancelled afterwards.
+        If the pending events have reached `max_pending_events` or `max_pending_bytes`, the call
+        first waits for capacity. Waiting calls are served in the order in which they came. A
+        waiting call that is cancelled queues nothing. A queued event is published even if the
+        caller is cancelled afterwards.
 
         Args:
             topic: The topic to publish to.
@@ -138,23 +145,24 @@ class BatchPublisher:
             type: Event type: the kind of thing that happened.
             source: Event source: the system that the event comes from.
             subject: Subject of the event within its source.
-            content_type: Media type of the data, if the default does not fit.
+            content_type: Media type of the data. If omitted, it follows from the type of `data`.
             extensions: Typed extension attributes.
             correlation_id: Value of the extension `correlationid`.
             reply_topic: Value of the extension `replytopic`.
             timeout: Seconds from now until the sidecar must have accepted the event, including the
-                wait for capacity. Default: the batch's. None means no deadline.
+                wait for capacity. If omitted, the batch's; None means no deadline.
 
         Returns:
-            The receipt of this event. Awaiting the receipt gives the outcome; this is optional.
+            The receipt of this event: an awaitable that gives the outcome. Awaiting is optional.
 
         Raises:
             InvalidInputError: An argument is invalid. Nothing was queued.
             DeadlineExceededError: No capacity was free in time. Nothing was queued.
             ClientClosedError: The batch or its publisher is closed. Nothing was queued.
-            PublishFailedError: The failures that have not been reported have reached
-                `max_pending_events` or `max_pending_bytes`. The error lists them. This event was
-                not queued.
+            PublishFailedError: There is no `on_failed`, and the failures since the last `flush()`
+                have reached `max_pending_events` or `max_pending_bytes`. The error lists them.
+                Nothing was queued.
+            FailedPreconditionError: `on_failed` of this batch called this method.
         """
         settings = self._settings
         self._require_open()
@@ -196,27 +204,33 @@ class BatchPublisher:
     async def flush(self) -> None:
         """Sends the queued events at once and waits until the outcome of each is known.
 
-        The wait ends within the deadlines of the events. Cancelling this method ends only the wait.
+        Events that are queued during the wait are not waited for. The wait has no time limit of its
+        own; it ends because events fail at their deadlines. Cancelling this method ends only the
+        wait: sending goes on.
 
         Raises:
-            PublishFailedError: Events have failed and have not been reported yet. The error lists
-                them.
+            PublishFailedError: There is no `on_failed`, and events have failed since the last such
+                error. The error lists them.
             ClientClosedError: The batch or its publisher is closed.
+            FailedPreconditionError: `on_failed` of this batch called this method.
         """
         self._require_open()
         await self._delivery.drain(None)
         self._raise_failures()
 
     async def close(self) -> None:
-        """Sends the queued events, waits for their outcome, and closes the batch.
+        """Sends the queued events, waits for their outcome, and closes the batch. Idempotent.
 
-        Closing is idempotent. Calls of `publish_async` that wait for capacity raise
-        `ClientClosedError`. Events without an outcome after the batch's `timeout` have failed. If
-        this method is cancelled, closing ends at once and logs how many events were not published.
+        The publisher stays open. Calls of `publish_async` that wait for capacity raise
+        `ClientClosedError`. Events without an outcome after the batch's `timeout` fail. If this
+        method is cancelled, the batch is closed at once, its events fail, and their number is
+        logged.
 
         Raises:
-            PublishFailedError: Events have failed and have not been reported yet. The error lists
-                them.
+            PublishFailedError: There is no `on_failed`, and events have failed since the last such
+                error. The error lists them.
+            WrongLoopError: The batch belongs to another event loop.
+            FailedPreconditionError: `on_failed` of this batch called this method.
         """
         await self.finish()
         self._raise_failures()
@@ -224,7 +238,16 @@ class BatchPublisher:
     # For the publisher, because it closes its batches without raising their failures one by one.
 
     async def finish(self, most: float | None = None) -> None:
-        """Sends the remaining events and closes, within the batch's timeout or `most` seconds."""
+        """Closes the batch as `close()` does, but leaves its failures to `take_kept`.
+
+        Args:
+            most: Seconds that closing may take, if that is less than the batch's `timeout`. None
+                means the batch's `timeout`.
+
+        Raises:
+            WrongLoopError: The batch belongs to another event loop.
+            FailedPreconditionError: `on_failed` of this batch called this method.
+        """
         self.refuse_from_on_failed()
         self._transport.check_loop()
         if self._state is not BatchState.OPEN:
@@ -248,11 +271,19 @@ class BatchPublisher:
             self._ended.set()
 
     def take_kept(self) -> list[FailedEvent]:
-        """Returns the failures that have not been reported, and removes them from this batch."""
+        """Removes the retained failures from this batch and returns them.
+
+        Failures are retained if there is no `on_failed`, or if closing did not leave the time to
+        call it.
+        """
         return self._reports.pop_all()
 
     def log_kept(self, why: str) -> None:
-        """Logs the failures that have not been reported and can no longer be raised."""
+        """Removes the retained failures and logs their number and the first of them.
+
+        Args:
+            why: Beginning of the log line: the reason why the failures are not raised.
+        """
         kept = self._reports.pop_all()
         if kept:
             first = kept[0]
@@ -268,7 +299,13 @@ class BatchPublisher:
     # Parts
 
     def _require_open(self) -> None:
-        """Verifies that the batch is open and may be used by the running task."""
+        """Verifies that the batch is open and may be used by the running task.
+
+        Raises:
+            ClientClosedError: The batch or its publisher is closed.
+            WrongLoopError: The batch belongs to another event loop.
+            FailedPreconditionError: The caller is `on_failed` of this batch.
+        """
         self.refuse_from_on_failed()
         self._transport.check()
         if self._state is not BatchState.OPEN:
@@ -277,10 +314,12 @@ class BatchPublisher:
         self._siblings.add(self)
 
     def refuse_from_on_failed(self) -> None:
-        """Verifies that the running task is not `on_failed`, which the batch waits for.
+        """Verifies that the caller is not `on_failed` of this batch.
+
+        The batch waits for `on_failed`, so `on_failed` would wait for itself.
 
         Raises:
-            FailedPreconditionError: The running task delivers events or runs `on_failed`.
+            FailedPreconditionError: The caller is `on_failed` of this batch.
         """
         if self._delivery.owns_running_task():
             raise FailedPreconditionError(

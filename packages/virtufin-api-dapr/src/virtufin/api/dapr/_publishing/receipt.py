@@ -1,4 +1,4 @@
-"""The receipt of one event in a batch."""
+"""The receipt of one event of a batch: an object that gets the outcome of publishing the event."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from virtufin.api.client.results import StatusResult
 
 
 class Receipt:
-    """The outcome of one event, as an awaitable.
+    """The outcome of publishing one event, as an awaitable.
 
-    Awaiting a receipt returns after the sidecar has accepted the event, and raises the error if the
-    event failed. Awaiting is optional. Many tasks may await one receipt, at any time, in the event
-    loop of the batch.
+    Awaiting a receipt waits for the outcome. If the sidecar has accepted the event, the result is
+    that of `DaprPublisher.publish_async`. If the event has failed, the error of the failure is
+    raised. Awaiting is optional. Several tasks may await one receipt, also after the outcome is
+    known. They must run in the event loop of the batch.
 
     Example:
         >>> from virtufin.api.dapr import DaprPublisher
@@ -38,19 +39,19 @@ class Receipt:
 
     @property
     def done(self) -> bool:
-        """Returns whether the outcome of the event is known."""
+        """Returns whether the outcome is known: the event was accepted or has failed."""
         return self._done
 
     @property
     def error(self) -> VirtufinError | None:
-        """Reason of the failure; None if the event was accepted, or its outcome is not known."""
+        """The error of the failure. None if the event was accepted or the outcome is not known."""
         return self._error
 
     def resolve(self, error: VirtufinError | None) -> None:
         """Records the outcome and wakes the tasks that await this receipt.
 
         Args:
-            error: Reason of the failure; None if the sidecar has accepted the event.
+            error: The error of the failure. None if the sidecar has accepted the event.
         """
         self._done, self._error = True, error
         if self._resolved is not None:

@@ -1,4 +1,7 @@
-"""Calls to the sidecar: single events, several events in one call, and concurrent calls."""
+"""Calls to the sidecar that publish: one event a call, or several events of one topic.
+
+Dapr names a call with several events a bulk publish.
+"""
 
 from __future__ import annotations
 
@@ -26,17 +29,18 @@ Item = TypeVar("Item")
 async def run_concurrently(
     work: Callable[[Item], Awaitable[None]], items: Iterable[Item], limit: int
 ) -> None:
-    """Runs `work` for each item, at most `limit` concurrently.
+    """Calls an async function with each item, in at most `limit` concurrent tasks.
 
-    Cancelling this function cancels the running work.
+    Returns after all calls have ended. Cancelling this function cancels the running calls.
 
     Args:
         work: Coroutine function that is called with each item.
-        items: The items, which are consumed as workers become free.
-        limit: Largest number of items in work.
+        items: The items. The next item is taken when a task is free.
+        limit: Largest number of concurrent calls.
 
     Raises:
-        Exception: The first error of a worker.
+        Exception: An error of `work`: of several, that of the task that was started first. The task
+            of that call takes no further items; the other tasks go on.
     """
     # One iterator for all workers, because items must be produced only as they are needed.
     left = iter(items)
@@ -59,14 +63,15 @@ async def run_concurrently(
 
 # 100, because such a call is four to five times as fast as single events, and more gain nothing.
 MAX_EVENTS = 100
-"""Largest number of events in one call."""
+"""Largest number of events in one call, unless the user sets another."""
 # A quarter of 4 MiB, because that is the limit of a sidecar by default.
 MAX_BYTES = 1024 * 1024
-"""Largest size of one call in bytes."""
+"""Largest size of one call in bytes, unless the user sets another."""
+# A little more than needed, because a call must never be above the limit.
 ENTRY_BYTES = 64
 """Bytes that an event takes in a call beside its body: entry id, media type and lengths."""
 IN_FLIGHT = 4
-"""Largest number of concurrent calls with several events each."""
+"""Largest number of concurrent calls with several events each, unless the user sets another."""
 
 # More than calls with several events, because each of these carries only one event.
 _SINGLES_IN_FLIGHT = 16
@@ -85,7 +90,7 @@ _ANSWERED_FOR_ALL = frozenset(
 
 @dataclass(eq=False)
 class Outgoing:
-    """An event to send."""
+    """An event to send, encoded in the CloudEvents JSON format."""
 
     # Slots, because thousands of events may be pending.
     __slots__ = ("body", "topic")
@@ -95,32 +100,37 @@ class Outgoing:
 
     @property
     def size(self) -> int:
-        """Bytes that the event takes in a call."""
+        """Size of the event in a call, in bytes."""
         return len(self.body) + ENTRY_BYTES
 
 
 class Chunk:
-    """Events of one topic for one call."""
+    """The events of one call, all of one topic."""
 
     def __init__(self, first: int) -> None:
         self.first = first
+        """Index of the first event among all events of the topic."""
         self.events: list[bytes] = []
+        """The events in protobuf, for the reports of failures."""
         self.bodies: list[bytes] = []
+        """The events in JSON, for the sidecar."""
 
 
 class Chunks:
-    """Events of one topic, split into chunks for one call each.
+    """The events of one topic, split into chunks. A chunk has the events of one call.
 
-    An event above the byte limit has a chunk of its own.
+    A chunk has at most `MAX_EVENTS` events and `MAX_BYTES` bytes. A larger event has a chunk of its
+    own.
     """
 
     def __init__(self) -> None:
         self.count = 0
+        """Number of events that were added."""
         self._chunks: deque[Chunk] = deque()
         self._bytes = 0
 
     def add(self, event: Encoded) -> None:
-        """Appends an event to the last chunk, or to a new chunk if the last is full."""
+        """Appends an event to the last chunk, or to a new chunk if the event does not fit there."""
         size = len(event.body) + ENTRY_BYTES
         self._bytes += size
         full = not self._chunks or len(self._chunks[-1].events) == MAX_EVENTS
@@ -132,7 +142,7 @@ class Chunks:
         self.count += 1
 
     def pop_all(self) -> Iterator[Chunk]:
-        """Yields each chunk and removes it from this object."""
+        """Yields the chunks in order. Each chunk is removed from this object when it is yielded."""
         # Removed, because memory of accepted events must be free while others are being sent.
         while self._chunks:
             yield self._chunks.popleft()
@@ -142,6 +152,12 @@ class Sender:
     """Publishes to one pub/sub component by calls to the sidecar."""
 
     def __init__(self, transport: Transport, pubsub_name: str) -> None:
+        """Does no I/O.
+
+        Args:
+            transport: Transport for the calls. The caller closes it.
+            pubsub_name: Name of the pub/sub component.
+        """
         self._transport = transport
         self._pubsub_name = pubsub_name
 
@@ -150,10 +166,11 @@ class Sender:
 
         Args:
             event: The event to send.
-            budget: Time that the call may take.
+            budget: Time that is left for the call. With no time left, nothing is sent.
 
         Raises:
-            VirtufinError: The sidecar did not accept the event.
+            DeadlineExceededError: The sidecar did not answer in time, or no time was left.
+            VirtufinError: The sidecar did not accept the event for another reason.
         """
         if budget.left() == 0.0:
             raise self._make_expired_error(event.topic, budget)
@@ -171,17 +188,18 @@ class Sender:
     async def publish_bulk(
         self, events: Sequence[Outgoing], budget: Budget
     ) -> list[VirtufinError | None]:
-        """Sends events of one topic in one call.
+        """Sends events of one topic in one call, and in further calls if that fails as a whole.
 
-        If the sidecar rejects the call as a whole and one event may be the cause, each event is
-        sent once more, alone.
+        A failed call of which one event may be the cause (`_ANSWERED_FOR_ALL`) is followed by a
+        call for each event alone. Some events may then arrive twice.
 
         Args:
-            events: The events to send, all of one topic.
-            budget: Time that all calls may take.
+            events: The events to send, at least one, all of one topic.
+            budget: Time that is left for all calls together. With no time left, nothing is sent.
 
         Returns:
-            For each event the reason of its failure; None if the sidecar accepted the event.
+            For each event, in order, the error of its failure, or None if the sidecar accepted the
+            event. Failures are not raised.
         """
         if len(events) == 1:
             return await self._publish_each(events, budget)
@@ -212,12 +230,12 @@ class Sender:
         return outcome
 
     async def publish_chunks(self, topic: str, chunks: Chunks, budget: Budget) -> None:
-        """Sends all events of the chunks, with several concurrent calls.
+        """Sends each chunk with `publish_bulk`, at most `IN_FLIGHT` of them concurrently.
 
         Args:
             topic: The topic to publish to.
-            chunks: The events to send. Chunks are removed as their calls start.
-            budget: Time that all calls may take.
+            chunks: The events to send. A chunk is removed from this object when its call starts.
+            budget: Time that is left for all calls together.
 
         Raises:
             PublishFailedError: The sidecar did not accept some events.
@@ -260,11 +278,11 @@ class Sender:
         )
 
     def _make_entry_error(self, topic: str, text: str) -> VirtufinError:
-        """Returns the error of one entry.
+        """Returns the error of one event of a call that the sidecar accepted only in part.
 
         Args:
             topic: Topic of the event.
-            text: Text that the sidecar reported for the entry.
+            text: Text that the sidecar reported for the event.
         """
         # INTERNAL, because the sidecar reports only a text for an entry. Redacted, because that
         # text may contain the token.
@@ -282,6 +300,7 @@ class Sender:
 
 
 def _drop_traceback(error: VirtufinError) -> VirtufinError:
-    """Returns the error without its traceback."""
-    # Because a kept error would keep the frames of its traceback, and these hold whole requests.
+    """Removes the traceback of an error and returns the error."""
+    # Removed, because a kept error would keep the frames of its traceback, and these hold whole
+    # requests.
     return error.with_traceback(None)

@@ -1,4 +1,8 @@
-"""A queue of events by topic, which decides when a batch of a topic is due."""
+"""A queue of events by topic, which decides when a batch of a topic is due.
+
+A batch is a list of events of one topic that are sent in one call. A batch lingers: for a short
+time it waits for more events of its topic.
+"""
 
 from __future__ import annotations
 
@@ -46,18 +50,19 @@ class _TopicBatch(Generic[Event]):
 
 
 class TopicQueue(Generic[Event]):
-    """Gathers events into batches of one topic, in the order in which the events came.
+    """Gathers the events of each topic into batches, in the order in which the events came.
 
-    A batch of a topic is due when it is full, when its first event has waited for `linger` seconds,
-    or after `flush`. Topics with a due batch take turns.
+    A batch is due when it is full, when its first event has waited for `linger` seconds, or after
+    `flush`. The batch that became due first is taken first.
 
     Args:
         max_events: Number of events in a full batch.
-        max_bytes: Size of a full batch in bytes; a larger event has a batch of its own.
-        linger: Longest wait for a batch to fill, in seconds.
+        max_bytes: Size of a full batch in bytes. A larger event has a batch of its own.
+        linger: Longest time that an event waits for its batch to fill, in seconds.
         one_at_a_time: True if each batch of a topic waits until `mark_sent` is called for the batch
             before. Batches of different topics do not wait for each other.
-        due: Function that is called when a batch has become due by waiting.
+        due: Function that is called when a batch has become due because its time has passed. The
+            function is not called after `put`, `mark_sent` and `flush`, whose callers know.
     """
 
     def __init__(
@@ -79,11 +84,11 @@ class TopicQueue(Generic[Event]):
 
     @property
     def has_due(self) -> bool:
-        """Returns whether a batch is due."""
+        """Returns whether a batch is due, so that `take` returns that batch."""
         return bool(self._due)
 
     def put(self, event: Event) -> None:
-        """Appends an event to the events of its topic."""
+        """Appends an event to the queued events of its topic."""
         queued = self._topics.get(event.topic)
         if queued is None:
             queued = self._topics[event.topic] = _TopicBatch()
@@ -92,7 +97,11 @@ class TopicQueue(Generic[Event]):
         self._update(event.topic, queued)
 
     def take(self) -> list[Event] | None:
-        """Removes the next due batch and returns it; None if no batch is due."""
+        """Removes the next due batch from the queue and returns its events.
+
+        Returns:
+            The events, all of one topic, or None if no batch is due.
+        """
         if not self._due:
             return None
         topic, queued = self._due.popleft()
@@ -113,7 +122,9 @@ class TopicQueue(Generic[Event]):
         return batch
 
     def mark_sent(self, topic: str) -> None:
-        """Records that the outcome of a topic's batch is known, so that the next may be due.
+        """Records that the outcome of the last batch of a topic is known.
+
+        With `one_at_a_time`, the next batch of the topic may then become due.
 
         Args:
             topic: Topic of the batch.
@@ -124,7 +135,7 @@ class TopicQueue(Generic[Event]):
             self._update(topic, queued)
 
     def flush(self) -> None:
-        """Makes all events that are queued now due at once."""
+        """Makes all queued events due at once. Events that are put later linger as usual."""
         # Nothing to do for batches of one event, because these are full and so due from the start.
         if self._one_at_a_time and self._max_events == 1:
             return

@@ -1,8 +1,9 @@
 """Encoding of events for a sidecar and decoding of the sidecar's deliveries.
 
-A sidecar accepts complete events in the CloudEvents JSON format and delivers them as messages of
-its own. These messages hold unknown attributes in a `google.protobuf.Struct`. `from_topic_event`
-lists the losses of this path.
+A sidecar accepts events in the CloudEvents JSON format, and delivers events as messages of the type
+`TopicEventRequest`. These messages hold the extension attributes of an event in a
+`google.protobuf.Struct`, which has fewer types than CloudEvents. `from_topic_event` lists what
+changes on the way.
 """
 
 from __future__ import annotations
@@ -37,12 +38,17 @@ _OFTEN_EMPTY = frozenset({"traceparent", "tracestate"})
 
 
 def to_json(event: CloudEvent) -> bytes:
-    """Returns the event in the structured mode of the CloudEvents JSON format.
+    """Returns an event as UTF-8 text in the structured mode of the CloudEvents JSON format.
 
-    Text and JSON of the media types `text/*`, `application/xml`, `application/json` and
-    `application/cloudevents+json` are written as `data`, and the digits of JSON numbers are kept.
-    All other data is written as base64. JSON in bytes is written as base64 too, and keeps every
-    byte. Data without a media type gets a media type.
+    The form of the data depends on its media type:
+
+    - Data of `text/*` and `application/xml` becomes the member `data`, if the data is UTF-8.
+    - Text data of `application/json` and `application/cloudevents+json` becomes the member `data`
+      too. JSON numbers keep their digits.
+    - All other data becomes the member `data_base64`, which keeps every byte. JSON that the event
+      holds as bytes is an example.
+
+    Data without a media type gets one: `text/plain` for text, `application/octet-stream` for bytes.
 
     Args:
         event: The event.
@@ -76,7 +82,7 @@ def to_json(event: CloudEvent) -> bytes:
 
 
 def from_json(text: bytes) -> CloudEvent:
-    """Returns the event of a text in the CloudEvents JSON format.
+    """Parses an event in the CloudEvents JSON format.
 
     Args:
         text: The text as UTF-8.
@@ -111,17 +117,21 @@ def from_json(text: bytes) -> CloudEvent:
 
 
 def from_topic_event(request: Any) -> PubsubEvent:
-    """Returns the event of a `dapr.proto.runtime.v1.TopicEventRequest`.
+    """Returns the event that a sidecar has delivered.
 
-    The event is as it was published, except for values that Dapr's message cannot hold:
+    The event is equal to the published event, except for values that Dapr's message cannot hold:
 
-    - Extensions of bytes become base64 text.
+    - Extension attributes of type bytes become base64 text.
     - Timestamps other than `time` become text.
     - Data of an unknown media type becomes bytes.
-    - JSON data is the text that the sidecar wrote after parsing.
+    - JSON data is the sidecar's text: the sidecar parses JSON and writes it again.
 
     Args:
-        request: The `TopicEventRequest`.
+        request: The `dapr.proto.runtime.v1.TopicEventRequest` of the delivery.
+
+    Raises:
+        ValueError: The request holds a value that no event can hold.
+        TypeError: An attribute of the request has a type that no event can hold.
     """
     event = CloudEvent(
         id=request.id,
@@ -138,7 +148,10 @@ def from_topic_event(request: Any) -> PubsubEvent:
 
 
 def is_left_out_of_bulk(content_type: str) -> bool:
-    """Returns whether a sidecar omits the data of a media type from bulk deliveries."""
+    """Returns whether a sidecar omits the data of a media type from bulk deliveries.
+
+    A bulk delivery is one call with several events.
+    """
     as_json = media_type(content_type) in _HANDED_ON_AS_JSON
     return bool(content_type) and not (as_json or _is_handed_on_as_text(content_type))
 

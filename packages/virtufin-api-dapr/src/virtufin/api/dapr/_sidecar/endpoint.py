@@ -23,6 +23,7 @@ from virtufin.api.client._types import NotGiven
 from virtufin.api.client._validation import LARGEST, require_api_key, require_timeout
 from virtufin.api.client.errors import InvalidInputError
 
+# These two are the defaults of Dapr's own SDKs.
 HOST = "127.0.0.1"
 GRPC_PORT = "50001"
 TOKEN_HEADER = "dapr-api-token"
@@ -48,7 +49,11 @@ _MAX_MESSAGE_BYTES = LARGEST
 
 
 def address_from_environment() -> str:
-    """Returns the sidecar's address from Dapr's environment variables, or Dapr's default."""
+    """Returns the sidecar's address from Dapr's environment variables.
+
+    The address is DAPR_GRPC_ENDPOINT, or else DAPR_RUNTIME_HOST (if not set, 127.0.0.1) with
+    DAPR_GRPC_PORT (if not set, 50001).
+    """
     if address := os.environ.get("DAPR_GRPC_ENDPOINT"):
         return address
     host = os.environ.get("DAPR_RUNTIME_HOST") or HOST
@@ -63,21 +68,21 @@ class Endpoint:
     """The address of a sidecar and the token for calls to it."""
 
     target: str
-    """gRPC target."""
+    """The gRPC target, such as `dns:127.0.0.1:50001`."""
     tls: bool
-    """True if the connection is encrypted."""
+    """True if the connection is encrypted with TLS."""
     # Not in the repr, because tokens must not appear in logs.
     token: str | None = field(repr=False)
     """Token that calls carry as `dapr-api-token`; None for calls without a token."""
 
 
 def resolve_endpoint(address: str | None, api_token: str | NotGiven | None) -> Endpoint:
-    """Returns the endpoint for these arguments, or else from Dapr's environment variables.
+    """Returns the endpoint of the sidecar from arguments, or else from environment variables.
 
     Args:
-        address: Address of the sidecar; None means the environment variables.
-        api_token: Token of the sidecar; None for calls without a token. Not given:
-            DAPR_API_TOKEN.
+        address: Address of the sidecar. None means the address of `address_from_environment`.
+        api_token: Token of the sidecar. `NOT_GIVEN` means DAPR_API_TOKEN, if that is set and not
+            empty; None means calls without a token.
 
     Raises:
         InvalidInputError: The address is invalid, or a header cannot hold the token.
@@ -88,12 +93,16 @@ def resolve_endpoint(address: str | None, api_token: str | NotGiven | None) -> E
 
 
 def resolve_token(given: str | NotGiven | None, variable: str, what: str) -> str | None:
-    """Returns the checked token from the argument or else from an environment variable.
+    """Returns the token from an argument, or else from an environment variable.
 
     Args:
-        given: The argument; None for calls without a token.
+        given: The argument. `NOT_GIVEN` means the environment variable, if that is set and not
+            empty; None means no token.
         variable: Name of the environment variable.
         what: Name of the token in error texts.
+
+    Returns:
+        The token, or None for calls without a token.
 
     Raises:
         InvalidInputError: A header cannot hold the token.
@@ -108,13 +117,15 @@ def resolve_token(given: str | NotGiven | None, variable: str, what: str) -> str
 def make_transport(
     address: str | None, api_token: str | NotGiven | None, timeout: float | None, source: str
 ) -> Transport:
-    """Returns the transport to a sidecar. The first call opens the connection.
+    """Returns a new transport for calls to a sidecar; the caller must close the transport.
+
+    The first call opens the connection.
 
     Args:
-        address: Address of the sidecar; None means Dapr's environment variables.
-        api_token: Token of the sidecar; None for calls without a token. Not given:
-            DAPR_API_TOKEN.
-        timeout: Default deadline of a call in seconds; None means no deadline.
+        address: Address of the sidecar. None means the address of `address_from_environment`.
+        api_token: Token of the sidecar. `NOT_GIVEN` means DAPR_API_TOKEN, if that is set and not
+            empty; None means calls without a token.
+        timeout: Default deadline of a call in seconds. None means no deadline.
         source: Source of events that name no source.
 
     Raises:
