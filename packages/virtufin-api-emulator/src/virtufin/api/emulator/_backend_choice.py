@@ -10,7 +10,9 @@ from virtufin.api.emulator._invocation import AppRoute, Registry
 from virtufin.api.emulator._settings import DaprSettings
 
 
-def chosen(dapr: DaprSettings | None, registry: Registry) -> tuple[Backend, AppRoute | None]:
+def choose_backend(
+    dapr: DaprSettings | None, registry: Registry
+) -> tuple[Backend, AppRoute | None]:
     """Returns the backend for state and events, and the route to backends named by app-id.
 
     Args:
@@ -31,11 +33,11 @@ def chosen(dapr: DaprSettings | None, registry: Registry) -> tuple[Backend, AppR
         return MemoryBackend(), None
     if not isinstance(dapr, DaprSettings):
         raise TypeError(f"dapr is a DaprSettings or None, got {dapr!r}")
-    backend = plugin("_backends.dapr").DaprBackend(dapr)
-    return backend, backend.link
+    backend = import_plugin("_backends.dapr").DaprBackend(dapr)
+    return backend, backend.connection
 
 
-def plugin(module: str) -> Any:
+def import_plugin(module: str) -> Any:
     """Imports a module of this package that needs the Dapr plugin, and returns the module.
 
     Raises:

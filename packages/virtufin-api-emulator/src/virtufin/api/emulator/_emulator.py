@@ -13,16 +13,26 @@ from virtufin.api.client._environment import address
 from virtufin.api.client._transport import drain_notifications
 from virtufin.api.client._wire import Wire
 from virtufin.api.emulator import _ports
-from virtufin.api.emulator._backend_choice import chosen, plugin
+from virtufin.api.emulator._backend_choice import choose_backend, import_plugin
 from virtufin.api.emulator._faults import Injector, Relay
-from virtufin.api.emulator._invocation import SAMPLES, Catalog, Registry, Service, checked
+from virtufin.api.emulator._invocation import SAMPLES, Catalog, Registry, Service, require_services
 from virtufin.api.emulator._samples.server import SampleServer
-from virtufin.api.emulator._services import INFRASTRUCTURE, Behaviour, Servicers, is_flat
+from virtufin.api.emulator._services import (
+    INFRASTRUCTURE,
+    AllServices,
+    Behaviour,
+    has_earlier_events,
+)
 from virtufin.api.emulator._settings import DaprSettings, InvocationPolicy
 from virtufin.api.emulator._status_errors import StatusError
-from virtufin.api.emulator._validation import api_keys as checked_keys
-from virtufin.api.emulator._validation import seconds, switch, text, whole
-from virtufin.api.emulator._wires import WireName, chosen_wire
+from virtufin.api.emulator._validation import (
+    require_api_keys,
+    require_bool,
+    require_seconds,
+    require_text,
+    require_whole,
+)
+from virtufin.api.emulator._wires import WireName, choose_wire
 from virtufin.api.emulator.faults import Faults
 from virtufin.api.emulator.network import Network
 
@@ -118,25 +128,27 @@ class Emulator:
             ImportError: `dapr` or `dapr_port` needs a distribution that is not installed. The text
                 names it.
         """
-        if text(json_names, "json_names") not in ("camel", "proto"):
+        if require_text(json_names, "json_names") not in ("camel", "proto"):
             raise ValueError(f"json_names is 'camel' or 'proto', got {json_names!r}")
         if not isinstance(invocation, (InvocationPolicy, type(None))):
             raise TypeError(f"invocation is an InvocationPolicy or None, got {invocation!r}")
-        wire = chosen_wire(wire)
+        wire = choose_wire(wire)
         if heartbeat is not None:
-            seconds(heartbeat, "heartbeat")
-            if not is_flat(wire):
+            require_seconds(heartbeat, "heartbeat")
+            if not has_earlier_events(wire):
                 raise ValueError("heartbeat needs wire='earlier': other gateways send none")
-        whole(max_message_bytes, "max_message_bytes", 1)
+        require_whole(max_message_bytes, "max_message_bytes", 1)
         if max_concurrent_streams is not None:
-            whole(max_concurrent_streams, "max_concurrent_streams", 1)
-        self._host = text(host, "host")
-        self._port = whole(port, "port", 0, 65535)
-        self._relay = Relay(_UNKNOWN_YET, host=host, port=port) if switch(relay, "relay") else None
+            require_whole(max_concurrent_streams, "max_concurrent_streams", 1)
+        self._host = require_text(host, "host")
+        self._port = require_whole(port, "port", 0, 65535)
+        self._relay = (
+            Relay(_UNKNOWN_YET, host=host, port=port) if require_bool(relay, "relay") else None
+        )
         self._direct_port = 0
         policy = invocation or InvocationPolicy()
-        self._registry = Registry(checked(SAMPLES if services is None else services))
-        self._backend, route = chosen(dapr, self._registry)
+        self._registry = Registry(require_services(SAMPLES if services is None else services))
+        self._backend, route = choose_backend(dapr, self._registry)
         self._samples = [
             SampleServer(service, self._backend.publish)
             for service in self._registry
@@ -145,12 +157,12 @@ class Emulator:
         self._catalog = Catalog(self._registry, policy, max_message_bytes, route)
         stand_in = None
         if dapr_port is not None:
-            whole(dapr_port, "dapr_port", 0, 65535)
+            require_whole(dapr_port, "dapr_port", 0, 65535)
             if dapr is not None:
                 raise ValueError(
                     "dapr_port is for a gateway in memory: with dapr there is a sidecar"
                 )
-            stand_in = plugin("_sidecar.stand_in")
+            stand_in = import_plugin("_sidecar.stand_in")
         beside = (*INFRASTRUCTURE, *(stand_in.METHODS if stand_in else ()))
         self._faults = Injector((wire[name].full_name for name in wire), infrastructure=beside)
         self._stand_in = stand_in and stand_in.StandIn(
@@ -162,22 +174,22 @@ class Emulator:
             max_message_bytes=max_message_bytes,
         )
         behaviour = Behaviour(
-            api_keys=checked_keys(api_keys),
-            accept_any_service=switch(accept_any_service, "accept_any_service"),
+            api_keys=require_api_keys(api_keys),
+            accept_any_service=require_bool(accept_any_service, "accept_any_service"),
             proto_names=json_names == "proto",
-            hold_headers=switch(hold_headers, "hold_headers"),
-            legacy_state=switch(legacy_state, "legacy_state"),
+            hold_headers=require_bool(hold_headers, "hold_headers"),
+            legacy_state=require_bool(legacy_state, "legacy_state"),
             heartbeat=heartbeat,
-            reflection=switch(reflection, "reflection"),
+            reflection=require_bool(reflection, "reflection"),
             max_message_bytes=max_message_bytes,
             max_concurrent_streams=max_concurrent_streams,
         )
-        self._servicers = Servicers(
+        self._servicers = AllServices(
             wire, self._backend, self._registry, self._catalog, self._faults, policy, behaviour
         )
         self._changing = asyncio.Lock()
         self._restarting = asyncio.Lock()
-        self._overruled: set[asyncio.Event] = set()
+        self._pending_restarts: set[asyncio.Event] = set()
         self._server: grpc.aio.Server | None = None
         self._running: AsyncExitStack | None = None
 
@@ -194,7 +206,7 @@ class Emulator:
     @property
     def target(self) -> str:
         """The target for a gRPC channel, such as `127.0.0.1:5002`."""
-        return _ports.reachable(self._host, self._port)
+        return _ports.to_reachable(self._host, self._port)
 
     @property
     def faults(self) -> Faults:
@@ -233,7 +245,7 @@ class Emulator:
         """
         if self._stand_in is None:
             raise RuntimeError("standing in for a Dapr sidecar needs Emulator(dapr_port=0)")
-        return _ports.reachable(self._stand_in.host, self._stand_in.port)
+        return _ports.to_reachable(self._stand_in.host, self._stand_in.port)
 
     @property
     def services(self) -> tuple[Service, ...]:
@@ -262,8 +274,8 @@ class Emulator:
                     self._registry.locate(sample.name, await sample.start())
                     stack.push_async_callback(sample.stop)
                 stack.push_async_callback(self._catalog.close)
-                self._servicers.begin()
-                server = await self._servicers.server()
+                self._servicers.reset_for_start()
+                server = await self._servicers.make_server()
                 stack.push_async_callback(server.stop, None)
                 if self._relay is None:
                     self._port = await _ports.listen(server, self._host, self._port)
@@ -291,8 +303,8 @@ class Emulator:
             grace: Seconds that other calls in progress may take. Then they are cancelled.
         """
         # A stop ends restarts in progress, because they would otherwise start the gateway again.
-        for overruled in self._overruled:
-            overruled.set()
+        for stopped in self._pending_restarts:
+            stopped.set()
         await self._close(grace)
 
     async def restart(self, away: float = 0.0) -> None:
@@ -310,21 +322,21 @@ class Emulator:
             TypeError: `away` is not a number.
             OSError: The port could not be opened again.
         """
-        seconds(away, "away", zero=True)
+        require_seconds(away, "away", zero=True)
         stopped = asyncio.Event()
-        self._overruled.add(stopped)
+        self._pending_restarts.add(stopped)
         try:
             # Restarts take turns, because a second one would find its port reserved by the first.
             async with self._restarting:
                 if not stopped.is_set():
                     await self._close(grace=0.0)
-                    await self._return(away, stopped)
+                    await self._start_again(away, stopped)
         except OSError:
             # After a stop this is no failure, because a later start may have taken the port.
             if not stopped.is_set():
                 raise
         finally:
-            self._overruled.discard(stopped)
+            self._pending_restarts.discard(stopped)
 
     async def reset(self) -> None:
         """Deletes state, registered keys, faults, and the data of the samples.
@@ -373,7 +385,7 @@ class Emulator:
             # for the event loop. This gives the loop the turns it needs.
             await drain_notifications()
 
-    async def _return(self, away: float, stopped: asyncio.Event) -> None:
+    async def _start_again(self, away: float, stopped: asyncio.Event) -> None:
         ports = [(self._host, self._port)]
         if self._relay is not None:
             ports.append((_DIRECT_HOST, self._direct_port))

@@ -10,14 +10,14 @@ from virtufin.api.emulator._emulator import Emulator
 # Global, because clients that name the same emulator do not know each other. Keyed by event loop,
 # because an emulator belongs to one. An entry is removed when its emulator ends. Weak keys would
 # not help, because the emulator's server refers to its event loop.
-_shared: dict[tuple[asyncio.AbstractEventLoop, str], _Shared] = {}
+_shared: dict[tuple[asyncio.AbstractEventLoop, str], _SharedEmulator] = {}
 
 
 class MemoryLease:
     """A lease of an emulator until `release`."""
 
-    def __init__(self, shared: _Shared, target: str) -> None:
-        self._shared: _Shared | None = shared
+    def __init__(self, shared: _SharedEmulator, target: str) -> None:
+        self._shared: _SharedEmulator | None = shared
         self._target = target
 
     @property
@@ -45,11 +45,11 @@ async def lease(name: str) -> MemoryLease:
         del _shared[key]
     shared = _shared.get((loop, name)) if name else None
     if shared is None:
-        shared = _Shared(name)
+        shared = _SharedEmulator(name)
     return MemoryLease(shared, await shared.enter())
 
 
-class _Shared:
+class _SharedEmulator:
     """An emulator and the number of its leases."""
 
     def __init__(self, name: str) -> None:

@@ -63,7 +63,7 @@ async def listen(server: grpc.aio.Server, host: str, port: int) -> int:
         OSError: The port cannot be opened, because it is taken, the host is not of this machine,
             or for another reason.
     """
-    hosts, port = await _free(host, port)
+    hosts, port = await _find_free_port(host, port)
     for numeric in hosts:
         try:
             bound = server.add_insecure_port(address(numeric, port))
@@ -74,7 +74,7 @@ async def listen(server: grpc.aio.Server, host: str, port: int) -> int:
     return port
 
 
-def endpoint(target: str) -> tuple[str, int]:
+def split_target(target: str) -> tuple[str, int]:
     """Splits `host:port` and returns the host and the port.
 
     Raises:
@@ -88,7 +88,7 @@ def endpoint(target: str) -> tuple[str, int]:
     return host, number
 
 
-def reachable(host: str, port: int) -> str:
+def to_reachable(host: str, port: int) -> str:
     """Returns an address for calls to a server that listens on `host`."""
     # A wildcard address is replaced by loopback, because it is not an address to connect to.
     return address(_WILDCARDS.get(host, host), port)
@@ -103,7 +103,7 @@ class ReservedPort:
 
     def __init__(self, address: Any, family: int) -> None:
         self._family = family
-        self._socket = self._bound(address)
+        self._socket = self._bind(address)
         self._address = self._socket.getsockname()
 
     @classmethod
@@ -118,8 +118,8 @@ class ReservedPort:
             OSError: The port cannot be reserved, because it is taken, the host is not of this
                 machine, or for another reason.
         """
-        hosts, port = await _free(host, port)
-        family, where = (await _resolved(hosts[0], port))[0]
+        hosts, port = await _find_free_port(host, port)
+        family, where = (await _resolve_host(hosts[0], port))[0]
         return cls(where, family)
 
     @property
@@ -129,7 +129,7 @@ class ReservedPort:
 
     def listen(self) -> socket.socket:
         """Returns a new socket that listens on the port."""
-        sock = self._bound(self._address)
+        sock = self._bind(self._address)
         sock.listen(_BACKLOG)
         return sock
 
@@ -143,7 +143,7 @@ class ReservedPort:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _bound(self, address: Any) -> socket.socket:
+    def _bind(self, address: Any) -> socket.socket:
         sock = socket.socket(self._family, socket.SOCK_STREAM)
         try:
             # Set on both sockets, because otherwise the listening socket could not be bound.
@@ -156,14 +156,14 @@ class ReservedPort:
         return sock
 
 
-async def _free(host: str, port: int) -> tuple[list[str], int]:
+async def _find_free_port(host: str, port: int) -> tuple[list[str], int]:
     """Returns the addresses of the host on this machine, and the port.
 
     For port 0 the returned port is free on all addresses.
     """
     # Checked before gRPC binds, because gRPC gives no reason for a failure, writes to stderr, and
     # accepts a port that is taken on some of the addresses.
-    found = await _resolved(host, port)
+    found = await _resolve_host(host, port)
     for _ in range(1 if port else _ATTEMPTS):
         try:
             return _probe(found, port)
@@ -177,7 +177,7 @@ async def _free(host: str, port: int) -> tuple[list[str], int]:
     raise OSError(failure.errno, f"cannot listen on {address(host, port)}: {text}")
 
 
-async def _resolved(host: str, port: int) -> list[tuple[int, Any]]:
+async def _resolve_host(host: str, port: int) -> list[tuple[int, Any]]:
     loop = asyncio.get_running_loop()
     # Both loopback addresses, because a client may use either for `localhost` (RFC 6761).
     names = _LOOPBACKS if host == "localhost" else (host,)

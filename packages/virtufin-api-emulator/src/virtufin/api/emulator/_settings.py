@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from virtufin.api.emulator._validation import seconds, switch, text, whole
+from virtufin.api.emulator._validation import (
+    require_bool,
+    require_seconds,
+    require_text,
+    require_whole,
+)
 
 
 @dataclass(frozen=True)
@@ -40,13 +45,13 @@ class DaprSettings:
 
     def __post_init__(self) -> None:
         if self.address is not None:
-            text(self.address, "address")
+            require_text(self.address, "address")
         if self.api_token is not None:
-            text(self.api_token, "api_token")
-        text(self.pubsub_name, "pubsub_name")
-        text(self.store_name, "store_name")
-        switch(self.keep_history, "keep_history")
-        seconds(self.timeout, "timeout")
+            require_text(self.api_token, "api_token")
+        require_text(self.pubsub_name, "pubsub_name")
+        require_text(self.store_name, "store_name")
+        require_bool(self.keep_history, "keep_history")
+        require_seconds(self.timeout, "timeout")
 
 
 @dataclass(frozen=True)
@@ -78,10 +83,10 @@ class InvocationPolicy:
 
     def __post_init__(self) -> None:
         # Checked here, because a bad number would otherwise come out as an error of a later call.
-        seconds(self.call_limit, "call_limit")
-        whole(self.retries, "retries", 0)
-        seconds(self.retry_delay, "retry_delay", zero=True)
-        whole(self.circuit_failures, "circuit_failures", 1)
-        seconds(self.circuit_open, "circuit_open", zero=True)
-        seconds(self.descriptor_lifetime, "descriptor_lifetime", zero=True)
-        seconds(self.reflection_timeout, "reflection_timeout")
+        require_seconds(self.call_limit, "call_limit")
+        require_whole(self.retries, "retries", 0)
+        require_seconds(self.retry_delay, "retry_delay", zero=True)
+        require_whole(self.circuit_failures, "circuit_failures", 1)
+        require_seconds(self.circuit_open, "circuit_open", zero=True)
+        require_seconds(self.descriptor_lifetime, "descriptor_lifetime", zero=True)
+        require_seconds(self.reflection_timeout, "reflection_timeout")

@@ -24,21 +24,21 @@ def leave_at_once() -> None:
         signal.signal(number, lambda number, _: os._exit(128 + number))
 
 
-def call(told_to_end: Callable[[], object]) -> None:
+def call_once(on_signal: Callable[[], object]) -> None:
     """Makes the first signal call a function in the main thread. Later signals are ignored.
 
     Args:
-        told_to_end: Function to call.
+        on_signal: Function to call.
     """
     # Not a handler of the event loop, because the loop removes its handlers while it is being
     # closed, and a signal is a KeyboardInterrupt then.
 
-    def tell(number: int, frame: object) -> None:
+    def handle(number: int, frame: object) -> None:
         ignore()
-        told_to_end()
+        on_signal()
 
     for number in _NUMBERS:
-        signal.signal(number, tell)
+        signal.signal(number, handle)
 
 
 def ignore() -> None:

@@ -22,12 +22,14 @@ class StatusError(Exception):
         self.details = details
 
 
-def invalid(details: str) -> StatusError:
-    """Returns an error with the status INVALID_ARGUMENT."""
-    return StatusError(grpc.StatusCode.INVALID_ARGUMENT, details)
+class InvalidArgumentError(StatusError):
+    """Raised to end the current call with the status INVALID_ARGUMENT."""
+
+    def __init__(self, details: str) -> None:
+        super().__init__(grpc.StatusCode.INVALID_ARGUMENT, details)
 
 
-def refusing_handler(code: grpc.StatusCode, details: str) -> Handler:
+def make_refusing_handler(code: grpc.StatusCode, details: str) -> Handler:
     """Returns a handler that ends a call of any kind before reading its request."""
     # Stream to stream, because such a handler also serves unary calls.
 

@@ -12,7 +12,7 @@ LONGEST = 10 * 365 * 24 * 3600
 """Longest accepted time in seconds."""
 
 
-def text(value: object, what: str, *, empty: bool = False) -> str:
+def require_text(value: object, what: str, *, empty: bool = False) -> str:
     """Checks and returns text.
 
     Args:
@@ -34,7 +34,7 @@ def text(value: object, what: str, *, empty: bool = False) -> str:
     return value
 
 
-def whole(value: object, what: str, lowest: int, highest: int = LARGEST) -> int:
+def require_whole(value: object, what: str, lowest: int, highest: int = LARGEST) -> int:
     """Checks and returns a whole number.
 
     Args:
@@ -55,7 +55,7 @@ def whole(value: object, what: str, lowest: int, highest: int = LARGEST) -> int:
     return value
 
 
-def seconds(value: object, what: str, *, zero: bool = False) -> float:
+def require_seconds(value: object, what: str, *, zero: bool = False) -> float:
     """Checks and returns a time in seconds.
 
     Args:
@@ -75,7 +75,7 @@ def seconds(value: object, what: str, *, zero: bool = False) -> float:
     return value
 
 
-def switch(value: object, what: str) -> bool:
+def require_bool(value: object, what: str) -> bool:
     """Checks and returns True or False.
 
     Args:
@@ -90,7 +90,7 @@ def switch(value: object, what: str) -> bool:
     return value
 
 
-def several(values: object, what: str) -> tuple[Any, ...]:
+def require_items(values: object, what: str) -> tuple[Any, ...]:
     """Checks an iterable and returns its items.
 
     Args:
@@ -106,7 +106,7 @@ def several(values: object, what: str) -> tuple[Any, ...]:
     return tuple(values)
 
 
-def api_keys(values: object) -> tuple[str, ...]:
+def require_api_keys(values: object) -> tuple[str, ...]:
     """Checks API keys and returns them.
 
     Raises:
@@ -114,7 +114,7 @@ def api_keys(values: object) -> tuple[str, ...]:
         ValueError: A key is empty, or contains characters that a header cannot carry.
     """
     # The errors do not contain the keys, because error texts end up in logs.
-    keys = several(values, "api_keys")
+    keys = require_items(values, "api_keys")
     for key in keys:
         if not isinstance(key, str):
             raise TypeError(f"an API key is text, got {type(key).__name__}")

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import grpc
 
 from virtufin.api.client._validation import LARGEST
-from virtufin.api.emulator._validation import seconds as duration
-from virtufin.api.emulator._validation import text, whole
+from virtufin.api.emulator._validation import require_seconds, require_text, require_whole
 
 __all__ = ["Code", "Faults", "Plan"]
 
@@ -30,13 +29,13 @@ _WITH_TOPIC = (
 )
 
 
-def short(full_name: str) -> str:
+def shorten_method(full_name: str) -> str:
     """Returns a full method name without its package: `State/GetState`."""
     service, _, method = full_name.partition("/")
     return f"{service.rpartition('.')[2]}/{method}"
 
 
-def status_code(code: grpc.StatusCode | str) -> grpc.StatusCode:
+def to_status_code(code: grpc.StatusCode | str) -> grpc.StatusCode:
     """Returns the gRPC status for a status or the name of a status.
 
     Raises:
@@ -80,28 +79,31 @@ class Spec:
         # Checked here, so that the gateway's process and another process reject the same plans.
         if self.action not in (*CALL_ACTIONS, *STREAM_ACTIONS):
             raise ValueError(f"unknown action {self.action!r}")
-        text(self.method, "method", empty=True)
+        require_text(self.method, "method", empty=True)
         if self.times is not None:
-            whole(self.times, "times", 1)
-        text(self.details, "details", empty=True)
-        whole(self.after, "after", 0, LARGEST)
-        code = status_code(self.code)
+            require_whole(self.times, "times", 1)
+        require_text(self.details, "details", empty=True)
+        require_whole(self.after, "after", 0, LARGEST)
+        code = to_status_code(self.code)
         # Streams may be cut with OK, because a clean end of a stream is a fault as well.
         if code is grpc.StatusCode.OK and self.action in ("fail", "fail_write"):
             raise ValueError("OK is no failure")
         if self.topic is not None:
-            text(self.topic, "topic")
-            if self.method != ANY and short(self.method.removeprefix("/")) not in _WITH_TOPIC:
+            require_text(self.topic, "topic")
+            if (
+                self.method != ANY
+                and shorten_method(self.method.removeprefix("/")) not in _WITH_TOPIC
+            ):
                 raise ValueError(
                     f"topic goes with {' and '.join(_WITH_TOPIC)}, not with {self.method!r}"
                 )
         if self.action in ("delay", "slow_writes"):
-            duration(self.seconds, "seconds")
+            require_seconds(self.seconds, "seconds")
 
     @property
     def status(self) -> grpc.StatusCode:
         """The status with which the plan ends calls or streams."""
-        return status_code(self.code)
+        return to_status_code(self.code)
 
 
 class Plan(ABC):
@@ -211,7 +213,7 @@ class Faults(ABC):
             times: Number of calls to fail, at least 1. None means all until the plan is lifted.
             details: Status text. The default text names the method.
         """
-        name = status_code(code).name
+        name = to_status_code(code).name
         return self.add(Spec("fail", method, topic, times, code=name, details=details))
 
     def delay(
@@ -249,8 +251,10 @@ class Faults(ABC):
             The number of streams that were ended.
         """
         if topic is not None:
-            text(topic, "topic")
-        return self._cut(status_code(code).name, topic, text(details, "details", empty=True))
+            require_text(topic, "topic")
+        return self._cut(
+            to_status_code(code).name, topic, require_text(details, "details", empty=True)
+        )
 
     def cut_after(
         self,
@@ -270,7 +274,7 @@ class Faults(ABC):
             times: Number of streams to end. None means all until the plan is lifted.
             details: Status text.
         """
-        name = status_code(code).name
+        name = to_status_code(code).name
         spec = Spec("cut", topic=topic, times=times, code=name, details=details, after=events)
         return self.add(spec)
 
@@ -292,7 +296,7 @@ class Faults(ABC):
             times: Number of streams to end. None means all until the plan is lifted.
             details: Status text.
         """
-        name = status_code(code).name
+        name = to_status_code(code).name
         spec = Spec("fail_write", topic=topic, times=times, code=name, details=details, after=after)
         return self.add(spec)
 

@@ -31,11 +31,13 @@ from virtufin.api.emulator._ports import ReservedPort
 from virtufin.api.emulator._sidecar import (
     MissingProgramError,
     Program,
-    component_names,
-    find,
-    redelivery,
+    component,
+    find_daprd,
+    find_redis,
+    make_redelivery_policy,
+    read_component_names,
 )
-from virtufin.api.emulator._validation import several, text, whole
+from virtufin.api.emulator._validation import require_items, require_text, require_whole
 
 __all__ = [
     "MissingProgramError",
@@ -52,53 +54,6 @@ _START_TIMEOUT = 30.0
 # A bound, because a program that is still starting may accept a connection without answering.
 _PROBE_TIMEOUT = 2.0
 _OK_STATUSES = range(200, 300)
-
-
-def find_daprd() -> str:
-    """Returns the path of `daprd`, from VIRTUFIN_DAPRD, PATH, or the folder of `dapr init`.
-
-    Raises:
-        MissingProgramError: `daprd` is not on this machine.
-    """
-    advice = "install Dapr (`dapr init` puts it into ~/.dapr/bin)"
-    return find("daprd", "VIRTUFIN_DAPRD", Path.home() / ".dapr/bin/daprd", advice)
-
-
-def find_redis() -> str:
-    """Returns the path of `redis-server`, from VIRTUFIN_REDIS_SERVER or PATH.
-
-    Raises:
-        MissingProgramError: `redis-server` is not on this machine.
-    """
-    advice = "install Redis (package redis-server on Debian and Ubuntu)"
-    return find("redis-server", "VIRTUFIN_REDIS_SERVER", None, advice)
-
-
-def component(
-    name: str, kind: str, metadata: Mapping[str, str] | None = None, *, scopes: Sequence[str] = ()
-) -> str:
-    """Returns the text of a Dapr component file.
-
-    Args:
-        name: Name of the component in calls, such as `pubsub`.
-        kind: Type of the component, such as `pubsub.redis` (see Dapr's component reference).
-        metadata: Settings of the component.
-        scopes: App-ids that may use the component. Empty means all.
-    """
-    document: dict[str, Any] = {
-        "apiVersion": "dapr.io/v1alpha1",
-        "kind": "Component",
-        "metadata": {"name": name},
-        "spec": {
-            "type": kind,
-            "version": "v1",
-            "metadata": [{"name": key, "value": value} for key, value in (metadata or {}).items()],
-        },
-    }
-    if scopes:
-        document["scopes"] = list(scopes)
-    # JSON, because JSON is valid YAML and can be written without a YAML library.
-    return json.dumps(document, indent=2)
 
 
 def redis_components(
@@ -138,7 +93,7 @@ def redis_components(
     return [
         component(pubsub_name, "pubsub.redis", pubsub),
         component(store_name, "state.redis", store),
-        redelivery(pubsub_name, pubsub["processingTimeout"]),
+        make_redelivery_policy(pubsub_name, pubsub["processingTimeout"]),
     ]
 
 
@@ -171,7 +126,7 @@ class _Part(ABC):
         Raises:
             ConnectionError: The program is not running.
         """
-        return self._started().pid
+        return self._get_program().pid
 
     @property
     def output(self) -> str:
@@ -180,7 +135,7 @@ class _Part(ABC):
         Raises:
             ConnectionError: The program is not running.
         """
-        return self._started().output()
+        return self._get_program().output()
 
     def start(self) -> None:
         """Starts the program and waits until it is ready. Does nothing if already running.
@@ -189,9 +144,9 @@ class _Part(ABC):
             RuntimeError: The program did not start. The text contains its output.
         """
         if self._running is None:
-            command = [self._program, *self._arguments()]
-            program = Program(command, self._environment(), folder=self._folder)
-            program.wait_until(self._ready, _START_TIMEOUT)
+            command = [self._program, *self._make_arguments()]
+            program = Program(command, self._make_environment(), folder=self._folder)
+            program.wait_until(self._is_ready, _START_TIMEOUT)
             self._running = program
 
     def stop(self) -> None:
@@ -202,7 +157,7 @@ class _Part(ABC):
 
     def kill(self) -> None:
         """Ends the program immediately (SIGKILL). `start` starts the program again."""
-        program, self._running = self._started(), None
+        program, self._running = self._get_program(), None
         program.kill()
 
     def restart(self) -> None:
@@ -212,11 +167,11 @@ class _Part(ABC):
 
     def freeze(self) -> None:
         """Freezes the program (SIGSTOP) until `thaw`. Connections stay open without answers."""
-        self._started().freeze()
+        self._get_program().freeze()
 
     def thaw(self) -> None:
         """Continues the program after `freeze`."""
-        self._started().thaw()
+        self._get_program().thaw()
 
     def close(self) -> None:
         """Ends the program and deletes its files. Idempotent."""
@@ -236,21 +191,21 @@ class _Part(ABC):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _started(self) -> Program:
+    def _get_program(self) -> Program:
         if self._running is None:
             raise ConnectionError(f"{self!r} does not run; start() starts it")
         return self._running
 
     @abstractmethod
-    def _arguments(self) -> list[str]:
+    def _make_arguments(self) -> list[str]:
         """Returns the arguments of the command line."""
 
-    def _environment(self) -> dict[str, str] | None:
+    def _make_environment(self) -> dict[str, str] | None:
         """Returns the environment variables. None means those of this process."""
         return None
 
     @abstractmethod
-    def _ready(self) -> bool:
+    def _is_ready(self) -> bool:
         """Returns True if the program is ready for use."""
 
 
@@ -289,7 +244,7 @@ class Redis(_Part):
     def __repr__(self) -> str:
         return f"<Redis {self.address}>"
 
-    def _arguments(self) -> list[str]:
+    def _make_arguments(self) -> list[str]:
         arguments = ["--bind", _HOST, "--port", str(self.port), "--dir", self._folder]
         arguments += ["--save", "", "--loglevel", "warning"]
         # Both options, because without them a restart loses a stream and its consumer group.
@@ -297,7 +252,7 @@ class Redis(_Part):
             arguments += ["--appendonly", "yes", "--appendfsync", "always"]
         return arguments
 
-    def _ready(self) -> bool:
+    def _is_ready(self) -> bool:
         with suppress(OSError), socket.create_connection((_HOST, self.port), _PROBE_TIMEOUT) as one:
             one.sendall(b"PING\r\n")
             return one.recv(16).startswith(b"+PONG")
@@ -333,14 +288,18 @@ class Sidecar(_Part):
         environment: Mapping[str, str] | None = None,
         program: str | None = None,
     ) -> None:
-        self.app_id = text(app_id, "app_id")
-        self._app_port = None if app_port is None else whole(app_port, "app_port", 1, 65535)
-        self._more = [text(one, "each argument") for one in several(arguments, "arguments")]
+        self.app_id = require_text(app_id, "app_id")
+        self._app_port = None if app_port is None else require_whole(app_port, "app_port", 1, 65535)
+        self._extra_arguments = [
+            require_text(one, "each argument") for one in require_items(arguments, "arguments")
+        ]
         self._variables = dict(environment or {})
         for name, value in self._variables.items():
-            text(value, f"{name} of environment", empty=True)
-        files = [text(one, "each resource") for one in several(resources, "resources")]
-        self._components = {name for file in files for name in component_names(file, app_id)}
+            require_text(value, f"{name} of environment", empty=True)
+        files = [
+            require_text(one, "each resource") for one in require_items(resources, "resources")
+        ]
+        self._components = {name for file in files for name in read_component_names(file, app_id)}
         # Last, because wrong arguments must not leave reserved ports and a folder behind.
         super().__init__(program or find_daprd(), ports=4)
         for number, file in enumerate(files):
@@ -371,7 +330,7 @@ class Sidecar(_Part):
             RuntimeError: The sidecar did not find its app in time, or ended. In both cases the
                 sidecar is no longer running.
         """
-        self._started().wait_until(lambda: self._get("/v1.0/healthz") is not None, timeout)
+        self._get_program().wait_until(lambda: self._get("/v1.0/healthz") is not None, timeout)
 
     def __enter__(self) -> Sidecar:
         super().__enter__()
@@ -380,7 +339,7 @@ class Sidecar(_Part):
     def __repr__(self) -> str:
         return f"<Sidecar {self.app_id!r} {self.address}>"
 
-    def _arguments(self) -> list[str]:
+    def _make_arguments(self) -> list[str]:
         names = ("dapr-grpc-port", "dapr-http-port", "dapr-internal-grpc-port", "metrics-port")
         arguments = ["--app-id", self.app_id, "--resources-path", self._folder]
         for name, port in zip(names, self._reserved, strict=True):
@@ -391,12 +350,12 @@ class Sidecar(_Part):
         arguments += ["--dapr-graceful-shutdown-seconds", "1"]
         if self._app_port is not None:
             arguments += ["--app-protocol", "grpc", "--app-port", str(self._app_port)]
-        return arguments + self._more
+        return arguments + self._extra_arguments
 
-    def _environment(self) -> dict[str, str]:
+    def _make_environment(self) -> dict[str, str]:
         return {**os.environ, **self._variables}
 
-    def _ready(self) -> bool:
+    def _is_ready(self) -> bool:
         if self._get("/v1.0/healthz/outbound") is None:
             return False
         # The health check is not enough, because a sidecar that is ending after a component could
@@ -408,7 +367,7 @@ class Sidecar(_Part):
         """Returns the body of the answer, or None without an answer or with an error status."""
         connection = http.client.HTTPConnection(_HOST, self.http_port, timeout=_PROBE_TIMEOUT)
         # A token in the environment protects the HTTP API of daprd as well.
-        token = self._environment().get("DAPR_API_TOKEN")
+        token = self._make_environment().get("DAPR_API_TOKEN")
         try:
             connection.request("GET", path, headers={"dapr-api-token": token} if token else {})
             answer = connection.getresponse()

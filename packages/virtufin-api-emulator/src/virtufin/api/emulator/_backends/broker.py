@@ -46,7 +46,7 @@ class Subscription:
             raise self._end
         return self._events.popleft()
 
-    async def hold(self, until: asyncio.Future[None], timeout: float | None) -> None:
+    async def wait_for(self, until: asyncio.Future[None], timeout: float | None) -> None:
         """Waits for a future without taking an event.
 
         Args:

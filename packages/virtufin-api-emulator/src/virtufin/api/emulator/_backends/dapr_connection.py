@@ -54,10 +54,10 @@ class SidecarConnection:
 
     def open(self) -> None:
         """Creates the channel. Does not wait for the sidecar."""
-        self._channel = self.new_channel()
+        self._channel = self.open_channel()
         self.stub = api_service_v1.DaprStub(self._channel)  # type: ignore[no-untyped-call]
 
-    def new_channel(self) -> grpc.aio.Channel:
+    def open_channel(self) -> grpc.aio.Channel:
         """Returns a new channel to the sidecar. The caller must close it."""
         if self._endpoint.tls:
             credentials = grpc.ssl_channel_credentials()
@@ -88,7 +88,7 @@ class SidecarConnection:
                 request, timeout=self._timeout, metadata=self.metadata
             )
         except grpc.aio.AioRpcError as error:
-            raise self.refusal(error) from error
+            raise self.make_error(error) from error
 
     async def invoke(
         self, app_id: str, method: str, data: bytes, *, json: bool, timeout: float, metadata: Any
@@ -120,7 +120,7 @@ class SidecarConnection:
         value: bytes = reply.data.value
         return value
 
-    def refusal(self, error: grpc.aio.AioRpcError) -> StatusError:
+    def make_error(self, error: grpc.aio.AioRpcError) -> StatusError:
         """Returns the error of a gateway's call for a failed call to the sidecar."""
         code = error.code()
         details = error.details() or code.name

@@ -23,7 +23,7 @@ class DeliveryFilter:
     """A filter for the events of one topic."""
 
     def __init__(self, *, started: datetime, keep_history: bool) -> None:
-        """Creates a filter that accepts historical events until `begin` is called.
+        """Creates a filter that accepts historical events until `start_catch_up` is called.
 
         Args:
             started: Time of the gateway's start. Older events are history.
@@ -34,7 +34,7 @@ class DeliveryFilter:
         self._catching_up_until: float | None = None
         self._seen: dict[tuple[str, str], None] = {}
 
-    def begin(self, now: float) -> None:
+    def start_catch_up(self, now: float) -> None:
         """Starts to reject historical events, unless history is kept. Call when the topic is live.
 
         Args:
@@ -48,7 +48,7 @@ class DeliveryFilter:
 
         Args:
             event: Delivered event.
-            now: Current time in seconds, on the same clock as for `begin`.
+            now: Current time in seconds, on the same clock as for `start_catch_up`.
         """
         return not self._is_repeat(event) and not self._is_history(event, now)
 
@@ -67,7 +67,7 @@ class DeliveryFilter:
     def _is_history(self, event: CloudEvent, now: float) -> bool:
         if self._catching_up_until is None:
             return False
-        moment = _time(event)
+        moment = _read_time(event)
         if moment is None:
             return False
         # Compared in whole seconds, because Dapr truncates the times that it adds to whole seconds.
@@ -79,7 +79,7 @@ class DeliveryFilter:
         return True
 
 
-def _time(event: CloudEvent) -> datetime | None:
+def _read_time(event: CloudEvent) -> datetime | None:
     if "time" not in event.attributes:
         return None
     attribute = event.attributes["time"]

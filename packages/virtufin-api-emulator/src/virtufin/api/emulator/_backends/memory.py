@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import grpc
 
-from virtufin.api.emulator._status_errors import StatusError, invalid
+from virtufin.api.emulator._status_errors import InvalidArgumentError, StatusError
 
 from .backend import Backend, Entry
 from .broker import Broker, Event, Subscription
@@ -62,7 +62,7 @@ class MemoryBackend(Backend):
         try:
             found = Query.parse(query).run(self._entries.get(service, {}).values())
         except QueryError as error:
-            raise invalid(f"query: {error}") from error
+            raise InvalidArgumentError(f"query: {error}") from error
         return found[:limit] if limit else found
 
     async def publish(self, topic: str, cloudevent: bytes) -> None:

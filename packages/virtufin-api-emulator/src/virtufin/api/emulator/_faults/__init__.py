@@ -2,7 +2,7 @@
 
 from .active_plans import FaultyStream
 from .injector import FaultInterceptor, Injector
-from .relay import Relay
+from .tcp_relay import Relay
 
 __all__ = [
     "FaultInterceptor",

@@ -80,7 +80,7 @@ class ActivePlan(LocalPlan):
             self.holds -= 1
             self._waiting.discard(future)
 
-    def refusal(self, default: str) -> StatusError:
+    def make_error(self, default: str) -> StatusError:
         """Returns the error that ends a call or stream.
 
         Args:
@@ -114,48 +114,48 @@ class FaultyStream:
     @property
     def holds_headers(self) -> bool:
         """True if a plan holds the response headers back."""
-        return bool(self._due("hold_headers"))
+        return bool(self._get_due("hold_headers"))
 
     @property
     def stalled(self) -> bool:
         """True if a plan currently holds back all events."""
-        return bool(self._due("stall"))
+        return bool(self._get_due("stall"))
 
-    async def headers_released(self) -> None:
+    async def wait_for_headers(self) -> None:
         """Waits until no plan holds the response headers back."""
         # Checked again after each wait, because another plan may have been added in the meantime.
-        while holding := self._due("hold_headers"):
+        while holding := self._get_due("hold_headers"):
             with holding[0].wait_lifted() as lifted:
                 await lifted
 
     def cut_if_due(self) -> None:
         """Ends the stream if a plan cuts streams after the number of events sent so far."""
         # Only the first plan counts, because the oldest plan wins.
-        for plan in self._due("cut"):
-            self.end(plan.refusal("stream cut by a fault plan"))
+        for plan in self._get_due("cut"):
+            self.end(plan.make_error("stream cut by a fault plan"))
             return
 
-    async def before_write(self) -> None:
+    async def wait_before_write(self) -> None:
         """Waits before an event is sent, if plans slow the stream down or stall it.
 
         Raises:
             StatusError: A plan fails the write, or the stream was ended during the wait.
         """
-        for plan in self._due("slow_writes"):
+        for plan in self._get_due("slow_writes"):
             with plan.wait_lifted() as lifted:
-                await self._subscription.hold(lifted, plan.spec.seconds)
-        while stalls := self._due("stall"):
+                await self._subscription.wait_for(lifted, plan.spec.seconds)
+        while stalls := self._get_due("stall"):
             with stalls[0].wait_lifted() as lifted:
-                await self._subscription.hold(lifted, None)
-        for plan in self._due("fail_write"):
-            raise plan.refusal("writing failed by a fault plan")
+                await self._subscription.wait_for(lifted, None)
+        for plan in self._get_due("fail_write"):
+            raise plan.make_error("writing failed by a fault plan")
 
-    def wrote(self) -> None:
+    def mark_written(self) -> None:
         """Counts an event that was sent, and cuts the stream if a plan requires that."""
         self._sent += 1
         self.cut_if_due()
 
-    def _due(self, action: str) -> list[ActivePlan]:
+    def _get_due(self, action: str) -> list[ActivePlan]:
         return [
             plan
             for plan, since in self._held

@@ -15,9 +15,17 @@ from virtufin.api.emulator._status_errors import (
     Continuation,
     Handler,
     StatusError,
-    refusing_handler,
+    make_refusing_handler,
 )
-from virtufin.api.emulator.faults import ANY, CALL_ACTIONS, Faults, Plan, Spec, short, status_code
+from virtufin.api.emulator.faults import (
+    ANY,
+    CALL_ACTIONS,
+    Faults,
+    Plan,
+    Spec,
+    shorten_method,
+    to_status_code,
+)
 
 from .active_plans import ActivePlan, FaultyStream, carries_topic
 
@@ -66,12 +74,12 @@ class Injector(Faults):
                 continue
             plan.consume()
             if plan.spec.action == "fail":
-                raise plan.refusal(f"{method} failed by a fault plan")
+                raise plan.make_error(f"{method} failed by a fault plan")
             with plan.wait_lifted() as lifted:
                 await asyncio.wait((lifted,), timeout=plan.spec.seconds)
 
     @contextmanager
-    def stream(self, subscription: Subscription) -> Iterator[FaultyStream]:
+    def open_stream(self, subscription: Subscription) -> Iterator[FaultyStream]:
         """Yields a stream that plans apply to for as long as the `with` block runs."""
         stream = FaultyStream(subscription)
         for plan in self._on_streams:
@@ -100,7 +108,7 @@ class Injector(Faults):
         return plan
 
     def _cut(self, code: str, topic: str | None, details: str) -> int:
-        reason = StatusError(status_code(code), details or "stream cut by a fault plan")
+        reason = StatusError(to_status_code(code), details or "stream cut by a fault plan")
         streams = [stream for stream in self._streams if carries_topic(stream.topics, topic)]
         for stream in streams:
             stream.end(reason)
@@ -110,11 +118,11 @@ class Injector(Faults):
         if method == ANY:
             return self._methods
         name = method.removeprefix("/")
-        found = frozenset(known for known in self._known if name in (known, short(known)))
+        found = frozenset(known for known in self._known if name in (known, shorten_method(known)))
         if found:
             return found
         # The error suggests similar names, because a misspelled method is the usual mistake.
-        names = {*self._known, *(short(known) for known in self._known)}
+        names = {*self._known, *(shorten_method(known) for known in self._known)}
         near = closest_names(name, names)
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
         raise ValueError(f"the gateway has no method {method!r}{hint}")
@@ -143,5 +151,5 @@ class FaultInterceptor(grpc.aio.ServerInterceptor):
             try:
                 await self._injector.apply(method)
             except StatusError as refused:
-                return refusing_handler(refused.code, refused.details)
+                return make_refusing_handler(refused.code, refused.details)
         return await continuation(handler_call_details)

@@ -2,7 +2,7 @@
 
 from .catalog import AppRoute, BackendMethod, Catalog
 from .invoker import InvocationError, Invoker, Request
-from .registered_services import SAMPLES, Registry, Service, checked, read_services
+from .registered_services import SAMPLES, Registry, Service, read_services, require_services
 
 __all__ = [
     "SAMPLES",
@@ -14,6 +14,6 @@ __all__ = [
     "Registry",
     "Request",
     "Service",
-    "checked",
     "read_services",
+    "require_services",
 ]

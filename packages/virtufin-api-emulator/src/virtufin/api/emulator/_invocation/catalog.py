@@ -87,7 +87,7 @@ class AppRoute(Protocol):
     def metadata(self) -> tuple[tuple[str, str], ...]:
         """The metadata of each call."""
 
-    def new_channel(self) -> grpc.aio.Channel:
+    def open_channel(self) -> grpc.aio.Channel:
         """Returns a channel for calls whose header `dapr-app-id` names the app."""
 
     async def invoke(
@@ -143,24 +143,24 @@ class Catalog:
         """Clears the cache."""
         self._descriptions.clear()
 
-    def channel(self, service: Service) -> grpc.aio.Channel:
+    def get_channel(self, service: Service) -> grpc.aio.Channel:
         """Returns the channel to a backend. The first call opens the channel."""
         if service.name not in self._channels:
-            self._channels[service.name] = self._new_channel(service)
+            self._channels[service.name] = self._open_channel(service)
         return self._channels[service.name]
 
-    def metadata(self, service: Service) -> tuple[tuple[str, str], ...]:
+    def get_metadata(self, service: Service) -> tuple[tuple[str, str], ...]:
         """Returns the metadata that calls to a backend must carry."""
         if self.route is None or not service.dapr_app:
             return ()
         return (*self.route.metadata, ("dapr-app-id", service.dapr_app))
 
-    def _new_channel(self, service: Service) -> grpc.aio.Channel:
+    def _open_channel(self, service: Service) -> grpc.aio.Channel:
         if self.route is not None and service.dapr_app:
-            return self.route.new_channel()
-        return self._direct_channel(self._registry.target(service))
+            return self.route.open_channel()
+        return self._open_direct_channel(self._registry.get_target(service))
 
-    def _direct_channel(self, target: str) -> grpc.aio.Channel:
+    def _open_direct_channel(self, target: str) -> grpc.aio.Channel:
         return grpc.aio.insecure_channel(
             target,
             options=(
@@ -169,14 +169,14 @@ class Catalog:
             ),
         )
 
-    async def method(self, service: Service, name: str) -> BackendMethod | None:
+    async def find_method(self, service: Service, name: str) -> BackendMethod | None:
         """Returns a method of a backend by its short name, or None if there is none.
 
         Raises:
             StatusError: The descriptors cannot be fetched, as `describe` explains.
         """
         # Fetched again if the method is unknown, because the backend may have been upgraded.
-        known = self._fresh(service)
+        known = self._get_recent(service)
         if known is None or name not in known.methods:
             known = await self.describe(service, instead_of=known)
         return known.methods.get(name)
@@ -196,12 +196,12 @@ class Catalog:
                 UNIMPLEMENTED if the backend has no reflection.
         """
         async with self._locks.setdefault(service.name, asyncio.Lock()):
-            known = self._fresh(service)
+            known = self._get_recent(service)
             if known is None or known is instead_of:
                 known = self._descriptions[service.name] = await self._fetch(service)
             return known
 
-    async def descriptor_sets(self) -> list[DescriptorSet]:
+    async def fetch_descriptor_sets(self) -> list[DescriptorSet]:
         """Returns the descriptors of all reachable backends in order of registration."""
         found = await asyncio.gather(*(self._descriptors_or_none(one) for one in self._registry))
         return [one for one in found if one is not None]
@@ -214,7 +214,7 @@ class Catalog:
             _log.warning("left out: %s", error)
             return None
 
-    def _fresh(self, service: Service) -> Description | None:
+    def _get_recent(self, service: Service) -> Description | None:
         # Descriptions expire, because a backend may be upgraded while the gateway runs.
         known = self._descriptions.get(service.name)
         if known is None or known.expires <= asyncio.get_running_loop().time():
@@ -228,21 +228,23 @@ class Catalog:
                 f"{service.name} is called by app-id, and a sidecar does not describe what an app "
                 "offers; a gRPC server can be described with reflection_address",
             )
-        channel = self.channel(service)
+        channel = self.get_channel(service)
         async with AsyncExitStack() as stack:
             # A direct channel, because a sidecar does not pass reflection on to its app.
             if service.reflection_address:
-                channel = self._direct_channel(service.reflection_address)
+                channel = self._open_direct_channel(service.reflection_address)
                 await stack.enter_async_context(channel)
-            return await self._ask(service, channel)
+            return await self._read_description(service, channel)
 
-    async def _ask(self, service: Service, channel: grpc.aio.Channel) -> Description:
+    async def _read_description(self, service: Service, channel: grpc.aio.Channel) -> Description:
         client = ReflectionClient(channel, timeout=self._policy.reflection_timeout)
         try:
-            names = [service.grpc_service] if service.grpc_service else await _own(client)
+            names = (
+                [service.grpc_service] if service.grpc_service else await _list_own_services(client)
+            )
             pool = await client.pool(*names)
         except ReflectionError as error:
-            raise _refusal(service, error) from error
+            raise _make_error(service, error) from error
         methods: dict[str, BackendMethod] = {}
         for name in names:
             for descriptor in pool.FindServiceByName(name).methods:
@@ -255,13 +257,13 @@ class Catalog:
         )
 
 
-async def _own(client: ReflectionClient) -> list[str]:
+async def _list_own_services(client: ReflectionClient) -> list[str]:
     names = await client.list_services()
     # Without health checks and reflection, because they are not the backend's own methods.
     return [name for name in names if not name.startswith(INFRASTRUCTURE)]
 
 
-def _refusal(service: Service, error: ReflectionError) -> StatusError:
+def _make_error(service: Service, error: ReflectionError) -> StatusError:
     """Returns the error of a call to a backend whose reflection failed."""
     code, details = grpc.StatusCode.INTERNAL, str(error)
     if isinstance(error, ReflectionUnavailableError):

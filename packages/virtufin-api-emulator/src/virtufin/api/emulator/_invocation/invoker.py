@@ -26,7 +26,7 @@ class Circuit:
         self._failures = 0
         self._opened: float | None = None
 
-    def wait(self, now: float) -> float:
+    def reserve_attempt(self, now: float) -> float:
         """Returns the seconds until a call may be tried, or 0 if a call may be tried now.
 
         When the time of an open circuit is over, one caller gets 0. The other callers wait for the
@@ -41,12 +41,12 @@ class Circuit:
         self._opened = now
         return 0.0
 
-    def succeeded(self) -> None:
+    def record_answer(self) -> None:
         """Records that the backend answered, with any status."""
         self._failures = 0
         self._opened = None
 
-    def failed(self, now: float) -> None:
+    def record_failure(self, now: float) -> None:
         """Records that the backend did not answer."""
         self._failures += 1
         if self._failures >= self._limit:
@@ -65,7 +65,7 @@ class Request:
     json: bool
     """True if the request is JSON."""
     # A function, because the JSON can be parsed only after the method's descriptor is known.
-    typed: Callable[[BackendMethod], bytes]
+    serialize: Callable[[BackendMethod], bytes]
     """Function that returns the serialized request message for a method."""
 
 
@@ -81,7 +81,7 @@ _STATUS = {
     grpc.StatusCode.DEADLINE_EXCEEDED: "UNAVAILABLE",
     grpc.StatusCode.UNIMPLEMENTED: "UNSUPPORTED",
 }
-_DAPR_S_OWN = "dapr-"
+_DAPR_PREFIX = "dapr-"
 # Texts of a sidecar that did not reach an app. They are needed, because the sidecar reports this as
 # INTERNAL or UNKNOWN, which callers take for a failure of the app.
 _NOT_REACHED = ("couldn't find service", "timeout waiting for address", "code = Unavailable")
@@ -140,8 +140,8 @@ class Invoker:
         clock = asyncio.get_running_loop().time
         limit = self._policy.call_limit
         limit = limit if time_left is None else min(limit, time_left)
-        circuit = self._circuit(service_name)
-        if wait := circuit.wait(clock()):
+        circuit = self._get_circuit(service_name)
+        if wait := circuit.reserve_attempt(clock()):
             raise InvocationError(
                 "UNAVAILABLE",
                 f"the circuit of {service_name} is open after repeated failures, "
@@ -151,10 +151,10 @@ class Invoker:
             result = await self._try(service, method_name, request, metadata, clock() + limit)
         except StatusError as error:
             if error.code in _NO_ANSWER:
-                circuit.failed(clock())
+                circuit.record_failure(clock())
             else:
                 # An error is an answer, so the backend is available.
-                circuit.succeeded()
+                circuit.record_answer()
             status = _STATUS.get(error.code, "UNKNOWN")
             if service.dapr_app and any(words in error.details for words in _NOT_REACHED):
                 status = "UNAVAILABLE"
@@ -162,7 +162,7 @@ class Invoker:
                 status,
                 f"{service_name}/{method_name}: {error.code.name}: {error.details}",
             ) from error
-        circuit.succeeded()
+        circuit.record_answer()
         return result
 
     async def _try(
@@ -198,10 +198,10 @@ class Invoker:
         left = deadline - asyncio.get_running_loop().time()
         if service.dapr_app:
             # Removed, because a caller could otherwise choose another app or the sidecar's token.
-            metadata = [pair for pair in metadata if not pair[0].startswith(_DAPR_S_OWN)]
+            metadata = [pair for pair in metadata if not pair[0].startswith(_DAPR_PREFIX)]
         if service.is_untyped:
             return None, await self._invoke(service, method_name, request, metadata, left)
-        method = await self._catalog.method(service, method_name)
+        method = await self._catalog.find_method(service, method_name)
         if method is None:
             raise InvocationError("NOT_FOUND", f"{service.name} has no method {method_name!r}")
         if not method.unary:
@@ -209,12 +209,12 @@ class Invoker:
                 "UNSUPPORTED",
                 f"{service.name}/{method_name} streams; only unary methods can be called",
             )
-        payload = request.typed(method)
-        send: Any = self._catalog.channel(service).unary_unary(method.path)
+        payload = request.serialize(method)
+        send: Any = self._catalog.get_channel(service).unary_unary(method.path)
         # Computed again, because fetching the descriptors may have taken a part of the time.
         left = deadline - asyncio.get_running_loop().time()
         try:
-            headers = (*metadata, *self._catalog.metadata(service))
+            headers = (*metadata, *self._catalog.get_metadata(service))
             reply: bytes = await send(payload, timeout=max(left, 0.0), metadata=headers)
         except grpc.aio.AioRpcError as error:
             raise StatusError(error.code(), error.details() or "") from error
@@ -233,7 +233,7 @@ class Invoker:
             metadata=metadata,
         )
 
-    def _circuit(self, name: str) -> Circuit:
+    def _get_circuit(self, name: str) -> Circuit:
         if name not in self._circuits:
             policy = self._policy
             self._circuits[name] = Circuit(policy.circuit_failures, policy.circuit_open)

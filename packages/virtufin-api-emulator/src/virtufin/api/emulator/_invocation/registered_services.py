@@ -15,7 +15,7 @@ else:
     import tomli as tomllib
 
 
-from virtufin.api.emulator._validation import several, text
+from virtufin.api.emulator._validation import require_items, require_text
 
 SAMPLE_SCHEME = "sample:"
 DAPR_SCHEME = "dapr:"
@@ -64,16 +64,18 @@ class Service:
 
     def __post_init__(self) -> None:
         # Checked here, because a wrong service would otherwise fail in a later call, or never.
-        text(self.name, "a service's name")
-        text(self.address, f"the address of service {self.name!r}")
+        require_text(self.name, "a service's name")
+        require_text(self.address, f"the address of service {self.name!r}")
         for field in _OPTIONAL_TEXTS:
-            text(getattr(self, field), f"{field} of service {self.name!r}", empty=True)
+            require_text(getattr(self, field), f"{field} of service {self.name!r}", empty=True)
         what = f"state_keys of service {self.name!r}"
-        keys = tuple(text(key, f"each of {what}") for key in several(self.state_keys, what))
+        keys = tuple(
+            require_text(key, f"each of {what}") for key in require_items(self.state_keys, what)
+        )
         # `object.__setattr__`, because the dataclass is frozen.
         object.__setattr__(self, "state_keys", keys)
         if self.address.startswith(DAPR_SCHEME):
-            text(self.dapr_app, f"the app-id in the address of service {self.name!r}")
+            require_text(self.dapr_app, f"the app-id in the address of service {self.name!r}")
             object.__setattr__(self, "dapr_app_id", self.dapr_app_id or self.dapr_app)
         if self.address.startswith(SAMPLE_SCHEME) and self.sample not in SAMPLE_NAMES:
             raise ValueError(
@@ -120,7 +122,7 @@ class ServicesFileError(ValueError):
     """Raised for a file of services that cannot be used. The text gives the reason."""
 
 
-def checked(services: Iterable[Service]) -> tuple[Service, ...]:
+def require_services(services: Iterable[Service]) -> tuple[Service, ...]:
     """Checks services and returns them.
 
     Raises:
@@ -128,7 +130,7 @@ def checked(services: Iterable[Service]) -> tuple[Service, ...]:
         TypeError: `services` is not an iterable of `Service`.
     """
     known: dict[str, Service] = {}
-    for service in several(services, "services"):
+    for service in require_items(services, "services"):
         if not isinstance(service, Service):
             raise TypeError(f"services are Service objects, got {service!r}")
         if service.name in known:
@@ -153,12 +155,12 @@ def read_services(path: str | Path) -> tuple[Service, ...]:
     if document or not isinstance(entries, list):
         raise ServicesFileError(f"{path}: expected [[service]] tables and nothing else")
     try:
-        return checked(_service(entry) for entry in entries)
+        return require_services(_parse_service(entry) for entry in entries)
     except (TypeError, ValueError) as error:
         raise ServicesFileError(f"{path}: {error}") from error
 
 
-def _service(entry: Any) -> Service:
+def _parse_service(entry: Any) -> Service:
     if not isinstance(entry, dict):
         raise TypeError(f"a service is a table, got {entry!r}")
     legal = {field.name for field in fields(Service)}
@@ -191,7 +193,7 @@ class Registry:
         """Returns the service with a name, or None."""
         return self._services.get(name)
 
-    def names(self) -> list[str]:
+    def list_names(self) -> list[str]:
         """Returns the names of all services."""
         return list(self._services)
 
@@ -199,10 +201,10 @@ class Registry:
         """Sets the gRPC target of a bundled backend."""
         self._targets[name] = target
 
-    def target(self, service: Service) -> str:
+    def get_target(self, service: Service) -> str:
         """Returns the gRPC target of a service."""
         return self._targets.get(service.name, service.address)
 
-    def endpoint(self, service: Service) -> tuple[str, int]:
+    def get_endpoint(self, service: Service) -> tuple[str, int]:
         """Returns the host and port of a service for the Config service."""
-        return replace(service, address=self.target(service)).endpoint
+        return replace(service, address=self.get_target(service)).endpoint

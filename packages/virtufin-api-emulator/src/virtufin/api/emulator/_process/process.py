@@ -12,13 +12,13 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
-from virtufin.api.emulator._invocation import checked
+from virtufin.api.emulator._invocation import require_services
 from virtufin.api.emulator._settings import DaprSettings, InvocationPolicy
-from virtufin.api.emulator._validation import api_keys, seconds
+from virtufin.api.emulator._validation import require_api_keys, require_seconds
 from virtufin.api.emulator.faults import Faults
 from virtufin.api.emulator.network import Network
 
-from .remote import Control, RemoteFaults, RemoteNetwork
+from .control_client import ControlClient, RemoteFaults, RemoteNetwork
 
 # Long, because importing grpc is slow on a busy machine.
 _START_TIMEOUT = 30.0
@@ -50,7 +50,7 @@ class EmulatorProcess:
             RuntimeError: The emulator did not start. The text contains its stderr.
             TypeError: An option cannot be sent to another process.
         """
-        settings = _as_json(options)
+        settings = _to_json(options)
         self._dapr_address = ""
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
@@ -63,15 +63,15 @@ class EmulatorProcess:
             start_new_session=True,
         )
         try:
-            self._tell(settings)
-            self._target = self._line("listening on ")
+            self._send_settings(settings)
+            self._target = self._read_line("listening on ")
             if options.get("dapr_port") is not None:
-                self._dapr_address = self._line("dapr on ")
-            control = self._line("control on ")
+                self._dapr_address = self._read_line("dapr on ")
+            control = self._read_line("control on ")
         except BaseException:
             self._end()
             raise
-        self.control = Control(control, f"the emulator process {self.pid}")
+        self.control = ControlClient(control, f"the emulator process {self.pid}")
         self._faults = RemoteFaults(self.control)
         self._network = RemoteNetwork(self.control)
 
@@ -139,7 +139,7 @@ class EmulatorProcess:
             ConnectionError: The process does not answer because it has ended.
             OSError: The port could not be opened again.
         """
-        seconds(away, "away", zero=True)
+        require_seconds(away, "away", zero=True)
         self.control.do("restart", away=away, patience=away)
 
     def stop(self) -> None:
@@ -156,14 +156,15 @@ class EmulatorProcess:
     def __repr__(self) -> str:
         return f"<EmulatorProcess {self._target}, process {self.pid}>"
 
-    def _tell(self, settings: bytes) -> None:
+    def _send_settings(self, settings: bytes) -> None:
         assert self._process.stdin is not None
-        # Suppressed, because the process has already ended then, and `_line` raises the reason.
+        # Suppressed, because the process has already ended then, and `_read_line` raises the
+        # reason.
         with suppress(BrokenPipeError):
             self._process.stdin.write(settings + b"\n")
             self._process.stdin.flush()
 
-    def _line(self, prefix: str) -> str:
+    def _read_line(self, prefix: str) -> str:
         """Reads the next line of the process's stdout and returns the text after `prefix`."""
         stdout = self._process.stdout
         assert stdout is not None
@@ -200,7 +201,7 @@ class EmulatorProcess:
         self._errors.close()
 
 
-def _as_json(options: dict[str, Any]) -> bytes:
+def _to_json(options: dict[str, Any]) -> bytes:
     """Returns options of `Emulator` as a line of JSON.
 
     Options of types that can be sent are checked by the process itself.
@@ -210,7 +211,9 @@ def _as_json(options: dict[str, Any]) -> bytes:
     """
     settings = dict(options)
     if settings.get("services") is not None:
-        settings["services"] = [asdict(service) for service in checked(settings["services"])]
+        settings["services"] = [
+            asdict(service) for service in require_services(settings["services"])
+        ]
     if settings.get("invocation") is not None:
         if not isinstance(settings["invocation"], InvocationPolicy):
             raise TypeError(
@@ -222,7 +225,7 @@ def _as_json(options: dict[str, Any]) -> bytes:
             raise TypeError(f"dapr is a DaprSettings or None, got {settings['dapr']!r}")
         settings["dapr"] = asdict(settings["dapr"])
     if "api_keys" in settings:
-        settings["api_keys"] = api_keys(settings["api_keys"])
+        settings["api_keys"] = require_api_keys(settings["api_keys"])
     for name, value in settings.items():
         if not isinstance(value, (str, int, float, list, tuple, dict, type(None))):
             raise TypeError(f"{name} cannot be handed over to another process: {value!r}")

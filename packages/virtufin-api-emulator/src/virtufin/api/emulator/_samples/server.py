@@ -13,12 +13,12 @@ from virtufin.api.emulator._invocation import Service
 from virtufin.api.emulator._samples.websocketmanager import WebSocketManager
 from virtufin.api.emulator._samples.workmanager import WorkManager
 from virtufin.api.emulator._services import (
-    handlers,
-    json_event,
-    reflection_handlers,
-    server_descriptors,
+    make_handlers,
+    make_json_event,
+    make_reflection_handlers,
+    make_server_descriptors,
 )
-from virtufin.api.emulator._wires import StaticSource, file_copies
+from virtufin.api.emulator._wires import StaticSource, copy_files
 
 _KINDS: dict[str, type[WorkManager] | type[WebSocketManager]] = {
     "workmanager": WorkManager,
@@ -50,12 +50,14 @@ class SampleServer:
         file = self._kind.FILE
         (service,) = file.services_by_name.values()
         # With reflection, because that is how the gateway finds the methods of a backend.
-        own = server_descriptors(file_copies([file]), [service.full_name])
+        own = make_server_descriptors(copy_files([file]), [service.full_name])
         self._server = grpc.aio.server(options=_ports.SERVER_OPTIONS)
         self._server.add_generic_rpc_handlers(
             (
-                handlers(Wire.from_files([file], origin="sample"), service.name, self._servicer),
-                *reflection_handlers(StaticSource(own)),
+                make_handlers(
+                    Wire.from_files([file], origin="sample"), service.name, self._servicer
+                ),
+                *make_reflection_handlers(StaticSource(own)),
             )
         )
         # A new free port at each start. The registry gets the address after it.
@@ -75,5 +77,5 @@ class SampleServer:
 
     async def _announce(self, subject: str, kind: str, data: dict[str, str]) -> None:
         source = self._kind.SOURCE
-        event = json_event(source=source, kind=kind, subject=subject, data=data)
+        event = make_json_event(source=source, kind=kind, subject=subject, data=data)
         await self._publish(f"{source}.lifecycle", event)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import grpc
 import grpc.aio
 
-from virtufin.api.emulator._status_errors import Continuation, Handler, refusing_handler
+from virtufin.api.emulator._status_errors import Continuation, Handler, make_refusing_handler
 
 HEADER = "x-api-key"
 # Prefix of the methods that need no key.
@@ -27,7 +27,7 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):
         """Continues with a valid call and rejects any other. grpc calls this for each call."""
         if handler_call_details.method.startswith(_EXEMPT) or self._admits(handler_call_details):
             return await continuation(handler_call_details)
-        return refusing_handler(
+        return make_refusing_handler(
             grpc.StatusCode.UNAUTHENTICATED, f"{HEADER} is missing or not a known key"
         )
 

@@ -28,7 +28,7 @@ class ConfigServicer:
         return self._wire["Config.GetService"].response(**fields)
 
     def _describe(self, service: Service) -> dict[str, Any]:
-        host, port = self._registry.endpoint(service)
+        host, port = self._registry.get_endpoint(service)
         return {
             "name": service.name,
             "dapr_app_id": service.dapr_app_id or service.name,

@@ -10,24 +10,24 @@ from virtufin.api.client._protobuf import V1, V1ALPHA, build_pool
 from virtufin.api.client._wire import Wire
 from virtufin.api.emulator._invocation import Catalog, Registry
 from virtufin.api.emulator._status_errors import StatusError
-from virtufin.api.emulator._wires import DescriptorSet, file_copies, wire_copies
+from virtufin.api.emulator._wires import DescriptorSet, copy_files, copy_wire_files
 
 from . import health
-from .reflection import reflection_files
+from .reflection import make_reflection_files
 
 
-def own_descriptors(wire: Wire) -> DescriptorSet:
+def make_own_descriptors(wire: Wire) -> DescriptorSet:
     """Returns the descriptors of the gateway's own services with that message layout."""
     services = dict.fromkeys(wire[name].service for name in wire)
-    files = [*wire_copies(wire), *file_copies([health.FILE])]
-    return server_descriptors(files, [*services, health.SERVICE])
+    files = [*copy_wire_files(wire), *copy_files([health.FILE])]
+    return make_server_descriptors(files, [*services, health.SERVICE])
 
 
-def server_descriptors(
+def make_server_descriptors(
     files: Iterable[descriptor_pb2.FileDescriptorProto], services: Iterable[str]
 ) -> DescriptorSet:
     """Returns the descriptors of a server with these services and with reflection."""
-    return DescriptorSet(build_pool([*files, *reflection_files()]), [*services, V1, V1ALPHA])
+    return DescriptorSet(build_pool([*files, *make_reflection_files()]), [*services, V1, V1ALPHA])
 
 
 class AggregatedSource:
@@ -41,13 +41,13 @@ class AggregatedSource:
         self._registry = registry
         self._catalog = catalog
 
-    async def sets(self) -> AsyncIterator[DescriptorSet]:
+    async def fetch_sets(self) -> AsyncIterator[DescriptorSet]:
         # First, so that symbols of the gateway are found without a call to any backend.
         yield self._own
-        for one in await self._catalog.descriptor_sets():
+        for one in await self._catalog.fetch_descriptor_sets():
             yield one
 
-    async def alias(self, name: str) -> tuple[DescriptorSet, str] | None:
+    async def resolve_alias(self, name: str) -> tuple[DescriptorSet, str] | None:
         service = self._registry.get(name)
         if service is None:
             return None

@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError
 
 from virtufin.api.client._wire import Wire, flattened, restored
 from virtufin.api.emulator._backends import Event
-from virtufin.api.emulator._status_errors import StatusError, invalid
+from virtufin.api.emulator._status_errors import InvalidArgumentError, StatusError
 from virtufin.api.emulator._wires import EVENT, PUBLISH, SUBSCRIBE, with_passthrough_events
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
@@ -30,7 +30,7 @@ class Layout(ABC):
         """The message layout of the services that publish and subscribe."""
 
     @abstractmethod
-    def event(self, request: Any) -> bytes:
+    def read_event(self, request: Any) -> bytes:
         """Returns the event of a PublishRequest as a serialized CloudEvent.
 
         Raises:
@@ -38,7 +38,7 @@ class Layout(ABC):
         """
 
     @abstractmethod
-    def item(self, event: Event) -> Any:
+    def make_item(self, event: Event) -> Any:
         """Returns a SubscribeResponse with the event."""
 
 
@@ -48,9 +48,9 @@ class CloudEventLayout(Layout):
     def __init__(self, wire: Wire) -> None:
         super().__init__(with_passthrough_events(wire))
 
-    def event(self, request: Any) -> bytes:
+    def read_event(self, request: Any) -> bytes:
         if not request.HasField(EVENT):
-            raise invalid("cloudevent must be set")
+            raise InvalidArgumentError("cloudevent must be set")
         event: bytes = request.cloudevent
         try:
             # Only checked. The bytes are passed on unchanged, because serializing again may change
@@ -62,21 +62,21 @@ class CloudEventLayout(Layout):
             ) from error
         return event
 
-    def item(self, event: Event) -> Any:
+    def make_item(self, event: Event) -> Any:
         return self.wire[SUBSCRIBE].response(topic=event.topic, cloudevent=event.cloudevent)
 
 
 class EarlierLayout(Layout):
     """The layout of earlier gateways: payload in `data`, attributes in `metadata`."""
 
-    def event(self, request: Any) -> bytes:
+    def read_event(self, request: Any) -> bytes:
         metadata = dict(request.metadata)
         for key, text in (("ce-id", request.message_id), ("ce-time", request.timestamp)):
             if text and not metadata.get(key):
                 metadata[key] = text
         return restored(request.data, metadata).SerializeToString()
 
-    def item(self, event: Event) -> Any:
+    def make_item(self, event: Event) -> Any:
         data, metadata = flattened(CloudEvent.FromString(event.cloudevent))
         return self.wire[SUBSCRIBE].response(
             topic=event.topic,
@@ -87,7 +87,7 @@ class EarlierLayout(Layout):
         )
 
 
-def is_flat(wire: Wire) -> bool:
+def has_earlier_events(wire: Wire) -> bool:
     """Returns True if events have the layout of earlier gateways."""
     # Decided by the missing field, because a layout made from descriptors has no name.
     carriers = [wire[PUBLISH].request] if PUBLISH in wire else []
@@ -95,12 +95,12 @@ def is_flat(wire: Wire) -> bool:
     return any(EVENT not in carrier.DESCRIPTOR.fields_by_name for carrier in carriers)
 
 
-def layout_of(wire: Wire) -> Layout:
+def choose_layout(wire: Wire) -> Layout:
     """Returns the layout of events in the messages of a `Wire`."""
-    return EarlierLayout(wire) if is_flat(wire) else CloudEventLayout(wire)
+    return EarlierLayout(wire) if has_earlier_events(wire) else CloudEventLayout(wire)
 
 
-def json_event(*, source: str, kind: str, subject: str, data: Mapping[str, Any]) -> bytes:
+def make_json_event(*, source: str, kind: str, subject: str, data: Mapping[str, Any]) -> bytes:
     """Returns a serialized CloudEvent with a JSON payload and the current time.
 
     Args:

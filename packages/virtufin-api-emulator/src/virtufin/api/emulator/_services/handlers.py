@@ -14,7 +14,7 @@ from virtufin.api.client._wire import Wire
 from virtufin.api.emulator._status_errors import Handler, StatusError
 
 
-def translated(message: Any, kind: Any) -> Any:
+def translate(message: Any, kind: Any) -> Any:
     """Converts a message to another class by field name. Fields missing there are left out."""
     if isinstance(message, kind):
         return message
@@ -23,7 +23,7 @@ def translated(message: Any, kind: Any) -> Any:
     return json_format.ParseDict(fields, kind(), ignore_unknown_fields=True)
 
 
-def handlers(
+def make_handlers(
     wire: Wire, service: str, servicer: object, *, written_for: Wire | None = None
 ) -> grpc.GenericRpcHandler:
     """Returns handlers for the methods of a service that both `wire` and `servicer` have.
@@ -41,7 +41,7 @@ def handlers(
     own = wire if written_for is None else written_for
     methods = {name: wire[name] for name in wire if name.partition(".")[0] == service}
     by_name = {
-        method.name: _handler(method, own[name], behaviour)
+        method.name: _make_handler(method, own[name], behaviour)
         for name, method in methods.items()
         if (behaviour := getattr(servicer, snake_case(method.name), None)) is not None
     }
@@ -55,7 +55,7 @@ def snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
-def _handler(method: Method, own: Method, behaviour: Callable[[Any, Any], Any]) -> Handler:
+def _make_handler(method: Method, own: Method, behaviour: Callable[[Any, Any], Any]) -> Handler:
     async def answer(request: Any, context: Any) -> Any:
         try:
             return await behaviour(request, context)
@@ -72,10 +72,10 @@ def _handler(method: Method, own: Method, behaviour: Callable[[Any, Any], Any]) 
     )
 
     def parse(data: bytes) -> Any:
-        return translated(method.request.FromString(data), own.request)
+        return translate(method.request.FromString(data), own.request)
 
     def serialize(message: Any) -> bytes:
-        data: bytes = translated(message, method.response).SerializeToString()
+        data: bytes = translate(message, method.response).SerializeToString()
         return data
 
     return make(answer, request_deserializer=parse, response_serializer=serialize)

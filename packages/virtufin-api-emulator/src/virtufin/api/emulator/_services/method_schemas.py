@@ -9,7 +9,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescri
 from virtufin.api.client._protobuf import Field, fields_of, is_repeated, type_name
 
 
-def method_info(method: MethodDescriptor) -> dict[str, Any]:
+def make_method_info(method: MethodDescriptor) -> dict[str, Any]:
     """Returns the fields of a MethodInfo message."""
     return {
         "name": method.name,
@@ -21,7 +21,7 @@ def method_info(method: MethodDescriptor) -> dict[str, Any]:
     }
 
 
-def method_schema(method: MethodDescriptor, schema_type: str) -> dict[str, Any]:
+def make_method_schema(method: MethodDescriptor, schema_type: str) -> dict[str, Any]:
     """Returns the fields of a MethodSchema message.
 
     Args:
@@ -33,28 +33,28 @@ def method_schema(method: MethodDescriptor, schema_type: str) -> dict[str, Any]:
         "input_type_name": method.input_type.full_name,
         "output_type_name": method.output_type.full_name,
         "schema_type": schema_type,
-        "fields": [_field(field) for field in fields_of(message)],
+        "fields": [_describe_field(field) for field in fields_of(message)],
     }
 
 
-def _field(field: Field) -> dict[str, Any]:
-    described = _type(field.descriptor)
+def _describe_field(field: Field) -> dict[str, Any]:
+    described = _describe_type(field.descriptor)
     described["is_optional"] = field.optional
     if field.in_oneof:
         oneof: Any = field.descriptor.containing_oneof
         described["oneof_group"] = oneof.name
-        described["oneof_cases"] = [_case(case) for case in oneof.fields]
+        described["oneof_cases"] = [_describe_case(case) for case in oneof.fields]
     return described
 
 
-def _case(field: FieldDescriptor) -> dict[str, Any]:
-    described = _type(field)
+def _describe_case(field: FieldDescriptor) -> dict[str, Any]:
+    described = _describe_type(field)
     # The message for a case has no such field, because a member of a oneof is never repeated.
     del described["is_repeated"]
     return {**described, "field_number": field.number}
 
 
-def _type(field: FieldDescriptor) -> dict[str, Any]:
+def _describe_type(field: FieldDescriptor) -> dict[str, Any]:
     message: Descriptor | None = field.message_type
     described: dict[str, Any] = {
         "name": field.name,
@@ -65,7 +65,7 @@ def _type(field: FieldDescriptor) -> dict[str, Any]:
     # A map is described by its key and value, because its entry message is generated and its name
     # says nothing to a reader.
     if message is not None and message.GetOptions().map_entry:
-        key, value = (_type(message.fields_by_name[part]) for part in ("key", "value"))
+        key, value = (_describe_type(message.fields_by_name[part]) for part in ("key", "value"))
         value_type = value["type_name"] or value["type"]
         described["type"] = "map"
         described["type_name"] = f"map<{key['type']}, {value_type}>"

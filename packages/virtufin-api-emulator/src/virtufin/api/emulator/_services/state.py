@@ -7,9 +7,9 @@ from typing import Any
 
 from virtufin.api.client._wire import Wire
 from virtufin.api.emulator._backends import Backend, Entry
-from virtufin.api.emulator._status_errors import invalid
+from virtufin.api.emulator._status_errors import InvalidArgumentError
 
-from .event_layouts import json_event
+from .event_layouts import make_json_event
 
 CHANGE_TOPIC = "state.change"
 # Newer gateways lack these two methods.
@@ -33,12 +33,12 @@ class StateServicer:
         if request.publish_change:
             value = {"value": request.value} if request.include_value else {}
             await self._announce(request.service, "save", {"key": request.key, **value})
-        return self._done("SaveState")
+        return self._respond("SaveState")
 
     async def get_state(self, request: Any, context: Any) -> Any:
         self._admit(request.service, [request.key])
         (entry,) = await self._backend.get(request.service, [request.key])
-        return self._wire["State.GetState"].response(**_item(entry))
+        return self._wire["State.GetState"].response(**_to_item(entry))
 
     async def delete_state(self, request: Any, context: Any) -> Any:
         self._admit(request.service, [request.key])
@@ -50,19 +50,21 @@ class StateServicer:
         await self._backend.delete(request.service, [request.key])
         if request.publish_change:
             await self._announce(request.service, "delete", {"key": request.key, **value})
-        return self._done("DeleteState")
+        return self._respond("DeleteState")
 
     async def query_state(self, request: Any, context: Any) -> Any:
         self._admit(request.service)
         if request.limit < 0:
-            raise invalid(f"limit must be 0 or more, got {request.limit}")
+            raise InvalidArgumentError(f"limit must be 0 or more, got {request.limit}")
         found = await self._backend.query(request.service, request.query, request.limit)
-        return self._wire["State.QueryState"].response(items=[_item(entry) for entry in found])
+        return self._wire["State.QueryState"].response(items=[_to_item(entry) for entry in found])
 
     async def get_bulk_state(self, request: Any, context: Any) -> Any:
         self._admit(request.service, request.keys)
         entries = await self._backend.get(request.service, request.keys)
-        return self._wire["State.GetBulkState"].response(items=[_item(entry) for entry in entries])
+        return self._wire["State.GetBulkState"].response(
+            items=[_to_item(entry) for entry in entries]
+        )
 
     async def delete_bulk_state(self, request: Any, context: Any) -> Any:
         self._admit(request.service, request.keys)
@@ -70,22 +72,22 @@ class StateServicer:
         deleted = [key for key in request.keys if key not in failed]
         if request.publish_change:
             await self._announce(request.service, "delete", {"keys": deleted})
-        return self._done("DeleteBulkState", failed_keys=failed)
+        return self._respond("DeleteBulkState", failed_keys=failed)
 
     def _admit(self, service: str, keys: Iterable[str] = ()) -> None:
         if not service:
-            raise invalid("service must not be empty")
+            raise InvalidArgumentError("service must not be empty")
         if not self._knows(service):
-            raise invalid(f"unknown service {service!r}")
+            raise InvalidArgumentError(f"unknown service {service!r}")
         for key in keys:
             if not key:
-                raise invalid("key must not be empty")
+                raise InvalidArgumentError("key must not be empty")
             # Dapr rejects such keys, so the gateway rejects them with any backend.
             if "||" in key:
-                raise invalid(f"key {key!r} must not contain '||'")
+                raise InvalidArgumentError(f"key {key!r} must not contain '||'")
 
     async def _announce(self, service: str, action: str, data: dict[str, Any]) -> None:
-        event = json_event(
+        event = make_json_event(
             source="api",
             kind="state.change",
             subject=f"state/{service}",
@@ -93,7 +95,7 @@ class StateServicer:
         )
         await self._backend.publish(CHANGE_TOPIC, event)
 
-    def _done(self, method: str, **fields: Any) -> Any:
+    def _respond(self, method: str, **fields: Any) -> Any:
         status = {"success": True, "status": "OK"}
         return self._wire[f"State.{method}"].response(status=status, **fields)
 
@@ -112,7 +114,7 @@ class LegacyStateServicer(StateServicer):
 
     async def register_keys(self, request: Any, context: Any) -> Any:
         self._admit(request.service, request.keys)
-        return self._done("RegisterKeys")
+        return self._respond("RegisterKeys")
 
     async def get_all_state(self, request: Any, context: Any) -> Any:
         self._admit(request.service)
@@ -126,5 +128,5 @@ class LegacyStateServicer(StateServicer):
         self._keys.setdefault(service, {}).update(dict.fromkeys(keys))
 
 
-def _item(entry: Entry) -> dict[str, str]:
+def _to_item(entry: Entry) -> dict[str, str]:
     return {"key": entry.key, "value": entry.value, "etag": entry.etag}

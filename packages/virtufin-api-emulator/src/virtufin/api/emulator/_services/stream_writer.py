@@ -10,7 +10,7 @@ from typing import Any
 from virtufin.api.client._transport import Method
 from virtufin.api.emulator._backends import Backend, Event
 from virtufin.api.emulator._faults import FaultyStream, Injector
-from virtufin.api.emulator._status_errors import invalid
+from virtufin.api.emulator._status_errors import InvalidArgumentError
 
 
 class StreamWriter:
@@ -61,7 +61,7 @@ async def open_writer(
 
     async def send_when_released() -> None:
         # In a task, so that events are read and ends are noticed while the headers are held back.
-        await stream.headers_released()
+        await stream.wait_for_headers()
         await writer.send_headers()
 
     sending = asyncio.create_task(send_when_released(), name="emulator headers")
@@ -112,7 +112,7 @@ async def send_heartbeats(
         await asyncio.gather(task, return_exceptions=True)
 
 
-class Delivery:
+class StreamServer:
     """Delivers events to the streams of all subscribing methods."""
 
     def __init__(
@@ -132,7 +132,7 @@ class Delivery:
         self._hold_headers = hold_headers
         self._heartbeat = heartbeat
 
-    async def run(
+    async def serve(
         self, context: Any, method: Method, topics: Iterable[str], item: Callable[[Event], Any]
     ) -> None:
         """Sends every event from now on until the stream ends.
@@ -150,9 +150,9 @@ class Delivery:
         topics = list(topics)
         await self._faults.apply(method.full_name, topics)
         if not all(topics):
-            raise invalid("topics must not be empty texts")
+            raise InvalidArgumentError("topics must not be empty texts")
         subscription = await self._backend.subscribe(topics)
-        with subscription, self._faults.stream(subscription) as stream:
+        with subscription, self._faults.open_stream(subscription) as stream:
             async with (
                 open_writer(context, stream, hold=self._hold_headers) as writer,
                 send_heartbeats(writer, stream, method.response(), self._heartbeat),
@@ -162,6 +162,6 @@ class Delivery:
                 while True:
                     message = item(await subscription.next())
                     if message is not None:
-                        await stream.before_write()
+                        await stream.wait_before_write()
                         await writer.write(message)
-                        stream.wrote()
+                        stream.mark_written()

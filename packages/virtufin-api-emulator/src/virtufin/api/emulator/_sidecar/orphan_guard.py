@@ -34,19 +34,23 @@ def main() -> int:
         sys.exit(f"{command[0]}: {error.strerror}")
     sys.stdout.write(f"{child.pid}\n")
     sys.stdout.flush()
-    told = threading.Event()
-    ending = threading.Thread(target=_end_when_told, args=(child, told, folder), daemon=True)
+    requested = threading.Event()
+    ending = threading.Thread(
+        target=_end_when_requested, args=(child, requested, folder), daemon=True
+    )
     ending.start()
     code = child.wait()
-    if told.is_set():
+    if requested.is_set():
         ending.join()
     return code
 
 
-def _end_when_told(child: subprocess.Popen[bytes], told: threading.Event, folder: str) -> None:
+def _end_when_requested(
+    child: subprocess.Popen[bytes], requested: threading.Event, folder: str
+) -> None:
     # Not `sys.stdin`, because Python crashes if it ends while `sys.stdin` is being read.
     orphaned = not os.read(0, 1)
-    told.set()
+    requested.set()
     if sys.platform != "win32":
         # Continued first, because a frozen child does not receive SIGTERM.
         child.send_signal(signal.SIGCONT)

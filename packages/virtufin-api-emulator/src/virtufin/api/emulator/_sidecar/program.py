@@ -26,7 +26,7 @@ class MissingProgramError(FileNotFoundError):
     """Raised for a program that is not on this machine. The text says how to install it."""
 
 
-def find(name: str, variable: str, elsewhere: Path | None, advice: str) -> str:
+def find_program(name: str, variable: str, elsewhere: Path | None, advice: str) -> str:
     """Returns the path of a program.
 
     Args:
@@ -50,6 +50,26 @@ def find(name: str, variable: str, elsewhere: Path | None, advice: str) -> str:
         if found := shutil.which(candidate):
             return str(found)
     raise MissingProgramError(f"{name} is not on this machine: {advice}, or set {variable}")
+
+
+def find_daprd() -> str:
+    """Returns the path of `daprd`, from VIRTUFIN_DAPRD, PATH, or the folder of `dapr init`.
+
+    Raises:
+        MissingProgramError: `daprd` is not on this machine.
+    """
+    advice = "install Dapr (`dapr init` puts it into ~/.dapr/bin)"
+    return find_program("daprd", "VIRTUFIN_DAPRD", Path.home() / ".dapr/bin/daprd", advice)
+
+
+def find_redis() -> str:
+    """Returns the path of `redis-server`, from VIRTUFIN_REDIS_SERVER or PATH.
+
+    Raises:
+        MissingProgramError: `redis-server` is not on this machine.
+    """
+    advice = "install Redis (package redis-server on Debian and Ubuntu)"
+    return find_program("redis-server", "VIRTUFIN_REDIS_SERVER", None, advice)
 
 
 class Program:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 _REDELIVERY_PAUSE = 200
 """Pause between two deliveries in milliseconds."""
@@ -12,7 +14,34 @@ _REDELIVERY_PAUSE = 200
 _SPARE_ATTEMPTS = 5
 
 
-def redelivery(pubsub_name: str, processing_timeout: str) -> str:
+def component(
+    name: str, kind: str, metadata: Mapping[str, str] | None = None, *, scopes: Sequence[str] = ()
+) -> str:
+    """Returns the text of a Dapr component file.
+
+    Args:
+        name: Name of the component in calls, such as `pubsub`.
+        kind: Type of the component, such as `pubsub.redis` (see Dapr's component reference).
+        metadata: Settings of the component.
+        scopes: App-ids that may use the component. Empty means all.
+    """
+    document: dict[str, Any] = {
+        "apiVersion": "dapr.io/v1alpha1",
+        "kind": "Component",
+        "metadata": {"name": name},
+        "spec": {
+            "type": kind,
+            "version": "v1",
+            "metadata": [{"name": key, "value": value} for key, value in (metadata or {}).items()],
+        },
+    }
+    if scopes:
+        document["scopes"] = list(scopes)
+    # JSON, because JSON is valid YAML and can be written without a YAML library.
+    return json.dumps(document, indent=2)
+
+
+def make_redelivery_policy(pubsub_name: str, processing_timeout: str) -> str:
     """Returns a policy with which daprd itself delivers an event again until Redis takes over.
 
     Without a policy, the Redis component of Dapr 1.18 acknowledges an event that the app rejects
@@ -46,7 +75,7 @@ def redelivery(pubsub_name: str, processing_timeout: str) -> str:
     return json.dumps(document, indent=2)
 
 
-def component_names(file: str, app_id: str) -> set[str]:
+def read_component_names(file: str, app_id: str) -> set[str]:
     """Returns the names of the components in a resource file in JSON that an app may use.
 
     The result is empty for a file in YAML, and for a file that daprd itself will reject.

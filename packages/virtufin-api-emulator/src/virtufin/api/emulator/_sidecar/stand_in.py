@@ -21,8 +21,8 @@ from virtufin.api.client.errors import InvalidReplyError
 from virtufin.api.dapr._sidecar import cloudevents_json, endpoint
 from virtufin.api.emulator import _ports
 from virtufin.api.emulator._faults import FaultInterceptor, Injector
-from virtufin.api.emulator._services import handlers
-from virtufin.api.emulator._status_errors import StatusError, invalid
+from virtufin.api.emulator._services import make_handlers
+from virtufin.api.emulator._status_errors import InvalidArgumentError, StatusError
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
 _WIRE = Wire(
@@ -69,7 +69,7 @@ class StandIn:
                 ("grpc.max_receive_message_length", self._max_message_bytes),
             ],
         )
-        self._server.add_generic_rpc_handlers((handlers(_WIRE, "Dapr", self._servicer),))
+        self._server.add_generic_rpc_handlers((make_handlers(_WIRE, "Dapr", self._servicer),))
         self.port = await _ports.listen(self._server, self.host, self.port)
         await self._server.start()
 
@@ -92,21 +92,21 @@ class _Servicer:
         self._faults = faults
 
     async def publish_event(self, request: Any, context: Any) -> Any:
-        await self._admit("Dapr.PublishEvent", request)
-        event = _event(request.data, request.data_content_type)
+        await self._require_valid("Dapr.PublishEvent", request)
+        event = _parse_event(request.data, request.data_content_type)
         await self._publish(request.topic, event.SerializeToString())
         return _WIRE["Dapr.PublishEvent"].response()
 
     async def bulk_publish_event_alpha1(self, request: Any, context: Any) -> Any:
-        await self._admit("Dapr.BulkPublishEventAlpha1", request)
+        await self._require_valid("Dapr.BulkPublishEventAlpha1", request)
         names = {entry.entry_id for entry in request.entries}
         # Rejected, because a real sidecar rejects such entries as well.
         if "" in names or len(names) < len(request.entries):
-            raise invalid("entryId is duplicated or not present for entry")
+            raise InvalidArgumentError("entryId is duplicated or not present for entry")
         failed = []
         for entry in request.entries:
             try:
-                event = _event(entry.event, entry.content_type)
+                event = _parse_event(entry.event, entry.content_type)
             except StatusError as error:
                 # Reported for this entry only, because a bulk publish can succeed in part.
                 failed.append(
@@ -118,16 +118,16 @@ class _Servicer:
                 await self._publish(request.topic, event.SerializeToString())
         return api_v1.BulkPublishResponse(failedEntries=failed)
 
-    async def _admit(self, name: str, request: Any) -> None:
+    async def _require_valid(self, name: str, request: Any) -> None:
         # Here and not in the interceptor, because only the request contains the topic.
         await self._faults.apply(_WIRE[name].full_name, (request.topic,))
         if request.pubsub_name not in self._pubsub_names:
-            raise invalid(f"pubsub {request.pubsub_name} is not found")
+            raise InvalidArgumentError(f"pubsub {request.pubsub_name} is not found")
         if not request.topic:
-            raise invalid(f"topic is empty in pubsub {request.pubsub_name}")
+            raise InvalidArgumentError(f"topic is empty in pubsub {request.pubsub_name}")
 
 
-def _event(data: bytes, content_type: str) -> CloudEvent:
+def _parse_event(data: bytes, content_type: str) -> CloudEvent:
     """Returns the published event. Data that is no CloudEvent is wrapped in an event."""
     if media_type(content_type) == cloudevents_json.CONTENT_TYPE:
         try:

@@ -10,15 +10,15 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto
 from virtufin.api.client._protobuf import build_pool
 from virtufin.api.client._wire import PACKAGE, Wire
 
+from .descriptor_sets import copy_wire_files
 from .earlier_wire import make_earlier
-from .wire_files import wire_copies
 
 WireName = Literal["current", "moved-numbers", "earlier"]
 WIRES: tuple[WireName, ...] = get_args(WireName)
 """The names of the layouts."""
 
 
-def chosen_wire(wire: object) -> Wire:
+def choose_wire(wire: object) -> Wire:
     """Returns the message layout for a `Wire` or the name of a layout.
 
     `current` is the packaged layout. `moved-numbers` is the same with every field number of package
@@ -42,12 +42,12 @@ def chosen_wire(wire: object) -> Wire:
     packaged = Wire.packaged()
     if wire == "current":
         return packaged
-    files = wire_copies(packaged)
+    files = copy_wire_files(packaged)
     if wire == "earlier":
         make_earlier(files)
     else:
         _move_numbers(files)
-    return _wire_of(files, origin=wire)
+    return _build_wire(files, origin=wire)
 
 
 def without(wire: Wire, *names: str) -> Wire:
@@ -61,9 +61,9 @@ def without(wire: Wire, *names: str) -> Wire:
     Raises:
         ValueError: The layout has no such method or field.
     """
-    files = wire_copies(wire)
+    files = copy_wire_files(wire)
     unknown = set(names)
-    for message in _messages(files):
+    for message in _collect_messages(files):
         # Backwards, because fields are removed during the iteration.
         for field in reversed(message.field):
             if (name := f"{message.name}.{field.name}") in names:
@@ -73,22 +73,22 @@ def without(wire: Wire, *names: str) -> Wire:
     unknown -= set(wire)
     if unknown:
         raise ValueError(f"{wire!r} has no {' and no '.join(sorted(unknown))}")
-    left = _wire_of(files, origin=wire.origin)
+    left = _build_wire(files, origin=wire.origin)
     return Wire({name: left[name] for name in kept}, origin=wire.origin)
 
 
 def _move_numbers(files: Iterable[FileDescriptorProto]) -> None:
-    for message in _messages(files):
+    for message in _collect_messages(files):
         for field in message.field:
             field.number += 1
 
 
-def _wire_of(files: list[FileDescriptorProto], *, origin: str) -> Wire:
+def _build_wire(files: list[FileDescriptorProto], *, origin: str) -> Wire:
     pool = build_pool(files)
     return Wire.from_files((pool.FindFileByName(file.name) for file in files), origin=origin)
 
 
-def _messages(files: Iterable[FileDescriptorProto]) -> list[DescriptorProto]:
+def _collect_messages(files: Iterable[FileDescriptorProto]) -> list[DescriptorProto]:
     """Returns the messages of the gateway's package, including nested messages."""
     found: list[DescriptorProto] = []
     waiting = [

@@ -25,18 +25,18 @@ def with_passthrough_events(wire: Wire) -> Wire:
     methods = {name: wire[name] for name in wire}
     if PUBLISH in methods:
         method = wire[PUBLISH]
-        request = _with_bytes_event(method.request)
+        request = _copy_with_bytes_event(method.request)
         methods[PUBLISH] = Method(method.service, method.name, request, method.response)
     if SUBSCRIBE in methods:
         method = wire[SUBSCRIBE]
-        response = _with_bytes_event(method.response)
+        response = _copy_with_bytes_event(method.response)
         methods[SUBSCRIBE] = Method(
             method.service, method.name, method.request, response, server_streaming=True
         )
     return Wire(methods, origin=wire.origin)
 
 
-def _with_bytes_event(message: Any) -> Any:
+def _copy_with_bytes_event(message: Any) -> Any:
     file = descriptor_pb2.FileDescriptorProto(name="opaque.proto", package="opaque")
     copy = file.message_type.add()
     message.DESCRIPTOR.CopyToProto(copy)

@@ -40,7 +40,7 @@ class PlanRegistry:
     def add(self, plan: Plan) -> int:
         """Adds a new plan and returns its number."""
         assert isinstance(plan, LocalPlan)
-        self._forget()
+        self._forget_ended()
         self._last += 1
         self._plans[self._last] = plan
         return self._last
@@ -54,7 +54,7 @@ class PlanRegistry:
         if plan in self._plans:
             return self._plans[plan].used
         if plan not in self._past:
-            raise self._unknown(plan)
+            raise self._make_unknown_error(plan)
         return self._past[plan]
 
     def lift(self, plan: int) -> None:
@@ -66,15 +66,15 @@ class PlanRegistry:
         if plan in self._plans:
             self._plans[plan].lift()
         elif not (isinstance(plan, int) and 0 < plan <= self._last):
-            raise self._unknown(plan)
+            raise self._make_unknown_error(plan)
 
-    def _forget(self) -> None:
+    def _forget_ended(self) -> None:
         for number in [number for number, plan in self._plans.items() if plan.over]:
             self._past[number] = self._plans.pop(number).used
         for number in list(self._past)[: -self._remembered]:
             del self._past[number]
 
-    def _unknown(self, number: int) -> ValueError:
+    def _make_unknown_error(self, number: int) -> ValueError:
         return ValueError(f"no plan {number!r}")
 
 
@@ -108,7 +108,9 @@ class ControlServer:
             OSError: The port is taken.
         """
         server = grpc.aio.server(options=_ports.SERVER_OPTIONS)
-        handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(self._do)
+        handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(
+            self._handle
+        )
         server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler(SERVICE, {METHOD: handler}),)
         )
@@ -123,12 +125,12 @@ class ControlServer:
             await self._server.stop(None)
             self._server = None
 
-    async def _do(self, request: bytes, context: Any) -> bytes:
+    async def _handle(self, request: bytes, context: Any) -> bytes:
         try:
-            asked = json.loads(request)
-            if not isinstance(asked, dict):
-                raise TypeError(f"a request is a JSON object, got {asked!r}")
-            answer = {"result": await self._carry_out(**asked)}
+            document = json.loads(request)
+            if not isinstance(document, dict):
+                raise TypeError(f"a request is a JSON object, got {document!r}")
+            answer = {"result": await self._carry_out(**document)}
         except (ValueError, TypeError, RuntimeError, OSError) as error:
             # Sent as a base class, because the other process may not know the class of the error.
             kinds = (TypeError, ValueError, OSError, RuntimeError)

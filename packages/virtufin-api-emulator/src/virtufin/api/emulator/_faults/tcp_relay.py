@@ -6,11 +6,11 @@ import asyncio
 import socket
 
 from virtufin.api.emulator import _ports
-from virtufin.api.emulator._validation import switch, text, whole
+from virtufin.api.emulator._validation import require_bool, require_text, require_whole
 from virtufin.api.emulator.faults import Plan
 from virtufin.api.emulator.network import Network
 
-from .relay_link import NetworkPlan, RelayedConnection
+from .relayed_connection import NetworkPlan, RelayedConnection
 
 
 class Relay(Network):
@@ -38,8 +38,8 @@ class Relay(Network):
             TypeError: An argument has the wrong type.
         """
         self.target = target
-        self._host = text(host, "host")
-        self._port = whole(port, "port", 0, 65535)
+        self._host = require_text(host, "host")
+        self._port = require_whole(port, "port", 0, 65535)
         self._links: dict[RelayedConnection, None] = {}
         self._arriving: set[asyncio.Task[None]] = set()
         self._connecting: dict[RelayedConnection, asyncio.Task[None]] = {}
@@ -58,7 +58,7 @@ class Relay(Network):
 
     @target.setter
     def target(self, target: str) -> None:
-        self._endpoint = _ports.endpoint(text(target, "target"))
+        self._endpoint = _ports.split_target(require_text(target, "target"))
         self._target = target
 
     @property
@@ -144,9 +144,9 @@ class Relay(Network):
         return len(links)
 
     def freeze_connections(self, *, new: bool = False) -> Plan:
-        plan = NetworkPlan(self._freezes, self._thaw, new=switch(new, "new"))
+        plan = NetworkPlan(self._freezes, self._thaw, new=require_bool(new, "new"))
         for link in self._links:
-            plan.take(link)
+            plan.freeze(link)
         return plan
 
     def refuse_connections(self) -> Plan:
@@ -165,7 +165,7 @@ class Relay(Network):
         self._links[link] = None
         for plan in self._freezes:
             if plan.new:
-                plan.take(link)
+                plan.freeze(link)
         if not link.frozen:
             self._connect(link)
 
@@ -178,7 +178,7 @@ class Relay(Network):
         """Forgets a link that has ended."""
         self._links.pop(link, None)
         for plan in self._freezes:
-            plan.gone(link)
+            plan.release(link)
         if not self._links and self._emptied is not None and not self._emptied.done():
             self._emptied.set_result(None)
 
@@ -227,7 +227,7 @@ class Relay(Network):
 
     def _thaw(self) -> None:
         for link in tuple(self._links):
-            if link.frozen and not any(plan.has(link) for plan in self._freezes):
+            if link.frozen and not any(plan.holds(link) for plan in self._freezes):
                 link.thaw()
                 if link.waiting:
                     self._connect(link)

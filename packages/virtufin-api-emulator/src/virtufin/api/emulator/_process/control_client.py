@@ -8,11 +8,11 @@ from typing import Any
 
 import grpc
 
-from virtufin.api.emulator._validation import switch
+from virtufin.api.emulator._validation import require_bool
 from virtufin.api.emulator.faults import Faults, Plan, Spec
 from virtufin.api.emulator.network import Network
 
-from .control import PATH
+from .control_server import PATH
 
 # A bound, because a process that is stopped or stuck would hang the test for ever.
 _CALL_TIMEOUT = 10.0
@@ -20,7 +20,7 @@ _CALL_TIMEOUT = 10.0
 _KINDS = {kind.__name__: kind for kind in (TypeError, ValueError, OSError, RuntimeError)}
 
 
-class Control:
+class ControlClient:
     """A client of the control service of an emulator."""
 
     def __init__(self, target: str, name: str) -> None:
@@ -77,7 +77,7 @@ class Control:
 class _RemotePlan(Plan):
     """A plan in force in the other process."""
 
-    def __init__(self, control: Control, number: int) -> None:
+    def __init__(self, control: ControlClient, number: int) -> None:
         self._control = control
         self._number = number
 
@@ -92,7 +92,7 @@ class _RemotePlan(Plan):
 class RemoteFaults(Faults):
     """The faults of calls and streams of an emulator in another process."""
 
-    def __init__(self, control: Control) -> None:
+    def __init__(self, control: ControlClient) -> None:
         self._control = control
 
     def add(self, spec: Spec) -> Plan:
@@ -112,7 +112,7 @@ class RemoteFaults(Faults):
 class RemoteNetwork(Network):
     """The faults of connections of an emulator in another process."""
 
-    def __init__(self, control: Control) -> None:
+    def __init__(self, control: ControlClient) -> None:
         self._control = control
 
     @property
@@ -129,7 +129,7 @@ class RemoteNetwork(Network):
         return int(self._control.do("reset_connections"))
 
     def freeze_connections(self, *, new: bool = False) -> Plan:
-        number = self._control.do("freeze_connections", new=switch(new, "new"))
+        number = self._control.do("freeze_connections", new=require_bool(new, "new"))
         return _RemotePlan(self._control, number)
 
     def refuse_connections(self) -> Plan:

@@ -36,20 +36,20 @@ class _Endpoint(asyncio.Protocol):
         self._link = link
         self.transport: asyncio.Transport | None = None
         self.full = False
-        self.finished = False
-        self.told = False
+        self.end_received = False
+        self.end_sent = False
         self.ended = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        self._link.made(self)
+        self._link.on_connected(self)
 
     def data_received(self, data: bytes) -> None:
-        self._link.received(self, data)
+        self._link.on_data(self, data)
 
     def eof_received(self) -> bool:
-        self.finished = True
+        self.end_received = True
         self._link.forward()
         # True keeps the connection open, because the other side may still send data.
         return True
@@ -65,7 +65,7 @@ class _Endpoint(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self.transport = None
         self.ended = True
-        self._link.lost(self)
+        self._link.on_lost(self)
 
 
 class RelayedConnection:
@@ -87,7 +87,7 @@ class RelayedConnection:
             self.server.transport is not None or self.server.ended
         )
 
-    def made(self, side: _Endpoint) -> None:
+    def on_connected(self, side: _Endpoint) -> None:
         """Records that a side is connected."""
         if side is self.client:
             self._owner.accepted(self)
@@ -98,7 +98,7 @@ class RelayedConnection:
             self.forward()
             self.regulate()
 
-    def received(self, side: _Endpoint, data: bytes) -> None:
+    def on_data(self, side: _Endpoint, data: bytes) -> None:
         """Forwards data that one side has sent."""
         self._held[side].append(data)
         self.forward()
@@ -113,10 +113,10 @@ class RelayedConnection:
             if self._held[side]:
                 other.transport.write(b"".join(self._held[side]))
                 self._held[side].clear()
-            if side.finished and not other.told:
-                other.told = True
+            if side.end_received and not other.end_sent:
+                other.end_sent = True
                 _end_writing(other.transport)
-        if self.client.told and self.server.told:
+        if self.client.end_sent and self.server.end_sent:
             self.close()
 
     def freeze(self) -> None:
@@ -132,20 +132,20 @@ class RelayedConnection:
         # A side may have ended while the link was frozen, when its end was not forwarded.
         for side in (self.client, self.server):
             if side.ended:
-                self.lost(side)
+                self.on_lost(side)
 
     def regulate(self) -> None:
         """Pauses or resumes reading from each side, so that the other side can keep up."""
         for side, other in self._pairs():
-            # Skipped, because resuming a side that has finished would report its end again.
-            if side.transport is None or side.finished:
+            # Skipped, because resuming a side that has ended its data would report its end again.
+            if side.transport is None or side.end_received:
                 continue
             if self.frozen or other.full or other.transport is None:
                 side.transport.pause_reading()
             else:
                 side.transport.resume_reading()
 
-    def lost(self, side: _Endpoint) -> None:
+    def on_lost(self, side: _Endpoint) -> None:
         """Closes the other side as well, after the forwarded data. Does nothing while frozen."""
         # While frozen, neither side may notice that the other side has ended.
         if not self.frozen:
@@ -208,17 +208,17 @@ class NetworkPlan(LocalPlan):
     def over(self) -> bool:
         return self not in self._plans
 
-    def take(self, link: RelayedConnection) -> None:
+    def freeze(self, link: RelayedConnection) -> None:
         """Freezes a link."""
         self._links.add(link)
         self._used += 1
         link.freeze()
 
-    def gone(self, link: RelayedConnection) -> None:
+    def release(self, link: RelayedConnection) -> None:
         """Releases a link that has ended."""
         self._links.discard(link)
 
-    def has(self, link: RelayedConnection) -> bool:
+    def holds(self, link: RelayedConnection) -> bool:
         """Returns True if the plan holds the link."""
         return link in self._links
 
