@@ -1,4 +1,4 @@
-"""The command `virtufin-emulator`."""
+"""The command line of `virtufin-emulator`."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ _FLAGS = {"address": "dapr-address", "store-name": "state-store"}
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Returns the parser of the command line."""
+    """Returns the parser of the arguments of the command."""
     cli = argparse.ArgumentParser(
         prog=PROGRAM,
         description=_DESCRIPTION,
@@ -182,7 +182,13 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs the emulator until a signal or the end of stdin, and returns the exit code."""
+    """Runs the emulator until SIGINT or SIGTERM, and returns the exit code of the command.
+
+    With the option `--piped`, the end of stdin ends the emulator, too.
+
+    Args:
+        arguments: The arguments of the command, without its name.
+    """
     cli = make_parser()
     options = cli.parse_args(arguments)
     logging.basicConfig(level=options.log_level.upper(), stream=sys.stderr)

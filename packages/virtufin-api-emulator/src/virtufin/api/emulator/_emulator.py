@@ -1,4 +1,4 @@
-"""The emulator in this process: assembles the parts and opens the port."""
+"""The emulator in this process: makes its parts, opens and closes its ports, and restarts."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from virtufin.api.emulator._wires import WireName, choose_wire
 from virtufin.api.emulator.faults import Faults
 from virtufin.api.emulator.network import Network
 
-# The default of gRPC.
+# 4 MiB, because that is the default of gRPC.
 DEFAULT_MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 DEFAULT_GRACE = 0.5
 # Behind a relay the server needs only loopback, because clients connect to the relay's host.
@@ -47,10 +47,10 @@ _UNKNOWN_YET = f"{_DIRECT_HOST}:1"
 
 
 class Emulator:
-    """A Virtufin.Api gateway in this process, on its own port, in the caller's event loop.
+    """An emulated Virtufin.Api gateway in this process, in the running event loop.
 
-    State is kept in memory, or on a Dapr sidecar. State survives `stop` and `start`. `reset`
-    deletes state.
+    State and events are in memory, or on a Dapr sidecar. State survives `stop` and `start`; `reset`
+    deletes the state. Stop the emulator, or use it as an async context manager.
 
     Example:
         >>> import asyncio
@@ -83,44 +83,44 @@ class Emulator:
         heartbeat: float | None = None,
         reflection: bool = True,
     ) -> None:
-        """Does no I/O and needs no running loop.
+        """Does no I/O and needs no running event loop.
 
         Args:
             host: Address or host name of this machine to listen on.
-            port: TCP port. 0 takes a free port at the first start and keeps that port from then
-                on.
-            api_keys: Accepted keys. A call must carry one of these keys as `x-api-key`. An empty
-                iterable turns the check off.
-            services: The backends. None means the two bundled samples (`SAMPLES`).
-            accept_any_service: Whether state may belong to services that are not registered.
-            json_names: Field names of JSON replies: `camel`, as in the documented gateway, or
-                `proto`.
-            hold_headers: Whether the response headers of a subscription wait for the first event,
-                as with some servers. If False, they are sent once the subscription is registered.
-            legacy_state: Whether RegisterKeys and GetAllState exist. Newer gateways answer
-                UNIMPLEMENTED.
+            port: TCP port. 0 takes a free port at the first start and keeps that port afterwards.
+            api_keys: Accepted keys. A call must carry one of these keys as `x-api-key`. If empty,
+                calls need no key.
+            services: The backends: the services that clients call through the gateway. None means
+                the two bundled sample backends (`SAMPLES`).
+            accept_any_service: True to accept state of services that are not registered.
+            json_names: Field names of JSON replies: `camel` (as documented), or `proto`.
+            hold_headers: True to send the response headers of a subscription only with its first
+                event, as some servers do. If False, they are sent at once.
+            legacy_state: False to answer UNIMPLEMENTED to RegisterKeys and GetAllState, as newer
+                gateways do.
             max_message_bytes: Size of the largest accepted message in bytes, at least 1.
             max_concurrent_streams: Largest number of concurrent calls per connection, at least 1.
                 Further calls of a connection wait. None means no limit. Kestrel's default is 100.
-            invocation: Limits and retries of calls to backends.
-            relay: Whether clients connect through a TCP relay. The faults of `network` need one.
-            dapr: Dapr sidecar that keeps the state and carries events and calls to backends named
-                by app-id. None means that all of this is in memory. Needs
+            invocation: Limits and retries of calls to backends. None means the defaults.
+            relay: True to put a relay before the gateway: a TCP server that passes on the data of
+                clients. The faults of `network` need a relay.
+            dapr: Dapr sidecar that keeps the state, carries events, and passes calls on to backends
+                named by app-id. None means that state and events are in memory. Needs
                 `virtufin-api-emulator[dapr]`.
-            dapr_port: Port of a stand-in for the publishing part of a Dapr sidecar, so that a
-                `DaprPublisher` reaches the subscribers; see `dapr_address`. 0 takes a free port.
-                None means no stand-in. Only for a gateway in memory. Needs
-                `virtufin-api-emulator[dapr]`.
-            wire: Messages and methods of the gateway. `current`: as packaged. `moved-numbers`: as
-                packaged, but every field number of package `virtufin` is one higher. `earlier`:
-                events are payload, text metadata, id and time instead of CloudEvents, and the
-                method Gateway.Subscribe filters by service and type. A `Wire` made from
-                descriptors: methods missing from that wire are UNIMPLEMENTED.
+            dapr_port: Port of a stand-in for a Dapr sidecar: a server with Dapr's publishing
+                methods, through which a `DaprPublisher` reaches the subscribers; see
+                `dapr_address`. 0 takes a free port. None means no stand-in. Not together with
+                `dapr`. Needs `virtufin-api-emulator[dapr]`.
+            wire: Message layout of the gateway: its methods, and the fields of their messages.
+                `current`: as packaged. `moved-numbers`: as packaged, but every field number of
+                package `virtufin` is one higher. `earlier`: events are payload, text metadata, id
+                and time instead of CloudEvents, and the method Gateway.Subscribe filters by service
+                and type. A `Wire` made from descriptors: methods missing from that wire are
+                UNIMPLEMENTED.
             heartbeat: Seconds without an event after which a stream sends an event without data,
                 id and type, as earlier gateways do. Above 0, and only with the layout `earlier`.
                 None means never.
-            reflection: Whether the gateway has server reflection. Calls to backends work either
-                way.
+            reflection: False to answer UNIMPLEMENTED to server reflection.
 
         Raises:
             ValueError: An argument is out of its range.
@@ -200,7 +200,7 @@ class Emulator:
 
     @property
     def port(self) -> int:
-        """The port. 0 only before the first start with `port=0`."""
+        """The port of the gateway. 0 only before the first start with `port=0`."""
         return self._port
 
     @property
@@ -210,12 +210,12 @@ class Emulator:
 
     @property
     def faults(self) -> Faults:
-        """The faults of calls and streams."""
+        """The object that causes faults of calls and streams."""
         return self._faults
 
     @property
     def network(self) -> Network:
-        """The faults of connections.
+        """The object that causes faults of connections.
 
         Raises:
             RuntimeError: The gateway has no relay.
@@ -226,14 +226,14 @@ class Emulator:
 
     @property
     def direct_target(self) -> str:
-        """The target that bypasses the relay. Faults of the network do not affect it."""
+        """The target behind the relay, not affected by faults of the network; else `target`."""
         if self._relay is None:
             return self.target
         return address(_DIRECT_HOST, self._direct_port)
 
     @property
     def has_stand_in(self) -> bool:
-        """True if the gateway stands in for a Dapr sidecar."""
+        """True if the emulator has a stand-in for a Dapr sidecar."""
         return self._stand_in is not None
 
     @property
@@ -241,7 +241,7 @@ class Emulator:
         """The address of the stand-in for a Dapr sidecar, for `DaprPublisher(address=)`.
 
         Raises:
-            RuntimeError: The gateway has no stand-in.
+            RuntimeError: The emulator has no stand-in.
         """
         if self._stand_in is None:
             raise RuntimeError("standing in for a Dapr sidecar needs Emulator(dapr_port=0)")
@@ -249,12 +249,12 @@ class Emulator:
 
     @property
     def services(self) -> tuple[Service, ...]:
-        """The registered backends."""
+        """The registered backends, in order of registration."""
         return tuple(self._registry)
 
     @property
     def running(self) -> bool:
-        """True if the gateway is started."""
+        """True if the gateway serves calls. False between the stop and start of `restart`."""
         return self._running is not None
 
     async def start(self) -> None:
@@ -294,13 +294,13 @@ class Emulator:
                 self._running = stack.pop_all()
 
     async def stop(self, grace: float = DEFAULT_GRACE) -> None:
-        """Closes the port. Does nothing if the gateway is not running.
+        """Ends the calls and closes the port. Does nothing if the gateway is not running.
 
-        Subscriptions end at once with UNAVAILABLE. A restart in progress returns and leaves the
+        Subscriptions end at once with UNAVAILABLE. A `restart` in progress returns and leaves the
         gateway stopped.
 
         Args:
-            grace: Seconds that other calls in progress may take. Then they are cancelled.
+            grace: Seconds that other calls in progress may take before they are cancelled.
         """
         # A stop ends restarts in progress, because they would otherwise start the gateway again.
         for stopped in self._pending_restarts:
@@ -308,11 +308,11 @@ class Emulator:
         await self._close(grace)
 
     async def restart(self, away: float = 0.0) -> None:
-        """Stops the gateway, starts it on the same port, and returns when calls are served.
+        """Stops the gateway, starts it on the same port, and returns when calls are served again.
 
         Subscriptions end with UNAVAILABLE. Other calls in progress are cancelled. State is kept.
-        Between stop and start, connections are refused and the port is reserved. A restart that is
-        cancelled or ended by `stop` leaves the gateway stopped.
+        Between stop and start, connections are refused, and no other process can take the port. If
+        the restart is cancelled, or ended by `stop`, the gateway stays stopped.
 
         Args:
             away: Seconds between stop and start, at least 0.
@@ -332,16 +332,14 @@ class Emulator:
                     await self._close(grace=0.0)
                     await self._start_again(away, stopped)
         except OSError:
-            # After a stop this is no failure, because a later start may have taken the port.
+            # After a stop no failure, because a later start may have taken the port.
             if not stopped.is_set():
                 raise
         finally:
             self._pending_restarts.discard(stopped)
 
     async def reset(self) -> None:
-        """Deletes state, registered keys, faults, and the data of the samples.
-
-        Open streams stay open.
+        """Deletes state and registered keys, lifts all plans, and resets the sample backends.
 
         Raises:
             ConnectionError: The Dapr sidecar did not delete the state. Everything else is reset.

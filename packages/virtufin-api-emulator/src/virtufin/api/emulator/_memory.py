@@ -1,4 +1,8 @@
-"""Emulators behind `ApiClient(host="memory:")`: started with a lease, stopped after its release."""
+"""Emulators behind `ApiClient(host="memory:")`, which start and stop with their clients.
+
+Each client has a lease of its emulator, from the client's first use until its end. An emulator runs
+while it has leases.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ _shared: dict[tuple[asyncio.AbstractEventLoop, str], _SharedEmulator] = {}
 
 
 class MemoryLease:
-    """A lease of an emulator until `release`."""
+    """A lease of a running emulator. The emulator runs at least until `release`."""
 
     def __init__(self, shared: _SharedEmulator, target: str) -> None:
         self._shared: _SharedEmulator | None = shared
@@ -22,22 +26,28 @@ class MemoryLease:
 
     @property
     def target(self) -> str:
-        """The gRPC target to connect to."""
+        """The gRPC target of the emulator."""
         return self._target
 
     async def release(self) -> None:
-        """Releases the lease. The last release stops the emulator. Idempotent."""
+        """Ends the lease. If it is the last of its emulator, stops the emulator. Idempotent."""
         shared, self._shared = self._shared, None
         if shared is not None:
             await shared.leave()
 
 
 async def lease(name: str) -> MemoryLease:
-    """Leases a running emulator with the default settings.
+    """Starts an emulator with the default settings, or shares a running one, and returns a lease.
 
     Args:
         name: Name of the emulator. Leases with the same name in the same event loop share an
             emulator. An emulator with an empty name is never shared.
+
+    Returns:
+        The lease, which the caller must release.
+
+    Raises:
+        OSError: The emulator could not be started.
     """
     # Entries of closed loops are removed here, because their emulators did not end in order.
     loop = asyncio.get_running_loop()
@@ -65,7 +75,11 @@ class _SharedEmulator:
         self._task = loop.create_task(self._run(), name=f"virtufin memory:{name}")
 
     async def enter(self) -> str:
-        """Adds a lease, waits until the emulator is running, and returns its target."""
+        """Adds a lease, waits until the emulator is running, and returns its gRPC target.
+
+        Raises:
+            OSError: The emulator could not be started. The lease is removed then.
+        """
         self._users += 1
         try:
             either: list[asyncio.Future[Any]] = [self._target, self._task]
@@ -78,7 +92,7 @@ class _SharedEmulator:
             raise
 
     async def leave(self) -> None:
-        """Removes a lease, and stops the emulator after the last one."""
+        """Removes a lease. After the last, stops the emulator and waits for its end."""
         self._users -= 1
         if not self._users:
             self._forget()
@@ -94,6 +108,6 @@ class _SharedEmulator:
             self._forget()
 
     def _forget(self) -> None:
-        """Removes the name, so that the next lease of the name starts another emulator."""
+        """Forgets the name of the emulator, so that the next lease of the name starts another."""
         if _shared.get(self._key) is self:
             del _shared[self._key]

@@ -1,4 +1,7 @@
-"""Ports of servers: opening them with clear errors, and reserving them."""
+"""Ports of servers: opening them with clear errors, and reserving them.
+
+The gRPC options of all servers and channels of the emulator are here, too.
+"""
 
 from __future__ import annotations
 
@@ -44,24 +47,24 @@ CHANNEL_OPTIONS = (
 """The options of every channel from the gateway to a backend or sidecar."""
 
 _BACKLOG = 128
+# Many, because a port that is free on one address may be taken on the next, and each attempt gets
+# another port.
 _ATTEMPTS = 100
 _LOOPBACKS = ("127.0.0.1", "::1")
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 async def listen(server: grpc.aio.Server, host: str, port: int) -> int:
-    """Binds a server to a port and returns the port.
-
-    The port is the same on every address of the host.
+    """Binds a server to a port on every address of a host, and returns the port.
 
     Args:
         server: Server to bind.
         host: Address or host name of this machine.
-        port: TCP port. 0 takes a free port.
+        port: TCP port. 0 takes a port that is free on every address.
 
     Raises:
         OSError: The port cannot be opened, because it is taken, the host is not of this machine,
-            or for another reason.
+            or for another reason. The text says which.
     """
     hosts, port = await _find_free_port(host, port)
     for numeric in hosts:
@@ -75,7 +78,10 @@ async def listen(server: grpc.aio.Server, host: str, port: int) -> int:
 
 
 def split_target(target: str) -> tuple[str, int]:
-    """Splits `host:port` and returns the host and the port.
+    """Splits `host:port` and returns the host without brackets and the port.
+
+    Args:
+        target: Host and port. An IPv6 address is in brackets.
 
     Raises:
         ValueError: `target` has another form.
@@ -89,16 +95,24 @@ def split_target(target: str) -> tuple[str, int]:
 
 
 def to_reachable(host: str, port: int) -> str:
-    """Returns an address for calls to a server that listens on `host`."""
+    """Returns the `host:port` to connect to, for a server that listens on `host`."""
     # A wildcard address is replaced by loopback, because it is not an address to connect to.
     return address(_WILDCARDS.get(host, host), port)
 
 
 class ReservedPort:
-    """A port that stays reserved while nothing is listening on it.
+    """A TCP port that no other process can take, although nothing is listening on it.
 
-    The port is held by a socket that is bound and never listens. Connections are refused. The
-    system gives the port to no other socket, neither for a server nor for an outgoing connection.
+    A socket that is bound and never listens holds the port, until `close`. Connections are refused.
+    The system gives the port to no other socket, neither for a server nor for an outgoing
+    connection.
+
+    Args:
+        address: Address of the socket, as for `socket.bind`.
+        family: Address family of the socket.
+
+    Raises:
+        OSError: The port is taken.
     """
 
     def __init__(self, address: Any, family: int) -> None:
@@ -108,15 +122,15 @@ class ReservedPort:
 
     @classmethod
     async def take(cls, host: str, port: int) -> ReservedPort:
-        """Reserves a port.
+        """Reserves a port and returns the reservation, which the caller must close.
 
         Args:
-            host: Address or host name of this machine.
+            host: Address or host name of this machine. Only its first address is reserved.
             port: TCP port. 0 takes a free port.
 
         Raises:
             OSError: The port cannot be reserved, because it is taken, the host is not of this
-                machine, or for another reason.
+                machine, or for another reason. The text says which.
         """
         hosts, port = await _find_free_port(host, port)
         family, where = (await _resolve_host(hosts[0], port))[0]
@@ -128,7 +142,7 @@ class ReservedPort:
         return int(self._address[1])
 
     def listen(self) -> socket.socket:
-        """Returns a new socket that listens on the port."""
+        """Returns a new socket that listens on the port. The caller must close the socket."""
         sock = self._bind(self._address)
         sock.listen(_BACKLOG)
         return sock
@@ -157,9 +171,14 @@ class ReservedPort:
 
 
 async def _find_free_port(host: str, port: int) -> tuple[list[str], int]:
-    """Returns the addresses of the host on this machine, and the port.
+    """Returns the addresses of a host on this machine, and a port that is free on all of them.
 
-    For port 0 the returned port is free on all addresses.
+    Args:
+        host: Address or host name of this machine.
+        port: TCP port. 0 means any free port.
+
+    Raises:
+        OSError: The port is taken, or the host is not of this machine.
     """
     # Checked before gRPC binds, because gRPC gives no reason for a failure, writes to stderr, and
     # accepts a port that is taken on some of the addresses.

@@ -1,4 +1,7 @@
-"""Checks of arguments. A wrong type raises TypeError, and a wrong value raises ValueError."""
+"""Checks of arguments. A wrong type raises TypeError, and a wrong value raises ValueError.
+
+Each check returns the value that it has checked.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +16,16 @@ LONGEST = 10 * 365 * 24 * 3600
 
 
 def require_text(value: object, what: str, *, empty: bool = False) -> str:
-    """Checks and returns text.
+    """Verifies that a value is text that can be sent, and returns the text.
 
     Args:
         value: Value to check.
         what: Name of the value in error texts.
-        empty: Whether empty text is accepted.
+        empty: True if empty text is accepted.
 
     Raises:
         TypeError: The value is not text.
-        ValueError: The text is empty, or contains NUL or lone surrogates.
+        ValueError: The text is empty without `empty`, or contains NUL or lone surrogates.
     """
     if not isinstance(value, str):
         raise TypeError(f"{what} is text, got {value!r}")
@@ -35,13 +38,13 @@ def require_text(value: object, what: str, *, empty: bool = False) -> str:
 
 
 def require_whole(value: object, what: str, lowest: int, highest: int = LARGEST) -> int:
-    """Checks and returns a whole number.
+    """Verifies that a value is a whole number in a range, and returns the number.
 
     Args:
         value: Value to check.
         what: Name of the value in error texts.
         lowest: Smallest accepted number.
-        highest: Largest accepted number.
+        highest: Largest accepted number. If omitted, the largest number of 32 bits.
 
     Raises:
         TypeError: The value is not a whole number.
@@ -56,12 +59,12 @@ def require_whole(value: object, what: str, lowest: int, highest: int = LARGEST)
 
 
 def require_seconds(value: object, what: str, *, zero: bool = False) -> float:
-    """Checks and returns a time in seconds.
+    """Verifies that a value is a time in seconds, and returns the time.
 
     Args:
         value: Value to check.
         what: Name of the value in error texts.
-        zero: Whether 0 is accepted.
+        zero: True if 0 is accepted.
 
     Raises:
         TypeError: The value is not a number.
@@ -76,7 +79,7 @@ def require_seconds(value: object, what: str, *, zero: bool = False) -> float:
 
 
 def require_bool(value: object, what: str) -> bool:
-    """Checks and returns True or False.
+    """Verifies that a value is True or False, and returns the value.
 
     Args:
         value: Value to check.
@@ -91,7 +94,7 @@ def require_bool(value: object, what: str) -> bool:
 
 
 def require_items(values: object, what: str) -> tuple[Any, ...]:
-    """Checks an iterable and returns its items.
+    """Verifies that a value is an iterable of items, and returns the items as a tuple.
 
     Args:
         values: Iterable to check.
@@ -107,7 +110,10 @@ def require_items(values: object, what: str) -> tuple[Any, ...]:
 
 
 def require_api_keys(values: object) -> tuple[str, ...]:
-    """Checks API keys and returns them.
+    """Verifies that values are API keys, and returns the keys.
+
+    Args:
+        values: Iterable to check.
 
     Raises:
         TypeError: `values` is not an iterable of texts.

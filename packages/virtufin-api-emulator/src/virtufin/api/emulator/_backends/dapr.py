@@ -1,4 +1,4 @@
-"""State and events on a Dapr sidecar. Nothing is kept here, so that replicas can share it."""
+"""State and events on a Dapr sidecar, so that several replicas of a gateway share them."""
 
 from __future__ import annotations
 
@@ -27,10 +27,13 @@ _CONFIRMATION = 5.0
 
 
 class DaprBackend(Backend):
-    """A backend on a Dapr sidecar, with the sidecar's state store and its pub/sub component.
+    """A store on a Dapr sidecar: its state store component and its pub/sub component.
 
-    The backend has one stream from the sidecar for each topic. The backend's own broker delivers
-    the events of that stream to every subscription of this gateway.
+    For each topic, one stream from the sidecar carries the events to this process. A broker in
+    memory delivers them to every subscription of this gateway.
+
+    Args:
+        settings: Settings of the sidecar.
     """
 
     def __init__(self, settings: DaprSettings) -> None:

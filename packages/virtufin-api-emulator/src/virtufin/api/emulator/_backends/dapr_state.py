@@ -1,6 +1,6 @@
-"""State in a state store of the sidecar.
+"""State in a state store component of the Dapr sidecar.
 
-A key of a service is stored as `service:key`, after any prefix that the component adds.
+The key of a value is stored as `service:key`, after any prefix that the component adds.
 """
 
 from __future__ import annotations
@@ -17,16 +17,22 @@ from .backend import Entry
 from .dapr_connection import SidecarConnection
 
 _PARALLELISM = 10
+"""Number of keys of one bulk read that the sidecar reads concurrently."""
 # Several calls, because one call for thousands of keys may take longer than its timeout.
 _AT_ONCE = 500
-"""Number of keys that one call of a reset deletes."""
+"""Largest number of keys that one call of a reset deletes."""
 # Dapr reports an etag that is malformed for the store as INVALID_ARGUMENT, not as ABORTED.
 _ETAG_REFUSED = (grpc.StatusCode.ABORTED, grpc.StatusCode.INVALID_ARGUMENT)
 _FIRST_WRITE = common_v1.StateOptions(concurrency=common_v1.StateOptions.CONCURRENCY_FIRST_WRITE)
 
 
 class DaprState:
-    """The state operations of a backend on Dapr."""
+    """The operations on state of a store on a Dapr sidecar.
+
+    Args:
+        connection: Connection to the sidecar.
+        store_name: Name of the state store component.
+    """
 
     def __init__(self, connection: SidecarConnection, store_name: str) -> None:
         self._connection = connection
@@ -34,7 +40,7 @@ class DaprState:
         self._written: dict[tuple[str, str], None] = {}
 
     async def reset(self) -> None:
-        """Deletes the keys that were written through this gateway."""
+        """Deletes the keys that were written by this object and not deleted since."""
         # Only those, because the keys of a store cannot be listed.
         by_service: dict[str, list[str]] = {}
         for service, key in self._written:
@@ -119,7 +125,7 @@ class DaprState:
         await self._connection.call("DeleteState", request)
 
     async def _explain(self, service: str, key: str, etag: str, error: StatusError) -> None:
-        """Raises an error that explains a rejected etag. Returns if the cause is something else."""
+        """Raises an error that names the current etag; returns if the etag is not the cause."""
         current = await self._get(service, key)
         if error.code is grpc.StatusCode.INVALID_ARGUMENT and current.etag == etag:
             return

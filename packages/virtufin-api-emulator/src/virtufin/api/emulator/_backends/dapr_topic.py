@@ -1,7 +1,7 @@
-"""The stream of a topic from the sidecar, for as long as the gateway runs.
+"""The stream by which the Dapr sidecar delivers the events of one topic to the gateway.
 
-The stream stays open after the last subscriber has gone. Events are then acknowledged and dropped,
-so that a later subscriber does not receive them as new events.
+The stream stays open until the gateway stops, also after the last subscriber has gone. Events are
+then acknowledged and dropped, so that a later subscriber does not receive them as new events.
 """
 
 from __future__ import annotations
@@ -27,15 +27,26 @@ from .event_filter import DeliveryFilter
 
 _log = logging.getLogger("virtufin.api.emulator.dapr")
 _BACKOFF = (0.1, 5.0, 2.0, 0.3)
+"""Delays before a stream is opened again: first and longest in seconds, factor, random part."""
 # Without this, the delays would grow over the whole life of a gateway, and after a few restarts of
 # the sidecar each further one would be followed by the longest delay.
 _STABLE = 5.0
-"""Seconds that a stream must have been live for the delays to start again at the shortest."""
+"""Seconds that a stream must have been live for the delays to begin with the first again."""
 _SUCCESS = appcallback_v1.TopicEventResponse(status=appcallback_v1.TopicEventResponse.SUCCESS)
 
 
 class Topic:
-    """The stream of one topic. The stream is reopened when the sidecar restarts."""
+    """The stream of one topic, which is opened again after a break, such as a sidecar's restart.
+
+    The stream is live from the sidecar's confirmation to the next break.
+
+    Args:
+        connection: Connection to the sidecar.
+        pubsub_name: Name of the pub/sub component.
+        name: Name of the topic.
+        delivery_filter: Filter for the events of the topic.
+        publish: Function that is called with each event that the filter accepts.
+    """
 
     def __init__(
         self,
@@ -62,14 +73,14 @@ class Topic:
 
     @property
     def failed(self) -> bool:
-        """True if the stream has ended without ever having been live."""
+        """True if the stream has ended: before it was ever live, or by `stop`."""
         return self._task.done()
 
     async def wait_live(self, subscription: Subscription, timeout: float) -> None:
-        """Waits until the sidecar has confirmed the topic for the first time.
+        """Waits until the stream is live for the first time. Returns at once after that.
 
         Args:
-            subscription: Subscription that waits for the topic.
+            subscription: Subscription that waits for the topic. Its end ends the wait.
             timeout: Seconds to wait at most.
 
         Raises:
@@ -86,7 +97,7 @@ class Topic:
         self._first.result()
 
     async def stop(self) -> None:
-        """Ends the stream."""
+        """Ends the stream for good and waits for its end."""
         self._task.cancel()
         await asyncio.wait((self._task,))
         if not self._first.done():

@@ -1,4 +1,4 @@
-"""State and events in the memory of this process."""
+"""State and events of a gateway in the memory of this process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .query import Query, QueryError
 
 
 class MemoryBackend(Backend):
-    """A backend in memory. State survives a stop and start, as in a state store."""
+    """A store in memory. State survives a stop and start of the gateway, as in a real store."""
 
     def __init__(self) -> None:
         self._broker = Broker()

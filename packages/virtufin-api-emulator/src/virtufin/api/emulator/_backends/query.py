@@ -1,8 +1,9 @@
 """Dapr's state query language, for values that are JSON documents.
 
 A query is `{"filter": ..., "sort": [{"key": ..., "order": "ASC"|"DESC"}], "page": {"limit": n,
-"token": "..."}}`. Every part is optional. A path is a sequence of dotted names inside the value. A
-value that is not JSON, or does not have the path, matches no comparison.
+"token": "..."}}`. Every part is optional. Filters and sort keys name a part of a value by its path:
+names with dots between them. A value that is not JSON, or does not have the path, matches no
+comparison. The token of a page is the number of entries before the page.
 """
 
 from __future__ import annotations
@@ -21,12 +22,17 @@ _ORDERED = {"GT": operator.gt, "GTE": operator.ge, "LT": operator.lt, "LTE": ope
 
 
 class QueryError(ValueError):
-    """Raised for an invalid query. The text gives the reason."""
+    """Raised if a query is invalid. The text gives the reason."""
 
 
 @dataclass(frozen=True)
 class Query:
-    """A parsed query."""
+    """A parsed query.
+
+    `matches` returns True for a value that the filter accepts. `sort` has a path for each sort key,
+    and True for descending order. `limit` is the size of a page; 0 means no limit. `offset` is the
+    number of entries before the page.
+    """
 
     matches: Callable[[Any], bool]
     sort: tuple[tuple[tuple[str, ...], bool], ...]
@@ -36,6 +42,9 @@ class Query:
     @classmethod
     def parse(cls, text: str) -> Query:
         """Parses a query.
+
+        Args:
+            text: The query as JSON.
 
         Raises:
             QueryError: The text is not a valid query.
@@ -62,7 +71,7 @@ class Query:
         )
 
     def run(self, entries: Iterable[Entry]) -> list[Entry]:
-        """Returns the matching entries of the requested page, sorted."""
+        """Returns the entries that match, sorted, and only those of the page."""
         found = [(entry, _parse_document(entry.value)) for entry in entries]
         found = [pair for pair in found if self.matches(pair[1])]
         # From the last key to the first, because each sort is stable and keeps the order within
@@ -96,7 +105,7 @@ def _look_up(document: Any, path: tuple[str, ...]) -> Any:
 
 
 def _make_sort_key(value: Any) -> tuple[int, Any]:
-    """Returns a sort key for values of any type: numbers, then texts, then the rest as JSON."""
+    """Returns a sort key for a value: numbers come first, then texts, then the rest as JSON."""
     if _is_number(value):
         return 0, value
     if isinstance(value, str):
@@ -110,7 +119,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _are_equal(left: Any, right: Any) -> bool:
-    """Compares two values as JSON does, so that true is not equal to 1."""
+    """Returns True if two values are equal in JSON, where true is not equal to 1."""
     return isinstance(left, bool) == isinstance(right, bool) and bool(left == right)
 
 

@@ -1,4 +1,4 @@
-"""Faults on purpose in calls, streams and connections."""
+"""Faults of calls, streams and connections that fault plans cause in this process."""
 
 from .active_plans import FaultyStream
 from .injector import FaultInterceptor, Injector

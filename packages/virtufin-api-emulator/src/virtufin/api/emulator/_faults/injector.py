@@ -1,4 +1,4 @@
-"""Fault injection in the gateway's process: applies plans to calls and streams."""
+"""Fault injection in the process of the gateway: applies fault plans to calls and streams."""
 
 from __future__ import annotations
 
@@ -31,14 +31,15 @@ from .active_plans import ActivePlan, FaultyStream, carries_topic
 
 
 class Injector(Faults):
-    """The faults of an emulator in this process."""
+    """Faults of calls and streams of an emulator in this process."""
 
     def __init__(self, methods: Iterable[str], infrastructure: Iterable[str] = ()) -> None:
-        """Needs no running loop.
+        """Does no I/O and needs no running event loop.
 
         Args:
-            methods: Full names of the gateway's methods. The method `"*"` stands for all of them.
-            infrastructure: Full names of further methods. Plans apply to them only by name.
+            methods: Full names of the gateway's methods. A plan for `"*"` applies to all of them.
+            infrastructure: Full names of further methods, such as health checks. A plan applies to
+                such a method only by its name.
         """
         self._methods = frozenset(methods)
         self._known = self._methods | frozenset(infrastructure)
@@ -58,7 +59,7 @@ class Injector(Faults):
         return len(self._streams)
 
     async def apply(self, method: str, topics: Collection[str] | None = None) -> None:
-        """Applies the plans to a call that has just arrived: delays or fails the call.
+        """Delays or fails a call as the plans say. Servicers and interceptors call this first.
 
         Args:
             method: Full name of the method, such as `virtufin.State/GetState`.
@@ -80,7 +81,14 @@ class Injector(Faults):
 
     @contextmanager
     def open_stream(self, subscription: Subscription) -> Iterator[FaultyStream]:
-        """Yields a stream that plans apply to for as long as the `with` block runs."""
+        """Registers a stream for the plans while the `with` block runs.
+
+        Args:
+            subscription: Subscription of the stream.
+
+        Yields:
+            The stream with the plans that apply to it.
+        """
         stream = FaultyStream(subscription)
         for plan in self._on_streams:
             if plan.matches_stream(stream.topics):
@@ -129,15 +137,17 @@ class Injector(Faults):
 
 
 class FaultInterceptor(grpc.aio.ServerInterceptor):
-    """Applies the plans to each call without a topic, before the request is read."""
+    """A gRPC interceptor that applies the plans to calls before their requests are read.
+
+    Calls that name a topic are left to their servicers, because the topic is in the request.
+    """
 
     def __init__(self, injector: Injector, *, with_topic: Collection[str]) -> None:
-        """Does no I/O and needs no running loop.
+        """Does no I/O and needs no running event loop.
 
         Args:
             injector: The plans in force.
-            with_topic: Full names of the methods with a topic. Their servicers apply the plans
-                after they have read the topics from the request.
+            with_topic: Full names of the methods whose requests name a topic.
         """
         self._injector = injector
         self._with_topic = with_topic
@@ -145,7 +155,7 @@ class FaultInterceptor(grpc.aio.ServerInterceptor):
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> Handler | None:
-        """Applies the plans, then continues with the call. grpc calls this for each call."""
+        """Applies the plans and returns the handler of the call. grpc calls this for each call."""
         method = handler_call_details.method.removeprefix("/")
         if method not in self._with_topic:
             try:

@@ -1,4 +1,7 @@
-"""Calls to backends: the registered services, their descriptors, and the calls themselves."""
+"""Calls to backends: the registered services, their descriptors, and the calls themselves.
+
+A backend is a service behind the gateway, which clients call through the gateway.
+"""
 
 from .catalog import AppRoute, BackendMethod, Catalog
 from .invoker import InvocationError, Invoker, Request

@@ -1,4 +1,4 @@
-"""Calls to backends, with the limits and retries of the documented gateway."""
+"""Calls to backends, with the time limits, retries and circuits of the documented gateway."""
 
 from __future__ import annotations
 
@@ -18,7 +18,15 @@ from .registered_services import Registry, Service
 
 
 class Circuit:
-    """A circuit breaker: after a number of failed calls in a row, calls are refused for a while."""
+    """A circuit breaker for one backend.
+
+    After a number of failed calls in a row the circuit is open: calls are refused without being
+    sent. After a time one call is tried. Its success closes the circuit.
+
+    Args:
+        failures: Number of failed calls in a row that open the circuit.
+        open_for: Seconds for which the circuit stays open.
+    """
 
     def __init__(self, failures: int, open_for: float) -> None:
         self._limit = failures
@@ -27,10 +35,13 @@ class Circuit:
         self._opened: float | None = None
 
     def reserve_attempt(self, now: float) -> float:
-        """Returns the seconds until a call may be tried, or 0 if a call may be tried now.
+        """Returns 0 if the caller may send a call now, or else the seconds until it may try again.
 
-        When the time of an open circuit is over, one caller gets 0. The other callers wait for the
-        outcome of that call.
+        When the time of an open circuit is over, only one caller gets 0. The circuit stays open for
+        the others until the outcome of that call is recorded, or the time is over again.
+
+        Args:
+            now: Current time in seconds, on the clock that the other methods use.
         """
         if self._opened is None:
             return 0.0
@@ -42,12 +53,16 @@ class Circuit:
         return 0.0
 
     def record_answer(self) -> None:
-        """Records that the backend answered, with any status."""
+        """Records that the backend has answered, with any status. Closes the circuit."""
         self._failures = 0
         self._opened = None
 
     def record_failure(self, now: float) -> None:
-        """Records that the backend did not answer."""
+        """Records that the backend has not answered. Opens the circuit after enough failures.
+
+        Args:
+            now: Current time in seconds, on the clock that the other methods use.
+        """
         self._failures += 1
         if self._failures >= self._limit:
             self._opened = now
@@ -58,15 +73,16 @@ Metadata = Sequence[tuple[str, str | bytes]]
 
 @dataclass(frozen=True)
 class Request:
-    """A request to a backend."""
+    """A request to a backend, before its message type is known."""
 
     text: bytes
-    """The request as the caller sent it."""
+    """The request as the client has sent it."""
     json: bool
     """True if the request is JSON."""
     # A function, because the JSON can be parsed only after the method's descriptor is known.
     serialize: Callable[[BackendMethod], bytes]
-    """Function that returns the serialized request message for a method."""
+    """Function that returns the serialized request message for a method; may raise
+    `InvocationError`."""
 
 
 _STATUS = {
@@ -89,7 +105,12 @@ _NO_ANSWER = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
 class InvocationError(Exception):
-    """Raised when a call failed. The reply reports the failure in-band."""
+    """Raised if a call to a backend failed. The gateway reports the failure in its reply.
+
+    Args:
+        status: Name of the failure in the reply, such as `UNAVAILABLE`.
+        message: Text for the client.
+    """
 
     def __init__(self, status: str, message: str) -> None:
         super().__init__(f"{status}: {message}")
@@ -98,7 +119,13 @@ class InvocationError(Exception):
 
 
 class Invoker:
-    """Calls methods of registered backends."""
+    """Calls methods of the registered backends.
+
+    Args:
+        registry: The registered backends.
+        catalog: Catalog with the methods of the backends and the channels to them.
+        policy: Time limits and retries.
+    """
 
     def __init__(self, registry: Registry, catalog: Catalog, policy: InvocationPolicy) -> None:
         self._registry = registry
@@ -119,17 +146,17 @@ class Invoker:
         metadata: Metadata,
         time_left: float | None,
     ) -> tuple[BackendMethod | None, bytes]:
-        """Calls a backend and returns its serialized reply.
+        """Calls a method of a backend and returns the reply. Retries while it is UNAVAILABLE.
 
         Args:
-            service_name: Name of the registered service.
+            service_name: Name of the backend.
             method_name: Short name of the method.
             request: Request to send.
-            metadata: Metadata of the call.
-            time_left: Seconds until the caller's own deadline. None means no deadline.
+            metadata: Metadata to pass on to the backend.
+            time_left: Seconds until the deadline of the client's call. None means no deadline.
 
         Returns:
-            The method, or None for an app without descriptors, and the serialized reply.
+            The method and the serialized reply. The method is None for an app without reflection.
 
         Raises:
             InvocationError: The call failed, in the backend or before it reached the backend.

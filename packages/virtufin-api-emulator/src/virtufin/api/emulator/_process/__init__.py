@@ -1,4 +1,4 @@
-"""An emulator in a separate process, and the control service to drive it."""
+"""An emulator in a process of its own, and the service by which other processes control it."""
 
 from .control_server import ControlServer
 

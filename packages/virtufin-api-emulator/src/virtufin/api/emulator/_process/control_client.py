@@ -1,4 +1,8 @@
-"""Faults of an emulator in another process: the same methods, sent to its control service."""
+"""The client of the control service: causes faults of an emulator in another process.
+
+The classes have the methods of `Faults`, `Network` and `Plan`, and send each call to
+`control_server`.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +25,13 @@ _KINDS = {kind.__name__: kind for kind in (TypeError, ValueError, OSError, Runti
 
 
 class ControlClient:
-    """A client of the control service of an emulator."""
+    """A connection to the control service of one emulator."""
 
     def __init__(self, target: str, name: str) -> None:
-        """Does no I/O. The first request connects.
+        """Does no I/O. The first request connects. `close` must be called at the end.
 
         Args:
-            target: Address of the service.
+            target: `host:port` of the service.
             name: Name of the emulator in error texts.
         """
         self._name = name
@@ -37,19 +41,19 @@ class ControlClient:
         self._call: Any = self._channel.unary_unary(PATH)
 
     def do(self, verb: str, *, patience: float = 0.0, **arguments: Any) -> Any:
-        """Sends one request and returns its result.
+        """Sends one request, waits for the answer, and returns the result.
 
         Args:
-            verb: Name of the request.
-            patience: Seconds that the request may take beyond the usual timeout.
-            **arguments: Arguments of the request.
+            verb: Name of the method to call, as `ControlServer` describes.
+            patience: Seconds that the request may take beyond the usual 10 seconds.
+            **arguments: Arguments of the method.
 
         Raises:
             ValueError: The emulator rejected the request.
             TypeError: The emulator rejected the request: an argument has the wrong type.
-            RuntimeError: The emulator rejected the request: it has no relay.
+            RuntimeError: The emulator rejected the request: a fault of the network needs a relay.
             ConnectionError: The emulator does not answer because it has ended.
-            OSError: The emulator could not open its port.
+            OSError: The emulator could not open its port, or could not reach its Dapr sidecar.
         """
         if self._closed:
             raise ConnectionError(f"{self._name} was stopped")
@@ -75,7 +79,7 @@ class ControlClient:
 
 
 class _RemotePlan(Plan):
-    """A plan in force in the other process."""
+    """A fault plan in force in the process of the emulator."""
 
     def __init__(self, control: ControlClient, number: int) -> None:
         self._control = control
@@ -90,7 +94,7 @@ class _RemotePlan(Plan):
 
 
 class RemoteFaults(Faults):
-    """The faults of calls and streams of an emulator in another process."""
+    """Faults of calls and streams of an emulator in another process."""
 
     def __init__(self, control: ControlClient) -> None:
         self._control = control
@@ -110,7 +114,7 @@ class RemoteFaults(Faults):
 
 
 class RemoteNetwork(Network):
-    """The faults of connections of an emulator in another process."""
+    """Faults of connections of an emulator in another process."""
 
     def __init__(self, control: ControlClient) -> None:
         self._control = control

@@ -1,4 +1,4 @@
-"""An emulator in a separate process, driven from synchronous code."""
+"""An emulator in a process of its own, driven from synchronous code."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ from .control_client import ControlClient, RemoteFaults, RemoteNetwork
 
 # Long, because importing grpc is slow on a busy machine.
 _START_TIMEOUT = 30.0
+# A bound, because a process that is stuck must not hold up the end of a test run.
 _STOP_TIMEOUT = 10.0
 
 
 class EmulatorProcess:
-    """An emulator in a separate process, for synchronous code.
+    """An emulator in a process of its own, for synchronous code.
 
-    The pytest fixtures return this class. The emulator ends with `stop`, at the end of its `with`
-    block, or when this process ends for any reason. After that, every method that needs the
-    emulator raises ConnectionError.
+    The pytest fixtures return instances of this class. The process ends with `stop`, at the end of
+    a `with` block, or when this process ends for any reason. After that, every method that needs
+    the emulator raises ConnectionError.
 
     Example:
         >>> from virtufin.api.emulator import EmulatorProcess
@@ -47,8 +48,9 @@ class EmulatorProcess:
             **options: Arguments of `Emulator`. `wire` must be given by name.
 
         Raises:
-            RuntimeError: The emulator did not start. The text contains its stderr.
-            TypeError: An option cannot be sent to another process.
+            RuntimeError: The emulator did not start, or not within 30 s. The text contains its
+                stderr, which names a wrong value of an option.
+            TypeError: An option has a type that cannot be sent to another process.
         """
         settings = _to_json(options)
         self._dapr_address = ""
@@ -87,7 +89,7 @@ class EmulatorProcess:
 
     @property
     def target(self) -> str:
-        """The target for a gRPC channel."""
+        """The target for a gRPC channel, such as `127.0.0.1:40123`."""
         return self._target
 
     @property
@@ -103,21 +105,24 @@ class EmulatorProcess:
 
     @property
     def pid(self) -> int:
-        """Id of the process."""
+        """The id of the process."""
         return self._process.pid
 
     @property
     def faults(self) -> Faults:
-        """The faults of calls and streams."""
+        """The object that causes faults of calls and streams."""
         return self._faults
 
     @property
     def network(self) -> Network:
-        """The faults of connections. Their methods raise RuntimeError without `relay=True`."""
+        """The object that causes faults of connections.
+
+        Its methods raise RuntimeError if the emulator was started without `relay=True`.
+        """
         return self._network
 
     def reset(self) -> None:
-        """Deletes state, registered keys, faults, and the data of the samples.
+        """Deletes state and registered keys, lifts all plans, and resets the sample backends.
 
         Raises:
             ConnectionError: The process does not answer because it has ended.
@@ -131,7 +136,7 @@ class EmulatorProcess:
         From async code: `await asyncio.to_thread(gateway.restart, away=2.0)`.
 
         Args:
-            away: Seconds between stop and start, at least 0. Connections are refused in that time.
+            away: Seconds between stop and start, at least 0. Connections are refused in this time.
 
         Raises:
             ValueError: `away` is out of its range.
@@ -165,7 +170,11 @@ class EmulatorProcess:
             self._process.stdin.flush()
 
     def _read_line(self, prefix: str) -> str:
-        """Reads the next line of the process's stdout and returns the text after `prefix`."""
+        """Reads the next line of the process's stdout and returns the text after `prefix`.
+
+        Raises:
+            RuntimeError: The process has ended, has written another line, or no line within 30 s.
+        """
         stdout = self._process.stdout
         assert stdout is not None
         lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
@@ -202,9 +211,7 @@ class EmulatorProcess:
 
 
 def _to_json(options: dict[str, Any]) -> bytes:
-    """Returns options of `Emulator` as a line of JSON.
-
-    Options of types that can be sent are checked by the process itself.
+    """Converts options of `Emulator` to a line of JSON for the process, which checks the values.
 
     Raises:
         TypeError: An option has a type that cannot be sent.

@@ -1,4 +1,7 @@
-"""Checks and filters of tags, for both sample managers."""
+"""Checks and filters of tags, the key-value texts that clients attach to workers and connections.
+
+Apart, because both sample backends have tags.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,17 @@ from typing import Any
 
 from virtufin.api.emulator._status_errors import InvalidArgumentError
 
-# The limits that both managers document.
+# The limits that both services document.
 MOST = 50
 LONGEST_KEY = 128
 LONGEST_VALUE = 1024
 
 
 def require_valid_tags(tags: Mapping[str, str]) -> None:
-    """Checks tags against the documented limits.
+    """Verifies that tags are within the documented limits.
 
     Raises:
-        StatusError: A limit is exceeded (INVALID_ARGUMENT).
+        InvalidArgumentError: A key is empty, or a limit is exceeded.
     """
     if len(tags) > MOST:
         raise InvalidArgumentError(f"at most {MOST} tags, got {len(tags)}")
@@ -35,5 +38,10 @@ def require_valid_tags(tags: Mapping[str, str]) -> None:
 
 
 def matches_filters(tags: Mapping[str, str], filters: Iterable[Any]) -> bool:
-    """Returns True if tags match all filters. A filter without a value matches any value."""
+    """Returns True if tags match all filters.
+
+    Args:
+        tags: Tags of a worker or connection.
+        filters: Messages with `key` and `value`. A filter without a value matches any value.
+    """
     return all(one.key in tags and (not one.value or tags[one.key] == one.value) for one in filters)

@@ -29,15 +29,15 @@ _HOST = "127.0.0.1"
 
 
 class SampleServer:
-    """A bundled backend and its server. The backend's data survives a stop and start."""
+    """A sample backend and its gRPC server. The data of the backend survives a stop and start."""
 
     def __init__(self, service: Service, publish: Callable[[str, bytes], Awaitable[None]]) -> None:
         """Does no I/O.
 
         Args:
-            service: Registration of the backend.
-            publish: Function that publishes a lifecycle event, with topic and serialized
-                CloudEvent.
+            service: Registration of the backend, whose address names the sample.
+            publish: Function that publishes an event, called with topic and serialized CloudEvent.
+                The backend reports with events what happens to its workers or connections.
         """
         self.name = service.name
         self._kind = _KINDS[service.sample]
@@ -46,7 +46,7 @@ class SampleServer:
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> str:
-        """Starts the server and returns its address."""
+        """Starts the server and returns its `host:port`, which differs at each start."""
         file = self._kind.FILE
         (service,) = file.services_by_name.values()
         # With reflection, because that is how the gateway finds the methods of a backend.
@@ -72,7 +72,7 @@ class SampleServer:
             self._server = None
 
     def reset(self) -> None:
-        """Resets the backend's data to the initial state."""
+        """Resets the data of the backend to the data after its creation."""
         self._servicer.reset()
 
     async def _announce(self, subject: str, kind: str, data: dict[str, str]) -> None:

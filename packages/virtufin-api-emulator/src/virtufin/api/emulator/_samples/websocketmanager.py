@@ -1,6 +1,6 @@
-"""The WebSocketManager sample: keeps a list of connections without opening them.
+"""The sample backend WebSocketManager: keeps a list of connections, and opens none of them.
 
-Sending on a connection returns the message, as from a peer that echoes.
+A message that is sent on a connection is returned, as if the peer had echoed it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _CONNECTED = "connected"
 
 
 class WebSocketManager:
-    """The service virtufin.WebSocketManager."""
+    """The methods of the service virtufin.WebSocketManager."""
 
     FILE = pb.DESCRIPTOR
     SOURCE = "websocketmanager"
@@ -28,7 +28,8 @@ class WebSocketManager:
         """Does no I/O.
 
         Args:
-            announce: Function that publishes a lifecycle event, with subject, type and payload.
+            announce: Function that publishes an event about a connection, called with subject, end
+                of the event type, and payload.
         """
         self._announce = announce
         self._instance_id = str(uuid.uuid4())
@@ -36,7 +37,7 @@ class WebSocketManager:
         self.reset()
 
     def reset(self) -> None:
-        """Resets the list to one connection."""
+        """Resets the list of connections to one connection."""
         # With every field set, so that examples which print a connection show something everywhere.
         self._connections.clear()
         self._add(

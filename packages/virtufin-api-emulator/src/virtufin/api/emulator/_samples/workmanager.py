@@ -1,4 +1,4 @@
-"""The WorkManager sample: keeps a list of workers without running them."""
+"""The sample backend WorkManager: keeps a list of workers, and runs none of them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LANGUAGES = {
 
 
 class WorkManager:
-    """The service virtufin.WorkManager."""
+    """The methods of the service virtufin.WorkManager."""
 
     FILE = pb.DESCRIPTOR
     SOURCE = "workmanager"
@@ -31,14 +31,15 @@ class WorkManager:
         """Does no I/O.
 
         Args:
-            announce: Function that publishes a lifecycle event, with subject, type and payload.
+            announce: Function that publishes an event about a worker, called with subject, end of
+                the event type, and payload.
         """
         self._announce = announce
         self._workers: dict[str, pb.WorkerInfo] = {}
         self.reset()
 
     def reset(self) -> None:
-        """Resets the list to one running worker."""
+        """Resets the list of workers to one worker with the status running."""
         # With every field set, so that examples which print a worker show something everywhere.
         self._workers.clear()
         self._add(

@@ -1,4 +1,4 @@
-"""The services of the gateway, in any message layout."""
+"""The gRPC services of the emulated gateway, in any message layout."""
 
 from .all_services import INFRASTRUCTURE, AllServices, Behaviour
 from .descriptors import make_server_descriptors

@@ -1,4 +1,4 @@
-"""All services of the gateway, assembled for a server."""
+"""All services of the gateway, put together for a gRPC server."""
 
 from __future__ import annotations
 
@@ -40,7 +40,10 @@ INFRASTRUCTURE = (
 
 @dataclass(frozen=True)
 class Behaviour:
-    """The settings of the services. `Emulator` describes each of them."""
+    """The settings of the services, with the meaning of the arguments of `Emulator`.
+
+    `proto_names` is True for `json_names="proto"`.
+    """
 
     api_keys: Sequence[str]
     accept_any_service: bool
@@ -54,7 +57,17 @@ class Behaviour:
 
 
 class AllServices:
-    """The services of one gateway. They are kept over restarts."""
+    """The services of one gateway. They live as long as the emulator, over all of its restarts.
+
+    Args:
+        wire: Message layout of the gateway.
+        backend: Store of state and events.
+        registry: The registered backends.
+        catalog: Catalog with the methods of the backends.
+        faults: Fault plans for calls and streams.
+        policy: Limits and retries of calls to backends.
+        behaviour: Settings of the services.
+    """
 
     def __init__(
         self,
@@ -108,18 +121,21 @@ class AllServices:
             self._handlers += make_reflection_handlers(source)
 
     def reset_for_start(self) -> None:
-        """Resets data that does not survive a start: open circuits, and the keys in use."""
+        """Resets what a real gateway does not keep over a restart.
+
+        These are the open circuits, and the keys of state that earlier gateways record.
+        """
         self._invoker.reset()
         if isinstance(self._state, LegacyStateServicer):
             self._state.forget()
 
     def reset(self) -> None:
-        """Resets the same data as `reset_for_start`, and the descriptors of backends."""
+        """Resets the same as `reset_for_start`, and forgets the descriptors of the backends."""
         self.reset_for_start()
         self._catalog.forget()
 
     async def make_server(self) -> grpc.aio.Server:
-        """Returns a server with all services. The server has no port yet."""
+        """Returns a new gRPC server with all services, without a port and not started."""
         behaviour = self._behaviour
         options: list[tuple[str, int]] = [
             *_ports.SERVER_OPTIONS,

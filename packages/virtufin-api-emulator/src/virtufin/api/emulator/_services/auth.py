@@ -1,4 +1,7 @@
-"""Authentication of calls by API key."""
+"""Authentication of calls by API key.
+
+Apart from the services, because the check comes before all of them.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,11 @@ _EXEMPT = "/grpc.health.v1.Health/"
 
 
 class AuthInterceptor(grpc.aio.ServerInterceptor):
-    """Rejects calls without a valid API key, except health checks."""
+    """A gRPC interceptor that rejects calls without an accepted API key. Health checks need no key.
+
+    Args:
+        keys: The accepted keys.
+    """
 
     def __init__(self, keys: Iterable[str]) -> None:
         self._keys = [key.encode() for key in keys]
@@ -24,7 +31,10 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> Handler | None:
-        """Continues with a valid call and rejects any other. grpc calls this for each call."""
+        """Returns the handler of the call, or one that rejects it with UNAUTHENTICATED.
+
+        grpc calls this method for each call.
+        """
         if handler_call_details.method.startswith(_EXEMPT) or self._admits(handler_call_details):
             return await continuation(handler_call_details)
         return make_refusing_handler(

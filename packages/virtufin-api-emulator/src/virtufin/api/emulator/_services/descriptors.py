@@ -1,4 +1,7 @@
-"""The descriptors of the gateway, and an aggregated view of the gateway and all backends."""
+"""The descriptors that the gateway's reflection returns: its own and those of its backends.
+
+A descriptor is protobuf's description of a file, message or service.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,11 @@ from .reflection import make_reflection_files
 
 
 def make_own_descriptors(wire: Wire) -> DescriptorSet:
-    """Returns the descriptors of the gateway's own services with that message layout."""
+    """Returns the descriptors of the gateway's own services, health checks and reflection.
+
+    Args:
+        wire: Message layout of the gateway.
+    """
     services = dict.fromkeys(wire[name].service for name in wire)
     files = [*copy_wire_files(wire), *copy_files([health.FILE])]
     return make_server_descriptors(files, [*services, health.SERVICE])
@@ -26,14 +33,24 @@ def make_own_descriptors(wire: Wire) -> DescriptorSet:
 def make_server_descriptors(
     files: Iterable[descriptor_pb2.FileDescriptorProto], services: Iterable[str]
 ) -> DescriptorSet:
-    """Returns the descriptors of a server with these services and with reflection."""
+    """Returns the descriptors of a server, with those of the reflection services added.
+
+    Args:
+        files: Files that define the services, and all files that these import.
+        services: Full names of the services.
+    """
     return DescriptorSet(build_pool([*files, *make_reflection_files()]), [*services, V1, V1ALPHA])
 
 
 class AggregatedSource:
-    """The descriptors of the gateway, followed by the descriptors of every backend.
+    """A source of the gateway's own descriptors, followed by those of every backend.
 
-    Names of registered services are aliases for the first gRPC service of that backend.
+    The name by which a backend is registered is an alias of the first gRPC service of the backend.
+
+    Args:
+        own: The gateway's own descriptors.
+        registry: The registered backends.
+        catalog: Catalog that fetches the descriptors of the backends.
     """
 
     def __init__(self, own: DescriptorSet, registry: Registry, catalog: Catalog) -> None:

@@ -1,6 +1,7 @@
-"""Layouts of events in the messages of publishers and subscribers.
+"""Conversion of events between serialized CloudEvents and the messages of clients.
 
-Between publishers and subscribers an event is always a serialized CloudEvent.
+Inside the emulator an event is always a serialized CloudEvent. The messages by which clients
+publish and receive events depend on the message layout of the gateway.
 """
 
 from __future__ import annotations
@@ -23,27 +24,34 @@ from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
 
 class Layout(ABC):
-    """A layout of events."""
+    """The form of events in the messages of one message layout.
+
+    Args:
+        wire: Message layout of the gateway.
+    """
 
     def __init__(self, wire: Wire) -> None:
         self.wire = wire
-        """The message layout of the services that publish and subscribe."""
+        """The message layout by which events are published and received."""
 
     @abstractmethod
     def read_event(self, request: Any) -> bytes:
-        """Returns the event of a PublishRequest as a serialized CloudEvent.
+        """Returns the event of a publish request as a serialized CloudEvent.
+
+        Args:
+            request: The PublishRequest.
 
         Raises:
-            StatusError: The request has no valid event.
+            StatusError: The request has no event, or an event that is no CloudEvent.
         """
 
     @abstractmethod
     def make_item(self, event: Event) -> Any:
-        """Returns a SubscribeResponse with the event."""
+        """Returns the SubscribeResponse that carries an event to a subscriber."""
 
 
 class CloudEventLayout(Layout):
-    """The packaged layout: the whole event in the field `cloudevent`."""
+    """The form in the packaged messages: the whole event is in the field `cloudevent`."""
 
     def __init__(self, wire: Wire) -> None:
         super().__init__(with_passthrough_events(wire))
@@ -67,7 +75,7 @@ class CloudEventLayout(Layout):
 
 
 class EarlierLayout(Layout):
-    """The layout of earlier gateways: payload in `data`, attributes in `metadata`."""
+    """The form in the messages of earlier gateways: payload in `data`, attributes in `metadata`."""
 
     def read_event(self, request: Any) -> bytes:
         metadata = dict(request.metadata)
@@ -88,7 +96,7 @@ class EarlierLayout(Layout):
 
 
 def has_earlier_events(wire: Wire) -> bool:
-    """Returns True if events have the layout of earlier gateways."""
+    """Returns True if a message layout has events in the form of earlier gateways."""
     # Decided by the missing field, because a layout made from descriptors has no name.
     carriers = [wire[PUBLISH].request] if PUBLISH in wire else []
     carriers += [wire[SUBSCRIBE].response] if SUBSCRIBE in wire else []
@@ -96,16 +104,17 @@ def has_earlier_events(wire: Wire) -> bool:
 
 
 def choose_layout(wire: Wire) -> Layout:
-    """Returns the layout of events in the messages of a `Wire`."""
+    """Returns the form of events in the messages of a message layout."""
     return EarlierLayout(wire) if has_earlier_events(wire) else CloudEventLayout(wire)
 
 
 def make_json_event(*, source: str, kind: str, subject: str, data: Mapping[str, Any]) -> bytes:
-    """Returns a serialized CloudEvent with a JSON payload and the current time.
+    """Returns a new serialized CloudEvent with a JSON payload, a new id and the current time.
 
     Args:
-        source: Short name of the service, such as `api` for `urn:com.virtufin.api`.
-        kind: Last parts of the event type, such as `state.change` for
+        source: Short name of the service that the event comes from, such as `api` for
+            `urn:com.virtufin.api`.
+        kind: End of the event type after the source, such as `state.change` for
             `com.virtufin.api.state.change`.
         subject: Subject of the event, `<entity_type>/<id>`.
         data: Payload of the event.

@@ -1,4 +1,4 @@
-"""The service virtufin.Gateway."""
+"""The service virtufin.Gateway: calls of backends, and descriptions of their methods."""
 
 from __future__ import annotations
 
@@ -38,7 +38,16 @@ _OWN_STATUS = {
 
 
 class GatewayServicer:
-    """Calls backends and describes their methods."""
+    """The methods of the service, except Subscribe of earlier gateways.
+
+    Args:
+        wire: Message layout of requests and replies.
+        registry: The registered backends.
+        catalog: Catalog with the methods of the backends.
+        invoker: Invoker that calls the backends.
+        proto_names: True for JSON replies with field names as in the proto files, instead of
+            camelCase.
+    """
 
     def __init__(
         self,
@@ -154,7 +163,7 @@ class GatewayServicer:
 
 @contextmanager
 def _replace_status() -> Iterator[None]:
-    """Replaces a backend's status by a status that cannot be confused with the gateway's own."""
+    """Replaces the status of a backend by one that clients cannot take for the gateway's own."""
     try:
         yield
     except StatusError as error:

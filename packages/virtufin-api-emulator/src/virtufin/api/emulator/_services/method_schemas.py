@@ -1,4 +1,4 @@
-"""Descriptions of methods and messages in the gateway's replies."""
+"""Descriptions of the methods and messages of backends, for the replies of the gateway."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from virtufin.api.client._protobuf import Field, fields_of, is_repeated, type_na
 
 
 def make_method_info(method: MethodDescriptor) -> dict[str, Any]:
-    """Returns the fields of a MethodInfo message."""
+    """Returns the fields of the MethodInfo message that describes a method."""
     return {
         "name": method.name,
         "full_name": method.full_name,
@@ -22,11 +22,11 @@ def make_method_info(method: MethodDescriptor) -> dict[str, Any]:
 
 
 def make_method_schema(method: MethodDescriptor, schema_type: str) -> dict[str, Any]:
-    """Returns the fields of a MethodSchema message.
+    """Returns the fields of the MethodSchema message that describes a message of a method.
 
     Args:
-        method: Method to describe.
-        schema_type: `input` or `output`: which message of the method to describe.
+        method: The method.
+        schema_type: `input` to describe the request, `output` to describe the reply.
     """
     message = method.input_type if schema_type == "input" else method.output_type
     return {

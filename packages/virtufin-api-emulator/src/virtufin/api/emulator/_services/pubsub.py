@@ -20,9 +20,15 @@ GATEWAY_SUBSCRIBE = "Gateway.Subscribe"
 
 
 class PubsubServicer:
-    """Publishes events and serves subscriptions.
+    """The methods of the service virtufin.Pubsub.
 
-    In the current layout events are passed on as the bytes that were received.
+    In the packaged message layout, an event is passed on as the bytes that were received.
+
+    Args:
+        layout: Form of events in the messages.
+        backend: Store that carries the events to subscribers.
+        faults: Fault plans for the calls.
+        streams: Server of the streams to subscribers.
     """
 
     def __init__(
@@ -59,7 +65,12 @@ class PubsubServicer:
 
 
 class GatewayEventsServicer:
-    """Serves Gateway.Subscribe, which filters events by service and type."""
+    """The method Gateway.Subscribe, which filters events by service and type.
+
+    Args:
+        wire: Message layout of the gateway.
+        streams: Server of the streams to subscribers.
+    """
 
     def __init__(self, wire: Wire, streams: StreamServer) -> None:
         self._wire = wire

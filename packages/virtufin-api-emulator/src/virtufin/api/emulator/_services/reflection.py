@@ -1,4 +1,8 @@
-"""Server reflection, versions v1 and v1alpha."""
+"""Server reflection in the versions v1 and v1alpha.
+
+By reflection clients fetch descriptors: protobuf's descriptions of the files, messages and services
+of a server. A symbol is the full name of a service, method, message or field.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,11 @@ from virtufin.api.emulator._wires import DescriptorSet, DescriptorSource, collec
 
 
 def make_reflection_handlers(source: DescriptorSource) -> list[grpc.GenericRpcHandler]:
-    """Returns handlers for both versions of the reflection service."""
+    """Returns gRPC handlers for both versions of the reflection service.
+
+    Args:
+        source: Source of the descriptors.
+    """
     # One servicer for both, because their messages are the same. Only the service name differs.
     handler = grpc.stream_stream_rpc_method_handler(
         ReflectionServicer(source).server_reflection_info,
@@ -30,7 +38,7 @@ def make_reflection_handlers(source: DescriptorSource) -> list[grpc.GenericRpcHa
 
 
 def make_reflection_files() -> list[descriptor_pb2.FileDescriptorProto]:
-    """Returns the files that define the two reflection services."""
+    """Returns the proto files that define the two versions of the reflection service."""
     alpha = descriptor_pb2.FileDescriptorProto.FromString(reflection_pb2.DESCRIPTOR.serialized_pb)
     # A renamed copy, because grpcio-reflection contains no v1. Without the copy, clients that look
     # up the file of the v1 service get NOT_FOUND.
@@ -49,7 +57,13 @@ def make_reflection_files() -> list[descriptor_pb2.FileDescriptorProto]:
 
 
 class ReflectionServicer:
-    """Answers each request from the first descriptor set that has the symbol or file."""
+    """The method of the reflection service.
+
+    Each request is answered from the first descriptor set that has the symbol or file.
+
+    Args:
+        source: Source of the descriptor sets.
+    """
 
     def __init__(self, source: DescriptorSource) -> None:
         self._source = source
@@ -138,7 +152,7 @@ class ReflectionServicer:
 
 
 def _find_file_in(one: DescriptorSet, symbol: str) -> FileDescriptor:
-    """Returns the file that defines a symbol.
+    """Returns the file of a descriptor set that defines a symbol.
 
     Raises:
         KeyError: No file of the set defines the symbol.

@@ -1,4 +1,4 @@
-"""The service virtufin.State."""
+"""The service virtufin.State: values by service and key."""
 
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ LEGACY_METHODS = ("State.RegisterKeys", "State.GetAllState")
 
 
 class StateServicer:
-    """Reads and writes state by service and key.
+    """The methods of the service that current gateways have.
 
-    `LegacyStateServicer` adds `register_keys` and `get_all_state`.
+    Args:
+        wire: Message layout of requests and replies.
+        backend: Store of the state.
+        knows: Function that returns True if state may belong to a service, given its name.
     """
 
     def __init__(self, wire: Wire, backend: Backend, knows: Callable[[str], bool]) -> None:
@@ -101,7 +104,10 @@ class StateServicer:
 
 
 class LegacyStateServicer(StateServicer):
-    """Adds the methods of earlier gateways, which record the keys used since their start."""
+    """The methods of the service that earlier gateways have: also RegisterKeys and GetAllState.
+
+    GetAllState returns the values of the keys that calls have named since the start of the gateway.
+    """
 
     def __init__(self, wire: Wire, backend: Backend, knows: Callable[[str], bool]) -> None:
         super().__init__(wire, backend, knows)
@@ -109,7 +115,7 @@ class LegacyStateServicer(StateServicer):
         self._keys: dict[str, dict[str, None]] = {}
 
     def forget(self) -> None:
-        """Clears the record of used keys."""
+        """Forgets the keys that calls have named."""
         self._keys.clear()
 
     async def register_keys(self, request: Any, context: Any) -> Any:

@@ -1,12 +1,17 @@
-"""Runs a program as a child process and ends the program together with its own parent.
+"""A script that runs a program as its child, and ends the program when its own parent ends.
 
-- A byte on stdin ends the program.
-- The end of stdin means that the parent process has ended. The program is ended and its folder is
-  deleted.
-- The script is started by its path, with the folder and the command line as arguments. The script
-  imports nothing of this package.
-- The script writes the child's process id to stdout. The child's output goes to stderr.
-- The exit code of the script is the child's exit code.
+The parent is the process that uses the program, such as a test run; `program` starts this script.
+
+- Arguments: a folder (may be empty) and the command line of the program.
+- A byte on stdin is the request to end the program.
+- The end of stdin means that the parent has ended. The script ends the program and deletes the
+  folder.
+- The script writes the process id of the program to stdout. The output of the program goes to
+  stderr.
+- The exit code of the script is that of the program.
+
+The script imports nothing of this package, because it is started by its path, in a Python without
+site packages, so that it starts fast.
 """
 
 from __future__ import annotations
@@ -19,6 +24,7 @@ import sys
 import threading
 
 _GRACE = 5.0
+"""Seconds that the program may take to end after SIGTERM."""
 
 
 def main() -> int:

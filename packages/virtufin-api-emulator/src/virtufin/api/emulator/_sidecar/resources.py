@@ -1,4 +1,7 @@
-"""Resource files of a sidecar: a resiliency policy to write, and names of components to read."""
+"""Resource files of a sidecar, which configure daprd: components and resiliency policies.
+
+The files are written as JSON, which daprd reads as YAML.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 _REDELIVERY_PAUSE = 200
-"""Pause between two deliveries in milliseconds."""
+"""Milliseconds between two deliveries of an event."""
 # More attempts than fit into the processing timeout, so that daprd gives up only after Redis takes
 # over.
 _SPARE_ATTEMPTS = 5
@@ -17,12 +20,12 @@ _SPARE_ATTEMPTS = 5
 def component(
     name: str, kind: str, metadata: Mapping[str, str] | None = None, *, scopes: Sequence[str] = ()
 ) -> str:
-    """Returns the text of a Dapr component file.
+    """Returns a resource file that defines a Dapr component, for `Sidecar(resources=)`.
 
     Args:
         name: Name of the component in calls, such as `pubsub`.
         kind: Type of the component, such as `pubsub.redis` (see Dapr's component reference).
-        metadata: Settings of the component.
+        metadata: Settings of the component. None means no settings.
         scopes: App-ids that may use the component. Empty means all.
     """
     document: dict[str, Any] = {
@@ -42,14 +45,14 @@ def component(
 
 
 def make_redelivery_policy(pubsub_name: str, processing_timeout: str) -> str:
-    """Returns a policy with which daprd itself delivers an event again until Redis takes over.
+    """Returns a resource file with a policy for events that an app rejects with RETRY.
 
-    Without a policy, the Redis component of Dapr 1.18 acknowledges an event that the app rejects
-    with RETRY, and the event is lost. After the processing timeout the component leaves the event
-    to be delivered again.
+    With the policy, daprd delivers such an event again every 200 ms until the processing timeout.
+    Then the Redis component takes over and delivers the event again.
 
-    With a policy that never gives up, daprd keeps delivering events that a gateway had not
-    acknowledged when it ended. After ten such events daprd delivers nothing more.
+    Without a policy, the Redis component of Dapr 1.18 acknowledges the event at the first RETRY,
+    and the event is lost. With a policy that never gives up, daprd keeps delivering events that a
+    gateway had not acknowledged when it ended; after ten such events daprd delivers nothing more.
 
     Args:
         pubsub_name: Name of the pub/sub component.
@@ -76,9 +79,14 @@ def make_redelivery_policy(pubsub_name: str, processing_timeout: str) -> str:
 
 
 def read_component_names(file: str, app_id: str) -> set[str]:
-    """Returns the names of the components in a resource file in JSON that an app may use.
+    """Returns the names of the components that a resource file defines for an app.
 
-    The result is empty for a file in YAML, and for a file that daprd itself will reject.
+    Args:
+        file: Text of the file.
+        app_id: App-id of the app. Components with scopes count only if these include the app-id.
+
+    Returns:
+        The names; empty for a file in YAML, and for a file that daprd will reject.
     """
     # Errors are suppressed, because such files are left to daprd, which reports its own errors.
     with suppress(ValueError, TypeError, LookupError, AttributeError):

@@ -1,7 +1,8 @@
-"""A stand-in for the publishing part of a Dapr sidecar, for tests without daprd.
+"""A stand-in for a Dapr sidecar: a server with the publishing methods of Dapr's API.
 
-Events that a `DaprPublisher` publishes here reach the gateway's subscribers as through a broker.
-The other parts of Dapr's API are missing.
+Tests need no daprd with it. Events that a `DaprPublisher` publishes to the stand-in reach the
+subscribers of the emulated gateway, as through a broker. The other methods of Dapr's API are
+missing.
 """
 
 from __future__ import annotations
@@ -33,11 +34,21 @@ _WIRE = Wire(
     origin="dapr",
 )
 METHODS = tuple(_WIRE[name].full_name for name in _WIRE)
-"""Full names of the methods that are served."""
+"""Full names of the methods that the stand-in serves."""
 
 
 class StandIn:
-    """A server with Dapr's publishing methods."""
+    """A server with the publishing methods of Dapr's API.
+
+    Args:
+        host: Address or host name of this machine to listen on.
+        port: TCP port. 0 takes a free port at the first start and keeps that port from then on.
+        publish: Function that delivers an event to subscribers, called with topic and serialized
+            CloudEvent.
+        pubsub_names: Names of the pub/sub components that exist. Events for others are rejected.
+        faults: Fault plans for the calls.
+        max_message_bytes: Size of the largest accepted message in bytes.
+    """
 
     def __init__(
         self,
@@ -57,7 +68,7 @@ class StandIn:
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> None:
-        """Opens the port.
+        """Opens the port and serves calls.
 
         Raises:
             OSError: The port is taken, or the host is not of this machine.
@@ -74,7 +85,7 @@ class StandIn:
         await self._server.start()
 
     async def stop(self) -> None:
-        """Closes the port. Idempotent."""
+        """Ends the calls and closes the port. Idempotent."""
         server, self._server = self._server, None
         if server is not None:
             await server.stop(None)
@@ -128,7 +139,10 @@ class _Servicer:
 
 
 def _parse_event(data: bytes, content_type: str) -> CloudEvent:
-    """Returns the published event. Data that is no CloudEvent is wrapped in an event."""
+    """Returns the published data as an event, as a sidecar does.
+
+    Data of another media type than that of CloudEvents becomes the data of a new event.
+    """
     if media_type(content_type) == cloudevents_json.CONTENT_TYPE:
         try:
             return cloudevents_json.from_json(data)

@@ -1,4 +1,8 @@
-"""Message layouts that the emulator can serve, derived from the packaged layout."""
+"""Message layouts that the emulator can serve, derived from the packaged layout.
+
+A message layout says which methods a gateway has, and which fields and numbers their messages have.
+In code it is a `Wire`: the methods by name, with their message classes.
+"""
 
 from .descriptor_sets import (
     DescriptorSet,

@@ -20,7 +20,7 @@ from virtufin.api.client._wire import Wire
 
 @dataclass(frozen=True)
 class DescriptorSet:
-    """The services of one server and the descriptor pool that defines them."""
+    """The full names of the services of one server, and the descriptor pool that defines them."""
 
     # One pool per server, because servers reuse package and message names.
     pool: DescriptorPool
@@ -28,19 +28,32 @@ class DescriptorSet:
 
 
 class DescriptorSource(Protocol):
-    """A source of descriptor sets in order of precedence."""
+    """The origin of the descriptors that a reflection service returns.
+
+    If several sets have the same symbol or file, the first set wins.
+    """
 
     def fetch_sets(self) -> AsyncIterator[DescriptorSet]:
-        """Yields all descriptor sets. Later sets may have to be fetched first."""
+        """Yields the descriptor sets in order of precedence. Each set is fetched when needed."""
         ...
 
     async def resolve_alias(self, name: str) -> tuple[DescriptorSet, str] | None:
-        """Returns the descriptor set and the full service name for a registered name, or None."""
+        """Returns the service that an alias stands for.
+
+        Args:
+            name: Possible alias, such as the name by which a backend is registered.
+
+        Returns:
+            The descriptor set and the full name of the service, or None if there is no such alias.
+
+        Raises:
+            KeyError: The descriptors of the service cannot be fetched.
+        """
         ...
 
 
 class StaticSource:
-    """A source of a single descriptor set without aliases."""
+    """A source with one descriptor set and without aliases."""
 
     def __init__(self, only: DescriptorSet) -> None:
         self._only = only
@@ -53,7 +66,7 @@ class StaticSource:
 
 
 def collect_files(files: Iterable[FileDescriptor]) -> list[FileDescriptor]:
-    """Returns the files and all files that they import. Importing files come first."""
+    """Returns files and all files that they import, each once. A file comes before its imports."""
     # Walked breadth first without recursion; a file is kept once, because many import the same one.
     found: dict[str, FileDescriptor] = {}
     stack = list(files)
@@ -66,7 +79,7 @@ def collect_files(files: Iterable[FileDescriptor]) -> list[FileDescriptor]:
 
 
 def copy_files(files: Iterable[FileDescriptor]) -> list[descriptor_pb2.FileDescriptorProto]:
-    """Returns copies of the files and of all files that they import."""
+    """Returns copies of files and of all files that they import, in a form that can be changed."""
     return [
         descriptor_pb2.FileDescriptorProto.FromString(file.serialized_pb)
         for file in collect_files(files)
@@ -74,9 +87,9 @@ def copy_files(files: Iterable[FileDescriptor]) -> list[descriptor_pb2.FileDescr
 
 
 def copy_wire_files(wire: Wire) -> list[descriptor_pb2.FileDescriptorProto]:
-    """Returns copies of the files that define the messages of a layout.
+    """Returns copies of the files that define a message layout, in a form that can be changed.
 
-    The copies contain only methods of the layout, and only services with at least one method.
+    The copies have only the methods of the layout, and no service without a method.
     """
     copies = copy_files(wire[name].request.DESCRIPTOR.file for name in wire)
     has = {wire[name].full_name for name in wire}

@@ -1,4 +1,8 @@
-"""The message layouts that have a name, and layouts with parts left out."""
+"""The message layouts that users choose by name, and layouts without some methods or fields.
+
+A message layout says which methods a gateway has, and which fields and numbers their messages have.
+In code it is a `Wire`.
+"""
 
 from __future__ import annotations
 
@@ -15,17 +19,19 @@ from .earlier_wire import make_earlier
 
 WireName = Literal["current", "moved-numbers", "earlier"]
 WIRES: tuple[WireName, ...] = get_args(WireName)
-"""The names of the layouts."""
+"""The names of the message layouts."""
 
 
 def choose_wire(wire: object) -> Wire:
-    """Returns the message layout for a `Wire` or the name of a layout.
+    """Returns the message layout with a name, or the given `Wire` itself.
 
-    `current` is the packaged layout. `moved-numbers` is the same with every field number of package
-    `virtufin` one higher. `earlier` has the events and streams of earlier gateways.
+    - `current` is the packaged layout.
+    - `moved-numbers` is the packaged layout with every field number of package `virtufin` one
+      higher.
+    - `earlier` has the events and streams of earlier gateways.
 
     Args:
-        wire: A `Wire` or a name.
+        wire: One of `WIRES`, or a `Wire`.
 
     Raises:
         ValueError: No layout has that name.
@@ -51,11 +57,11 @@ def choose_wire(wire: object) -> Wire:
 
 
 def without(wire: Wire, *names: str) -> Wire:
-    """Returns a message layout without some methods and fields.
+    """Returns a copy of a message layout without some methods and fields.
 
     Args:
-        wire: The complete layout.
-        *names: Methods, such as `State.QueryState`, and fields, such as
+        wire: The layout, which stays unchanged.
+        *names: What to leave out: methods, such as `State.QueryState`, and fields, such as
             `SaveStateRequest.publish_change`.
 
     Raises:
@@ -89,7 +95,7 @@ def _build_wire(files: list[FileDescriptorProto], *, origin: str) -> Wire:
 
 
 def _collect_messages(files: Iterable[FileDescriptorProto]) -> list[DescriptorProto]:
-    """Returns the messages of the gateway's package, including nested messages."""
+    """Returns the messages of package `virtufin`, including nested messages but no map entries."""
     found: list[DescriptorProto] = []
     waiting = [
         message for file in files if file.package == PACKAGE for message in file.message_type
