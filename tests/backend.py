@@ -3,10 +3,30 @@
 import grpc
 import grpc.aio
 import pytest
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+from google.protobuf import (
+    any_pb2,
+    descriptor_pb2,
+    descriptor_pool,
+    duration_pb2,
+    empty_pb2,
+    field_mask_pb2,
+    message_factory,
+    struct_pb2,
+    text_format,
+    timestamp_pb2,
+    wrappers_pb2,
+)
 from grpc_reflection.v1alpha import reflection
 
-from virtufin.api.client._protobuf.reflection_client import WELL_KNOWN
+WELL_KNOWN = (
+    any_pb2,
+    duration_pb2,
+    empty_pb2,
+    field_mask_pb2,
+    struct_pb2,
+    timestamp_pb2,
+    wrappers_pb2,
+)
 
 PROBE = """
 name: "acme/probe.proto" package: "acme" syntax: "proto3"
@@ -68,8 +88,8 @@ class Probe:
     def __init__(self, text=PROBE, service=None):
         file = text_format.Parse(text, descriptor_pb2.FileDescriptorProto())
         self.pool = descriptor_pool.DescriptorPool()
-        for known in WELL_KNOWN.values():
-            self.pool.AddSerializedFile(known)
+        for module in WELL_KNOWN:
+            self.pool.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
         self.pool.AddSerializedFile(file.SerializeToString())
         described = [f"{file.package}.{one.name}" for one in file.service]
         self.services = described if service is None else [service]

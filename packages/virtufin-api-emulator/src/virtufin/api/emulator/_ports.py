@@ -28,6 +28,8 @@ SERVER_OPTIONS = (
     # Without these two, gRPC cancels calls at random when more than 1,000 are waiting to start.
     ("grpc.server.max_pending_requests", LARGEST),
     ("grpc.server.max_pending_requests_hard_limit", LARGEST),
+    # A day, because gRPC cancels calls that a busy process does not get to within 30 s.
+    ("grpc.server_max_unrequested_time_in_server", 24 * 3600),
 )
 """The options of every server of the emulator."""
 

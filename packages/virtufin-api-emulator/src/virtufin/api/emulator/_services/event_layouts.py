@@ -16,7 +16,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 
-from virtufin.api.client._wire import Wire, flattened, restored
+from virtufin.api.client._wire import Wire, from_earlier, to_earlier
 from virtufin.api.emulator._backends import Event
 from virtufin.api.emulator._status_errors import InvalidArgumentError, StatusError
 from virtufin.api.emulator._wires import EVENT, PUBLISH, SUBSCRIBE, with_passthrough_events
@@ -82,10 +82,10 @@ class EarlierLayout(Layout):
         for key, text in (("ce-id", request.message_id), ("ce-time", request.timestamp)):
             if text and not metadata.get(key):
                 metadata[key] = text
-        return restored(request.data, metadata).SerializeToString()
+        return from_earlier(request.data, metadata).SerializeToString()
 
     def make_item(self, event: Event) -> Any:
-        data, metadata = flattened(CloudEvent.FromString(event.cloudevent))
+        data, metadata = to_earlier(CloudEvent.FromString(event.cloudevent))
         return self.wire[SUBSCRIBE].response(
             topic=event.topic,
             data=data,
