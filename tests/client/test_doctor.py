@@ -22,7 +22,7 @@ from virtufin.api.client import (
 from virtufin.api.client.doctor import __main__ as command
 from virtufin.api.client.doctor import diagnose
 from virtufin.api.emulator import Emulator
-from virtufin.api.emulator._wires.named_wires import chosen_wire, without
+from virtufin.api.emulator._wires.named_wires import choose_wire, without
 
 REFLECTION = "grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
 
@@ -80,7 +80,7 @@ async def test_changed_field_numbers_are_named_and_no_hindrance(look):
 
 
 async def test_a_missing_method_is_named_and_a_hindrance(look):
-    report = await look(wire=without(chosen_wire("current"), "State.QueryState"))
+    report = await look(wire=without(choose_wire("current"), "State.QueryState"))
     assert not report.ok
     ((outcome, text),) = found(report, "difference")
     assert outcome is Outcome.FAILED
@@ -94,7 +94,7 @@ async def test_a_missing_method_that_the_client_replaces_is_no_hindrance(look):
 
 
 async def test_a_missing_field_is_named(look):
-    report = await look(wire=without(chosen_wire("current"), "SaveStateRequest.publish_change"))
+    report = await look(wire=without(choose_wire("current"), "SaveStateRequest.publish_change"))
     assert report.ok
     ((outcome, text),) = found(report, "difference")
     assert outcome is Outcome.WARNING

@@ -22,7 +22,7 @@ from virtufin.api.client import (
 from virtufin.api.client._wire import adapted_methods
 from virtufin.api.emulator import Emulator
 from virtufin.api.emulator._services import reflection
-from virtufin.api.emulator._wires.named_wires import chosen_wire, without
+from virtufin.api.emulator._wires.named_wires import choose_wire, without
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
 REFLECTION = "grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
@@ -122,7 +122,7 @@ async def test_heartbeats_of_the_earlier_wire_are_skipped(meet, monkeypatch):
 async def test_the_earlier_subscription_of_the_gateway_service_is_used_where_it_is_the_only_one(
     meet,
 ):
-    wire = without(chosen_wire("earlier"), "Pubsub.Subscribe")
+    wire = without(choose_wire("earlier"), "Pubsub.Subscribe")
     _, client = await meet(wire=wire)
     async with client.pubsub.subscribe_async_iter("t") as events:
         await client.pubsub.publish_async("t", "data", type="a.b")
@@ -296,7 +296,7 @@ async def test_a_subscription_follows_an_upgraded_gateway(meet):
 
 
 async def test_what_this_gateway_cannot_be_told_is_an_error_that_says_so(meet):
-    wire = without(chosen_wire("current"), "SaveStateRequest.publish_change")
+    wire = without(choose_wire("current"), "SaveStateRequest.publish_change")
     _, client = await meet(wire=wire)
     await client.save_state_async("workmanager", "k", "v")
     with pytest.raises(UnsupportedError, match="publish_change"):
@@ -304,7 +304,7 @@ async def test_what_this_gateway_cannot_be_told_is_an_error_that_says_so(meet):
 
 
 async def test_a_method_that_the_gateway_lacks_is_unsupported(meet):
-    _, client = await meet(wire=without(chosen_wire("current"), "State.QueryState"))
+    _, client = await meet(wire=without(choose_wire("current"), "State.QueryState"))
     with pytest.raises(UnsupportedError, match="QueryState"):
         await client.state.query("workmanager", "{}")
     missing = [difference.where for difference in client.wire.differences]

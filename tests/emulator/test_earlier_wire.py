@@ -12,7 +12,7 @@ from virtufin.api.client._protobuf.reflection_client import (
     ReflectionClient,
     SymbolNotFoundError,
 )
-from virtufin.api.emulator._wires.named_wires import chosen_wire, without
+from virtufin.api.emulator._wires.named_wires import choose_wire, without
 
 BOTH = ["Pubsub.Subscribe", "Gateway.Subscribe"]
 
@@ -318,7 +318,7 @@ async def test_a_stalled_stream_has_none(beating, unit):
 
 
 async def test_a_gateway_with_its_own_stream_only(start, learn, refused):
-    gateway = await start(wire=without(chosen_wire("earlier"), "Pubsub.Subscribe"))
+    gateway = await start(wire=without(choose_wire("earlier"), "Pubsub.Subscribe"))
     speak = await learn(gateway)
     assert "Pubsub.Subscribe" not in speak.wire
     stream = await speak.subscribe("Gateway.Subscribe", topics=["a"])

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from virtufin.api.emulator import Emulator
-from virtufin.api.emulator._process.control import ControlServer, PlanRegistry
+from virtufin.api.emulator._process.control_server import ControlServer, PlanRegistry
 from virtufin.api.protos import state_pb2
 
 PLAN = {"action": "fail", "method": "State/GetState", "code": "INTERNAL"}

@@ -9,7 +9,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tests.blocking import no_blocking_calls
 from virtufin.api.client._protobuf.reflection_client import ReflectionClient
 from virtufin.api.emulator import SAMPLES, Emulator, InvocationPolicy, Service
-from virtufin.api.emulator._process.control import ControlServer
+from virtufin.api.emulator._process.control_server import ControlServer
 from virtufin.api.protos import cloudevents_pb2, config_pb2, gateway_pb2, pubsub_pb2, state_pb2
 
 KEY = {"service": "workmanager", "key": "k"}

@@ -15,7 +15,7 @@ from virtufin.api.client._protobuf.reflection_client import (
 )
 from virtufin.api.client._wire.wire import Wire
 from virtufin.api.emulator import EmulatorProcess, Service
-from virtufin.api.emulator._wires.named_wires import WIRES, chosen_wire, without
+from virtufin.api.emulator._wires.named_wires import WIRES, choose_wire, without
 from virtufin.api.protos import cloudevents_pb2, config_pb2, gateway_pb2, pubsub_pb2, state_pb2
 
 OTHERS = [name for name in WIRES if name != "current"]
@@ -191,7 +191,7 @@ async def test_a_method_that_fails_by_a_plan_is_found_by_its_name(gateway, speak
 async def test_a_method_that_a_wire_lacks_is_unimplemented_and_not_described(
     start, learn, connect, refused, wire, name
 ):
-    gateway = await start(wire=without(chosen_wire(wire), name))
+    gateway = await start(wire=without(choose_wire(wire), name))
     assert name not in (await learn(gateway)).wire
     service, method = name.split(".")
     call = connect(gateway.target).unary_unary(f"/virtufin.{service}/{method}")(b"")
@@ -200,13 +200,13 @@ async def test_a_method_that_a_wire_lacks_is_unimplemented_and_not_described(
 
 async def test_plans_on_streams_need_no_method_of_pubsub(start):
     names = ["Pubsub.Subscribe", "Pubsub.PublishEvent"]
-    gateway = await start(wire=without(chosen_wire("earlier"), *names))
+    gateway = await start(wire=without(choose_wire("earlier"), *names))
     with gateway.faults.cut_after(1, topic="a") as plan:
         assert plan.used == 0
 
 
 async def test_a_service_without_methods_is_not_described(start, connect):
-    wire = chosen_wire("current")
+    wire = choose_wire("current")
     gateway = await start(wire=without(wire, *(name for name in wire if "Gateway." in name)))
     client = ReflectionClient(connect(gateway.target))
     assert "virtufin.Gateway" not in await client.list_services()
@@ -226,7 +226,7 @@ async def test_a_wire_made_of_some_methods_has_no_others(start, learn, connect, 
 
 @pytest.mark.parametrize("wire", WIRES)
 async def test_fields_that_a_wire_lacks_are_as_if_empty(start, learn, wire):
-    lacking = without(chosen_wire(wire), "SaveStateRequest.publish_change", "GetStateResponse.etag")
+    lacking = without(choose_wire(wire), "SaveStateRequest.publish_change", "GetStateResponse.etag")
     speak = await learn(await start(wire=lacking))
     request = speak.wire["State.SaveState"].request
     assert "publish_change" not in request.DESCRIPTOR.fields_by_name
@@ -244,7 +244,7 @@ def test_only_what_is_there_can_be_left_out():
 @pytest.mark.parametrize("wire", OTHERS)
 def test_a_process_serves_a_wire_by_its_name(wire):
     with EmulatorProcess(wire=wire) as gateway, grpc.insecure_channel(gateway.target) as channel:
-        kind = chosen_wire(wire)["Gateway.ListServices"]
+        kind = choose_wire(wire)["Gateway.ListServices"]
         call = channel.unary_unary(kind.path, response_deserializer=kind.response.FromString)
         assert list(call(b"").services) == ["workmanager", "websocketmanager"]
 
