@@ -6,7 +6,7 @@ import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 from grpc_reflection.v1alpha import reflection
 
-from virtufin.api.client._protobuf.reflection_client import WELL_KNOWN
+from tests.reflection import WELL_KNOWN
 
 PROBE = """
 name: "acme/probe.proto" package: "acme" syntax: "proto3"
@@ -68,7 +68,7 @@ class Probe:
     def __init__(self, text=PROBE, service=None):
         file = text_format.Parse(text, descriptor_pb2.FileDescriptorProto())
         self.pool = descriptor_pool.DescriptorPool()
-        for known in WELL_KNOWN.values():
+        for known in WELL_KNOWN:
             self.pool.AddSerializedFile(known)
         self.pool.AddSerializedFile(file.SerializeToString())
         described = [f"{file.package}.{one.name}" for one in file.service]

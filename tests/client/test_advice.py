@@ -4,6 +4,7 @@ import pytest
 from grpc import aio
 
 from tests.backend import make_probe
+from tests.layouts import make_emulator
 from virtufin.api.client import (
     ApiClient,
     InvalidRequestError,
@@ -11,7 +12,7 @@ from virtufin.api.client import (
     UnavailableError,
     VirtufinError,
 )
-from virtufin.api.emulator import Emulator, Service
+from virtufin.api.emulator import Service
 from virtufin.api.protos.gateway_pb2 import InvokeJsonRequest
 
 __all__ = ["make_probe"]
@@ -21,7 +22,7 @@ __all__ = ["make_probe"]
 async def behind_probe(make_probe, connect):
     """A client of a gateway before a backend `probe`."""
     probe = await make_probe()
-    async with Emulator(services=[Service("probe", probe.address)]) as gateway:
+    async with make_emulator(services=[Service("probe", probe.address)]) as gateway:
         yield connect(gateway)
 
 
@@ -104,7 +105,7 @@ async def test_a_gateway_that_goes_away_meanwhile_hides_no_error(gateway, client
 
 
 async def test_without_reflection_methods_are_still_suggested(connect):
-    async with Emulator(reflection=False, wire="current") as gateway:
+    async with make_emulator(reflection=False, wire="current") as gateway:
         error = await failure(connect(gateway).gateway.workmanager.ListWorker(), NotFoundError)
         assert "ListWorkers" in error.nearest
 
@@ -116,7 +117,7 @@ async def test_what_is_in_an_any_is_nobodys_mistake(behind_probe):
 
 
 async def test_a_method_that_has_answered_is_not_looked_for(connect):
-    async with Emulator(reflection=False, wire="current") as gateway:
+    async with make_emulator(reflection=False, wire="current") as gateway:
         client = connect(gateway)
         await client.gateway.workmanager.ListWorkers()
         tags = await client.gateway.workmanager.CreateWorker({"mime_type": "a"})
@@ -159,7 +160,7 @@ async def test_a_description_without_that_method_says_so(client):
 
 
 async def test_a_backend_is_described_without_reflection(connect):
-    async with Emulator(reflection=False, wire="current") as gateway:
+    async with make_emulator(reflection=False, wire="current") as gateway:
         description = await connect(gateway).gateway.workmanager.describe()
     fields = {one.name: one for one in description.messages["virtufin.CreateWorkerRequest"].fields}
     assert fields["config"].type == "map<string, string>"

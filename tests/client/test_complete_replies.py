@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 
 from tests.backend import Probe
 from tests.client import kinds
+from tests.layouts import make_emulator
 from virtufin.api.client import ApiClient
-from virtufin.api.emulator import Emulator, Service
+from virtufin.api.emulator import Service
 
 PROBE = Probe(text_format.MessageToString(kinds.file()))
 KINDS = PROBE.message("kinds.Kinds")
@@ -31,7 +32,7 @@ class World:
         self.clients = {}
         for style in ("camel", "proto"):
             service = Service("kinds", PROBE.address)
-            gateway = await Emulator(services=[service], json_names=style).__aenter__()
+            gateway = await make_emulator(services=[service], json_names=style).__aenter__()
             client = await ApiClient(gateway.host, gateway.port).__aenter__()
             self._parts += [gateway, client]
             self.clients[style] = client

@@ -12,6 +12,7 @@ from grpc import aio
 
 from tests.client.conftest import UNIT
 from tests.client.scripted import WIRE
+from tests.layouts import make_emulator
 from virtufin.api.client import (
     ApiClient,
     CallCancelledError,
@@ -24,7 +25,6 @@ from virtufin.api.client import (
     UnavailableError,
 )
 from virtufin.api.client._transport.method import Method
-from virtufin.api.emulator import Emulator
 
 
 async def test_connect_returns_once_the_gateway_answers(gateway, client):
@@ -33,7 +33,7 @@ async def test_connect_returns_once_the_gateway_answers(gateway, client):
 
 
 async def test_connect_waits_for_a_gateway_that_starts_later(connect, unused_port):
-    emulator = Emulator(port=unused_port)
+    emulator = make_emulator(port=unused_port)
     client = connect(emulator)
     connecting = asyncio.create_task(client.connect(timeout=20 * UNIT))
     await asyncio.sleep(0.1 * UNIT)
@@ -145,7 +145,7 @@ async def test_a_handler_may_close_the_client(gateway, connect, max_concurrency)
 
 async def test_an_api_key_function_is_asked_at_every_call(connect):
     keys = iter(["first", "second", "wrong"])
-    async with Emulator(api_keys=["first", "second"]) as gateway:
+    async with make_emulator(api_keys=["first", "second"]) as gateway:
         client = connect(gateway, api_key=lambda: next(keys))
         await client.list_services_async()
         await client.list_services_async()
@@ -158,7 +158,7 @@ async def test_an_api_key_function_may_be_async(connect):
         await asyncio.sleep(0)
         return "secret"
 
-    async with Emulator(api_keys=["secret"]) as gateway:
+    async with make_emulator(api_keys=["secret"]) as gateway:
         assert await connect(gateway, api_key=key).list_services_async()
 
 
@@ -169,7 +169,7 @@ async def test_an_api_key_function_that_returns_no_key_is_told_so(gateway, conne
 
 async def test_a_subscription_asks_for_a_rotated_key_once_more(connect):
     keys = iter(["expired", "current"])
-    async with Emulator(api_keys=["current"]) as gateway:
+    async with make_emulator(api_keys=["current"]) as gateway:
         client = connect(gateway, api_key=lambda: next(keys, "current"))
         subscription = await client.pubsub.subscribe_async("t")
         assert subscription.confirmed
@@ -178,7 +178,7 @@ async def test_a_subscription_asks_for_a_rotated_key_once_more(connect):
 
 async def test_a_subscription_gives_up_on_a_second_refusal_of_a_rotated_key(connect):
     asked = []
-    async with Emulator(api_keys=["current"]) as gateway:
+    async with make_emulator(api_keys=["current"]) as gateway:
         client = connect(gateway, api_key=lambda: asked.append(1) or "expired")
         with pytest.raises(UnauthenticatedError):
             await client.pubsub.subscribe_async("t", timeout=10 * UNIT)
@@ -351,7 +351,7 @@ async def test_a_call_that_changes_something_is_never_tried_again(gateway, clien
 
 
 async def test_unary_calls_go_round_robin_over_several_addresses():
-    async with Emulator() as one, Emulator() as two:
+    async with make_emulator() as one, make_emulator() as two:
         target = f"ipv4:{one.target},{two.target}"
         async with ApiClient(target) as client:
             await client.connect()
@@ -386,7 +386,7 @@ async def test_a_unix_socket_is_a_gateway_too(tmp_path):
 
 
 async def test_streams_spread_over_connections_before_a_server_lets_them_wait(connect):
-    async with Emulator(max_concurrent_streams=100) as gateway:
+    async with make_emulator(max_concurrent_streams=100) as gateway:
         client = connect(gateway, subscription=SubscriptionSettings(ready_wait=30 * UNIT))
         subscriptions = [client.pubsub.subscribe_async_iter(f"t{n}") for n in range(120)]
         ready = await asyncio.gather(*(each.ready() for each in subscriptions))

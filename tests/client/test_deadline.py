@@ -7,13 +7,13 @@ import pytest
 
 from tests.client.conftest import UNIT
 from tests.client.scripted import WIRE
+from tests.layouts import make_emulator
 from virtufin.api.client import (
     DeadlineExceededError,
     InvalidInputError,
     SubscriptionSettings,
     deadline,
 )
-from virtufin.api.emulator import Emulator
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ async def test_a_subscription_started_inside_deadline_outlives_it(gateway, clien
 
 
 async def test_deadline_bounds_the_wait_for_a_subscription_to_be_live(connect):
-    async with Emulator(hold_headers=True) as gateway:
+    async with make_emulator(hold_headers=True) as gateway:
         client = connect(gateway, subscription=SubscriptionSettings(ready_wait=60 * UNIT))
         with deadline(0.1 * UNIT):
             subscription = await client.pubsub.subscribe_async("t")

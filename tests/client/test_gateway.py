@@ -3,8 +3,8 @@
 import pytest
 
 from tests.client.scripted import WIRE
+from tests.layouts import make_emulator
 from virtufin.api.client import InvalidRequestError, NotFoundError
-from virtufin.api.emulator import Emulator
 from virtufin.api.emulator._samples import workmanager_pb2
 
 
@@ -111,7 +111,7 @@ async def test_an_empty_reply_is_an_empty_dict(scripted, connect):
 
 
 async def test_proto_names_come_as_the_gateway_sends_them(connect):
-    async with Emulator(json_names="proto") as gateway:
+    async with make_emulator(json_names="proto") as gateway:
         worker = (await connect(gateway).gateway.workmanager.ListWorkers())["workers"][0]
     assert worker["mime_type"] == "text/x-python"
 

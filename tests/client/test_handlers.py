@@ -10,6 +10,7 @@ import grpc
 import pytest
 
 from tests.client.conftest import UNIT, until
+from tests.layouts import make_emulator
 from virtufin.api.client import (
     EventHandler,
     InvalidInputError,
@@ -22,7 +23,6 @@ from virtufin.api.client import (
     UnauthenticatedError,
     VirtufinError,
 )
-from virtufin.api.emulator import Emulator
 
 
 class Collecting:
@@ -308,7 +308,7 @@ async def test_async_with_cancels_at_its_end(client):
 
 async def test_a_later_failure_goes_to_on_error_and_wait_closed(connect):
     handler = Collecting()
-    gateway = Emulator()
+    gateway = make_emulator()
     async with gateway:
         client = connect(gateway)
         handle = await client.subscribe_async_with_handler(handler, topics="t")

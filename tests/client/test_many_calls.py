@@ -10,6 +10,7 @@ from grpc import aio
 
 from tests.client.conftest import UNIT, until
 from tests.client.scripted import WIRE
+from tests.layouts import make_emulator
 from virtufin.api.client import (
     ApiClient,
     ClientClosedError,
@@ -19,7 +20,6 @@ from virtufin.api.client import (
     VirtufinError,
 )
 from virtufin.api.client._transport import channels
-from virtufin.api.emulator import Emulator
 
 pytestmark = pytest.mark.slow
 
@@ -72,7 +72,7 @@ async def many(client, held, count):
 @AMOUNTS
 @pytest.mark.parametrize("limit", [None, 100])
 async def test_many_calls_at_once_are_all_answered(swift, connect, limit, amount):
-    async with Emulator(max_concurrent_streams=limit) as gateway:
+    async with make_emulator(max_concurrent_streams=limit) as gateway:
         client = connect(gateway, timeout=PATIENCE)
         await client.save_state_async("workmanager", "k", "v")
         states = await asyncio.gather(*(get(client) for _ in range(amount)))

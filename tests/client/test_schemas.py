@@ -11,10 +11,11 @@ from google.protobuf import descriptor_pb2, descriptor_pool
 
 from tests.backend import PROBE, Probe, make_probe, probe
 from tests.client.conftest import UNIT, until
+from tests.layouts import make_emulator
 from virtufin.api.client import ApiClient, VirtufinError, _backoff
 from virtufin.api.client._backends.decoder import ReplyDecoder
 from virtufin.api.client._backends.invoker import _decode
-from virtufin.api.emulator import SAMPLES, Emulator, InvocationPolicy, Service
+from virtufin.api.emulator import SAMPLES, InvocationPolicy, Service
 from virtufin.api.emulator._samples import workmanager_pb2
 
 __all__ = ["make_probe", "probe"]
@@ -30,7 +31,7 @@ async def behind(connect, take_port):
 
     async def start(*services, settings=None, **options):
         options = {"wire": "current", "port": take_port(), **options}
-        gateway = await Emulator(services=[*SAMPLES, *services], **options).__aenter__()
+        gateway = await make_emulator(services=[*SAMPLES, *services], **options).__aenter__()
         gateways.append(gateway)
         return gateway, connect(gateway, **(settings or {}))
 

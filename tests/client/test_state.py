@@ -7,13 +7,13 @@ import pytest
 
 from tests.client.conftest import UNIT
 from tests.client.scripted import WIRE
+from tests.layouts import make_emulator
 from virtufin.api.client import (
     ConflictError,
     DeadlineExceededError,
     InvalidRequestError,
     StateClient,
 )
-from virtufin.api.emulator import Emulator
 
 S = "workmanager"
 
@@ -109,7 +109,7 @@ async def test_registered_keys_are_read_together(client):
 
 
 async def test_where_the_gateway_dropped_these_calls_the_client_remembers_the_keys(connect):
-    async with Emulator(legacy_state=False) as gateway:
+    async with make_emulator(legacy_state=False) as gateway:
         client = connect(gateway)
         await client.save_state_async(S, "k1", "v1")
         assert (await client.register_keys_async(S, ["k1", "k2"]))["success"]

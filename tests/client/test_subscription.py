@@ -10,6 +10,7 @@ from grpc import aio
 
 from tests.client.conftest import QUICK, UNIT, until
 from tests.client.scripted import WIRE
+from tests.layouts import make_emulator
 from virtufin.api.client import (
     ApiClient,
     ClientClosedError,
@@ -21,7 +22,6 @@ from virtufin.api.client import (
     SubscriptionState,
     UnauthenticatedError,
 )
-from virtufin.api.emulator import Emulator
 
 Event = WIRE["Pubsub.Subscribe"].response
 
@@ -69,7 +69,7 @@ async def test_a_confirmed_subscription_says_so(client):
 
 
 async def test_a_server_that_holds_its_headers_back_is_presumed_live(connect):
-    async with Emulator(hold_headers=True) as gateway:
+    async with make_emulator(hold_headers=True) as gateway:
         client = connect(gateway, subscription=SubscriptionSettings(ready_wait=0.1 * UNIT))
         subscription = client.pubsub.subscribe_async_iter("t")
         assert await subscription.ready(5 * UNIT) is False
@@ -81,7 +81,7 @@ async def test_a_server_that_holds_its_headers_back_is_presumed_live(connect):
 
 
 async def test_ready_is_bounded_where_nobody_answers(connect):
-    gateway = Emulator()
+    gateway = make_emulator()
     async with gateway:
         pass
     client = connect(gateway)
@@ -92,7 +92,7 @@ async def test_ready_is_bounded_where_nobody_answers(connect):
 
 
 async def test_a_subscription_made_before_the_gateway_starts_becomes_live(connect):
-    gateway = Emulator()
+    gateway = make_emulator()
     async with gateway:
         pass
     client = connect(gateway)
@@ -194,7 +194,7 @@ async def test_a_subscription_closed_before_its_first_use_stays_closed(gateway, 
 
 
 async def test_everyone_who_meets_a_failure_gets_an_error_of_their_own(connect):
-    async with Emulator(api_keys=["k"]) as gateway:
+    async with make_emulator(api_keys=["k"]) as gateway:
         subscription = connect(gateway).pubsub.subscribe_async_iter("t")
         errors = []
         for look in (subscription.__anext__, subscription.ready, subscription.wait_closed) * 2:
@@ -247,7 +247,7 @@ async def test_a_cut_stream_comes_back_and_is_reported_once(gateway, client, cod
 
 
 async def test_a_gap_of_several_attempts_is_reported_once(connect, caplog):
-    gateway = Emulator()
+    gateway = make_emulator()
     async with gateway:
         client = connect(gateway)
         subscription = await client.pubsub.subscribe_async("t")
@@ -290,7 +290,7 @@ async def test_a_decision_that_raises_ends_the_subscription_visibly(scripted, co
 
 
 async def test_a_failure_is_raised_at_every_look_and_logged(connect, caplog):
-    async with Emulator(api_keys=["k"]) as gateway:
+    async with make_emulator(api_keys=["k"]) as gateway:
         subscription = connect(gateway).pubsub.subscribe_async_iter("t")
         for _ in range(2):
             with pytest.raises(UnauthenticatedError):
@@ -383,7 +383,7 @@ async def test_unsubscribing_by_id_is_answered_by_the_gateway(client):
 
 
 async def test_closing_a_client_ends_subscriptions_that_wait_to_reconnect(connect):
-    gateway = Emulator()
+    gateway = make_emulator()
     async with gateway:
         client = connect(gateway, reconnect=ReconnectSettings(initial_backoff=1000))
         subscription = await client.pubsub.subscribe_async("t")

@@ -6,8 +6,7 @@ import trustme
 from grpc import aio
 
 from tests.client.conftest import UNIT
-from virtufin.api.client import ApiClient, InvalidInputError, TlsSettings, UnavailableError
-from virtufin.api.client._wire.wire import Wire
+from virtufin.api.client import ApiClient, InvalidInputError, TlsSettings, UnavailableError, Wire
 
 LIST = Wire.packaged()["Gateway.ListServices"]
 

@@ -9,6 +9,7 @@ import grpc
 import pytest
 
 from tests.client.conftest import UNIT, WAITS, until
+from tests.layouts import make_emulator, named_layout, without
 from virtufin.api.client import (
     ApiClient,
     DeadlineExceededError,
@@ -17,12 +18,11 @@ from virtufin.api.client import (
     UnavailableError,
     UnsupportedError,
     VirtufinError,
+    Wire,
     _backoff,
 )
 from virtufin.api.client._wire import adapted_methods
-from virtufin.api.emulator import Emulator
 from virtufin.api.emulator._services import reflection
-from virtufin.api.emulator._wires.named_wires import chosen_wire, without
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
 REFLECTION = "grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
@@ -34,7 +34,9 @@ async def meet(connect, take_port):
     gateways = []
 
     async def start(*, settings=None, **options):
-        gateway = await Emulator(**{"wire": "current", "port": take_port(), **options}).__aenter__()
+        gateway = await make_emulator(
+            **{"wire": "current", "port": take_port(), **options}
+        ).__aenter__()
         gateways.append(gateway)
         return gateway, connect(gateway, **(settings or {}))
 
@@ -122,7 +124,7 @@ async def test_heartbeats_of_the_earlier_wire_are_skipped(meet, monkeypatch):
 async def test_the_earlier_subscription_of_the_gateway_service_is_used_where_it_is_the_only_one(
     meet,
 ):
-    wire = without(chosen_wire("earlier"), "Pubsub.Subscribe")
+    wire = without(await named_layout("earlier"), "Pubsub.Subscribe")
     _, client = await meet(wire=wire)
     async with client.pubsub.subscribe_async_iter("t") as events:
         await client.pubsub.publish_async("t", "data", type="a.b")
@@ -193,7 +195,7 @@ async def test_a_gateway_that_starts_meanwhile_is_never_spoken_to_in_another_lay
 
         polling = [asyncio.create_task(poll()) for _ in range(3)]
         await until(lambda: refused)
-        async with Emulator(port=unused_port, wire="moved-numbers"):
+        async with make_emulator(port=unused_port, wire="moved-numbers"):
             await asyncio.gather(*polling)
     assert all(answer == ["workmanager", "websocketmanager"] for answer in answers)
 
@@ -242,7 +244,7 @@ async def test_a_gateway_that_comes_back_without_reflection_is_taken_for_a_packa
     await client.list_services_async()
     assert client.wire.origin == "reflection"
     await old.stop()
-    async with Emulator(port=old.port, reflection=False, wire="current"):
+    async with make_emulator(port=old.port, reflection=False, wire="current"):
         await client.connect()
         assert await client.list_services_async()
         assert client.wire.origin == "packaged"
@@ -253,7 +255,7 @@ async def test_an_upgraded_gateway_is_followed(meet):
     await client.save_state_async("workmanager", "k", "v")
     assert client.wire.generation == "earlier"
     await old.stop()
-    async with Emulator(port=old.port, wire="moved-numbers"):
+    async with make_emulator(port=old.port, wire="moved-numbers"):
         await client.connect()
         await client.save_state_async("workmanager", "k", "w")
         assert (await client.get_state_async("workmanager", "k"))["value"] == "w"
@@ -267,7 +269,7 @@ async def test_a_gateway_with_another_version_of_reflection_is_asked_too(meet, m
     await old.stop()
     monkeypatch.undo()
     monkeypatch.setattr(reflection, "V1ALPHA", "grpc.reflection.v0.ServerReflection")
-    async with Emulator(port=old.port, wire="moved-numbers"):
+    async with make_emulator(port=old.port, wire="moved-numbers"):
         await client.connect()
         assert await client.list_services_async()
         assert client.wire.origin == "reflection"
@@ -285,7 +287,7 @@ async def test_a_subscription_follows_an_upgraded_gateway(meet):
     old, client = await meet(wire="earlier")
     subscription = await client.pubsub.subscribe_async("t")
     await old.stop()
-    async with Emulator(port=old.port, wire="current") as new:
+    async with make_emulator(port=old.port, wire="current") as new:
         async with ApiClient(new.host, new.port, subscription=WAITS) as other:
             async for state in subscription.states():
                 if state.name == "LIVE":
@@ -296,7 +298,7 @@ async def test_a_subscription_follows_an_upgraded_gateway(meet):
 
 
 async def test_what_this_gateway_cannot_be_told_is_an_error_that_says_so(meet):
-    wire = without(chosen_wire("current"), "SaveStateRequest.publish_change")
+    wire = without(Wire.packaged(), "SaveStateRequest.publish_change")
     _, client = await meet(wire=wire)
     await client.save_state_async("workmanager", "k", "v")
     with pytest.raises(UnsupportedError, match="publish_change"):
@@ -304,7 +306,7 @@ async def test_what_this_gateway_cannot_be_told_is_an_error_that_says_so(meet):
 
 
 async def test_a_method_that_the_gateway_lacks_is_unsupported(meet):
-    _, client = await meet(wire=without(chosen_wire("current"), "State.QueryState"))
+    _, client = await meet(wire=without(Wire.packaged(), "State.QueryState"))
     with pytest.raises(UnsupportedError, match="QueryState"):
         await client.state.query("workmanager", "{}")
     missing = [difference.where for difference in client.wire.differences]
@@ -376,7 +378,7 @@ async def test_on_a_channel_of_the_caller_an_upgraded_gateway_is_followed(meet):
         await client.save_state_async("workmanager", "k", "v")
         assert client.wire.generation == "earlier"
         await old.stop()
-        async with Emulator(port=old.port, wire="moved-numbers"):
+        async with make_emulator(port=old.port, wire="moved-numbers"):
             await client.connect()
             await client.save_state_async("workmanager", "k", "w")
             assert client.wire.generation == "current"

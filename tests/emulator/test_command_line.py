@@ -8,7 +8,7 @@ import sys
 import grpc
 import pytest
 
-from virtufin.api.client._protobuf.reflection_client import V1
+from tests.reflection import V1
 from virtufin.api.emulator import _cli
 from virtufin.api.protos import gateway_pb2, gateway_pb2_grpc, state_pb2, state_pb2_grpc
 

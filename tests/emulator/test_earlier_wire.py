@@ -5,14 +5,9 @@ import asyncio
 import grpc
 import pytest
 
+from tests.layouts import named_layout, without
+from tests.reflection import V1, V1ALPHA, Reflection
 from tests.timing import until
-from virtufin.api.client._protobuf.reflection_client import (
-    V1,
-    V1ALPHA,
-    ReflectionClient,
-    SymbolNotFoundError,
-)
-from virtufin.api.emulator._wires.named_wires import chosen_wire, without
 
 BOTH = ["Pubsub.Subscribe", "Gateway.Subscribe"]
 
@@ -69,8 +64,8 @@ async def test_reflection_tells_its_messages(gateway, describe, version, message
 
 
 async def test_it_knows_no_cloudevents(gateway, speak, connect):
-    client = ReflectionClient(connect(gateway.target))
-    with pytest.raises(SymbolNotFoundError):
+    client = Reflection(connect(gateway.target))
+    with pytest.raises(LookupError):
         await client.files("io.cloudevents.v1.CloudEvent")
     imports = speak.pool.FindServiceByName("virtufin.Pubsub").file.dependencies
     assert [file.name for file in imports] == ["virtufin/api/protos/gateway.proto"]
@@ -317,8 +312,8 @@ async def test_a_stalled_stream_has_none(beating, unit):
     assert not (await asyncio.wait_for(reading, 5 * unit)).data
 
 
-async def test_a_gateway_with_its_own_stream_only(start, learn, refused):
-    gateway = await start(wire=without(chosen_wire("earlier"), "Pubsub.Subscribe"))
+async def test_a_gateway_with_its_own_stream_only(start, learn):
+    gateway = await start(wire=without(await named_layout("earlier"), "Pubsub.Subscribe"))
     speak = await learn(gateway)
     assert "Pubsub.Subscribe" not in speak.wire
     stream = await speak.subscribe("Gateway.Subscribe", topics=["a"])

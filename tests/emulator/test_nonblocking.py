@@ -7,7 +7,7 @@ from blockbuster import BlockingError
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.blocking import no_blocking_calls
-from virtufin.api.client._protobuf.reflection_client import ReflectionClient
+from tests.reflection import Reflection
 from virtufin.api.emulator import SAMPLES, Emulator, InvocationPolicy, Service
 from virtufin.api.emulator._process.control import ControlServer
 from virtufin.api.protos import cloudevents_pb2, config_pb2, gateway_pb2, pubsub_pb2, state_pb2
@@ -84,7 +84,7 @@ async def test_events_block_nothing(gateway, stubs, no_blocking):
 async def test_config_health_and_reflection_block_nothing(stubs, no_blocking):
     await stubs.config.ListServices(config_pb2.ListConfigServicesRequest())
     await health_pb2_grpc.HealthStub(stubs.channel).Check(health_pb2.HealthCheckRequest())
-    reflection = ReflectionClient(stubs.channel)
+    reflection = Reflection(stubs.channel)
     for name in await reflection.list_services():
         await reflection.files(name)
 
