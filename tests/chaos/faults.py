@@ -6,8 +6,8 @@ from typing import Any
 
 import grpc
 
+from tests.codes import FATAL
 from tests.timing import UNIT
-from virtufin.api.client._subscriptions.event_stream import FATAL
 
 
 @dataclass(frozen=True)

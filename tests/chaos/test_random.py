@@ -9,8 +9,8 @@ import random
 import pytest
 
 from tests.chaos.ledger import TOPIC, Consumer, check
+from tests.codes import TRANSIENT
 from tests.timing import UNIT, until
-from virtufin.api.client._subscriptions.event_stream import TRANSIENT
 
 CODES = [*sorted(code.name for code in TRANSIENT), "OK"]
 

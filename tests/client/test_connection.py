@@ -7,8 +7,8 @@ import socket
 
 import grpc
 import pytest
-from google.protobuf.empty_pb2 import Empty
 from grpc import aio
+from grpc_health.v1 import health_pb2
 
 from tests.client.conftest import UNIT
 from tests.client.scripted import WIRE
@@ -23,8 +23,8 @@ from virtufin.api.client import (
     SubscriptionSettings,
     UnauthenticatedError,
     UnavailableError,
+    Wire,
 )
-from virtufin.api.client._transport.method import Method
 
 
 async def test_connect_returns_once_the_gateway_answers(gateway, client):
@@ -47,7 +47,7 @@ async def test_connect_accepts_a_gateway_without_health_service(scripted, connec
 
 async def test_connect_waits_for_a_gateway_that_does_not_serve_yet(scripted, connect):
     answers = [b"\x08\x02", b"\x08\x01"]
-    health = Method("grpc.health.v1.Health", "Check", Empty, Empty)
+    health = Wire.from_files([health_pb2.DESCRIPTOR], origin="grpc")["Health.Check"]
 
     async def check(request, context):
         return answers.pop(0)
@@ -58,7 +58,7 @@ async def test_connect_waits_for_a_gateway_that_does_not_serve_yet(scripted, con
 
 
 async def test_connect_says_that_the_gateway_is_not_serving(scripted, connect):
-    health = Method("grpc.health.v1.Health", "Check", Empty, Empty)
+    health = Wire.from_files([health_pb2.DESCRIPTOR], origin="grpc")["Health.Check"]
 
     async def check(request, context):
         return b"\x08\x02"

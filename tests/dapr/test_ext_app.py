@@ -15,7 +15,6 @@ from tests.dapr.delivering import attached, status_of, topic_event
 from tests.timing import UNIT
 from virtufin.api.client import FailedPreconditionError, InvalidInputError, UnsupportedError
 from virtufin.api.dapr import DaprApp
-from virtufin.api.dapr._app import ext_app as ext_app_module
 
 
 @pytest.fixture
@@ -250,11 +249,7 @@ def test_an_extension_for_another_dapr_is_refused_with_what_mends_it(app, monkey
 @pytest.mark.parametrize(("version", "extra"), [("1.19.0", "grpc"), ("1.18.3", "ext-grpc")])
 def test_a_missing_extension_names_the_extra_that_brings_it(app, monkeypatch, version, extra):
     versions(monkeypatch, dapr=version, dapr_ext_grpc=None)
-
-    def missing(name):
-        raise ImportError(f"No module named {name!r}")
-
-    monkeypatch.setattr(ext_app_module.importlib, "import_module", missing)
+    monkeypatch.setitem(sys.modules, "dapr.ext.grpc", None)
     with pytest.raises(ImportError, match=rf"pip install 'virtufin-api-dapr\[{extra}\]'"):
         app.attach(object())
 
