@@ -8,6 +8,8 @@ from tests.reflection import make_pool, message_class
 # Private, because no gateway of the tests has fields of all these kinds.
 from virtufin.api.client._protobuf import compare, translate
 
+Translation = translate.Translation
+
 
 def message(text):
     """A class `M` with these fields, and `N` and `E` to be used in it."""
@@ -30,9 +32,7 @@ def field(name, number, kind, label="OPTIONAL", of=None):
 def translated(source, target, **values):
     ours, theirs = message(source), message(target)
     result = theirs()
-    translate.Translation(ours.DESCRIPTOR, theirs.DESCRIPTOR, strict=True).fill(
-        result, ours(**values)
-    )
+    Translation(ours.DESCRIPTOR, theirs.DESCRIPTOR, strict=True).fill(result, ours(**values))
     return result.f
 
 
@@ -91,7 +91,7 @@ def test_messages_inside_are_translated_too():
         field("f", 3, "MESSAGE", of="N") + field("g", 4, "MESSAGE", "REPEATED", of="M")
     )
     result = theirs()
-    translation = translate.Translation(ours.DESCRIPTOR, theirs.DESCRIPTOR, strict=True)
+    translation = Translation(ours.DESCRIPTOR, theirs.DESCRIPTOR, strict=True)
     translation.fill(result, ours(f={"n": 1}, g=[{"f": {"n": 2}}]))
     assert (result.f.n, result.g[0].f.n) == (1, 2)
 
@@ -102,14 +102,14 @@ def test_an_empty_message_stays_set():
         message(field("f", 3, "MESSAGE", of="N")),
     )
     result = theirs()
-    translate.Translation(ours.DESCRIPTOR, theirs.DESCRIPTOR, strict=True).fill(result, ours(f={}))
+    Translation(ours.DESCRIPTOR, theirs.DESCRIPTOR, strict=True).fill(result, ours(f={}))
     assert result.HasField("f")
 
 
 def test_a_field_that_was_only_renamed_is_found_by_its_number():
     ours, theirs = message(field("f", 1, "STRING")), message(field("g", 1, "STRING"))
     result = theirs()
-    translate.Translation(ours.DESCRIPTOR, theirs.DESCRIPTOR, strict=True).fill(result, ours(f="a"))
+    Translation(ours.DESCRIPTOR, theirs.DESCRIPTOR, strict=True).fill(result, ours(f="a"))
     assert result.g == "a"
     (difference,) = compare.different_messages(ours.DESCRIPTOR, theirs.DESCRIPTOR)
     assert difference.gateway == "named g"
@@ -123,8 +123,6 @@ def test_what_only_the_other_has_is_left_alone():
     (difference,) = compare.different_messages(ours.DESCRIPTOR, theirs.DESCRIPTOR)
     assert difference.is_addition
     back = ours()
-    translate.Translation(theirs.DESCRIPTOR, ours.DESCRIPTOR, strict=False).fill(
-        back, theirs(f="a", g="b")
-    )
+    Translation(theirs.DESCRIPTOR, ours.DESCRIPTOR, strict=False).fill(back, theirs(f="a", g="b"))
     assert back.f == "a"
     assert back == ours(f="a")

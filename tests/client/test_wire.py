@@ -1,15 +1,18 @@
 """The client speaks the gateway's own wire, whatever its generation, and says so."""
 
 import asyncio
+import math
 import subprocess
 import sys
+import time
 from contextlib import suppress
 
 import grpc
 import pytest
 
 from tests.client.conftest import UNIT, WAITS, until
-from tests.layouts import make_emulator, named_layout, without
+from tests.layouts import described_layout, make_emulator, named_layout, without
+from tests.reflection import V1, V1ALPHA
 from virtufin.api.client import (
     ApiClient,
     DeadlineExceededError,
@@ -19,13 +22,10 @@ from virtufin.api.client import (
     UnsupportedError,
     VirtufinError,
     Wire,
-    _backoff,
 )
-from virtufin.api.client._wire import adapted_methods
-from virtufin.api.emulator._services import reflection
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
-REFLECTION = "grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
+REFLECTION = f"{V1}/ServerReflectionInfo"
 
 
 @pytest.fixture
@@ -102,23 +102,25 @@ async def test_proto_data_is_refused_on_the_earlier_wire(meet):
         await client.pubsub.publish_async("t", event)
 
 
-async def test_heartbeats_of_the_earlier_wire_are_skipped(meet, monkeypatch):
-    beats = []
-
-    def counted(*parts):
-        event = real(*parts)
-        beats.extend(() if event else (1,))
-        return event
-
-    real = adapted_methods._event
-    monkeypatch.setattr(adapted_methods, "_event", counted)
-    _, client = await meet(wire="earlier", heartbeat=0.05 * UNIT)
+async def test_heartbeats_of_the_earlier_wire_are_skipped(meet):
+    gateway, client = await meet(wire="earlier", heartbeat=0.05 * UNIT)
     async with client.pubsub.subscribe_async_iter("t") as events:
         await events.ready()
-        await until(lambda: beats)
+        await heartbeats(gateway, 3)
         await client.pubsub.publish_async("t", "")
         assert (await anext(events)).data_as_text() == ""
         assert events.stats.received == 1
+
+
+async def heartbeats(gateway, count):
+    """Waits on a stream of its own, which began last, for so many heartbeats of a gateway."""
+    async with grpc.aio.insecure_channel(gateway.target) as channel:
+        wire, _ = await described_layout(channel)
+        method = wire["Pubsub.Subscribe"]
+        call = channel.unary_stream(method.path, response_deserializer=method.response.FromString)
+        stream = call(method.request(topics=["other"]).SerializeToString())
+        for _ in range(count):
+            assert await stream.read() == method.response()
 
 
 async def test_the_earlier_subscription_of_the_gateway_service_is_used_where_it_is_the_only_one(
@@ -218,16 +220,12 @@ async def test_a_reflection_that_fails_once_is_asked_again(meet, code, times):
 async def test_a_reflection_that_always_fails_is_asked_ever_more_seldom(meet):
     gateway, client = await meet()
     failing = gateway.faults.fail(REFLECTION, "UNKNOWN", times=None)
+    began = time.monotonic()
     for _ in range(20):
         await client.list_services_async()
-    assert failing.used <= 3
-
-
-@pytest.fixture(autouse=True)
-def _long_pauses(monkeypatch):
-    """Pauses that no test outlasts, once they have begun."""
-    monkeypatch.setattr(_backoff, "_FIRST", 3600.0)
-    monkeypatch.setattr(_backoff, "_LONGEST", 3600.0)
+    # Two attempts at once, and then the pauses of 1, 2, 4, ... seconds that have passed.
+    pauses = math.log2(1 + time.monotonic() - began)
+    assert failing.used <= 3 + pauses
 
 
 async def test_what_a_gateway_says_of_its_reflection_shows_no_key(meet):
@@ -262,14 +260,19 @@ async def test_an_upgraded_gateway_is_followed(meet):
         assert client.wire.generation == "current"
 
 
-async def test_a_gateway_with_another_version_of_reflection_is_asked_too(meet, monkeypatch):
-    monkeypatch.setattr(reflection, "V1", "grpc.reflection.v0.ServerReflection")
+def lacks(gateway, version):
+    """Makes a gateway answer as one without a version of reflection does."""
+    return gateway.faults.fail(f"{version}/ServerReflectionInfo", "UNIMPLEMENTED", times=None)
+
+
+async def test_a_gateway_with_another_version_of_reflection_is_asked_too(meet):
     old, client = await meet()
+    asked = lacks(old, V1)
     await client.list_services_async()
+    assert asked.used == 1
     await old.stop()
-    monkeypatch.undo()
-    monkeypatch.setattr(reflection, "V1ALPHA", "grpc.reflection.v0.ServerReflection")
-    async with make_emulator(port=old.port, wire="moved-numbers"):
+    async with make_emulator(port=old.port, wire="moved-numbers") as new:
+        lacks(new, V1ALPHA)
         await client.connect()
         assert await client.list_services_async()
         assert client.wire.origin == "reflection"
