@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+# Private, because what happens in one turn of the loop cannot be arranged at a stream.
 from virtufin.api.client._subscriptions.buffer import Buffer, Ended
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+# Private, because the emulator of an earlier gateway would hide what the client sends it.
 from virtufin.api.client._wire.earlier_events import flattened, restored
 from virtufin.api.client.events import to_cloudevent
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent

@@ -9,6 +9,7 @@ import pytest
 from google.protobuf import descriptor_pb2, message_factory, text_format, timestamp_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
+# Private, because a client asks only for what it needs, and hides what is wrong with answers.
 from virtufin.api.client._protobuf.reflection_client import (
     V1,
     V1ALPHA,

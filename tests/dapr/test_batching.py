@@ -812,10 +812,10 @@ async def test_many_short_lived_topics_leave_nothing_behind(sidecar, publisher):
 
 
 async def test_an_unexpected_error_is_reported_for_each_event(publisher, caplog, monkeypatch):
-    async def broken(*arguments):
+    def broken(*_, **__):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("virtufin.api.dapr._publishing.sender.Sender.publish_bulk", broken)
+    monkeypatch.setattr(grpc.aio._channel.UnaryUnaryMultiCallable, "__call__", broken)
     with pytest.raises(errors.InternalError, match="ZeroDivisionError") as caught:
         async with publisher.batching() as batch:
             await publish_all(batch, range(3))

@@ -5,6 +5,8 @@ import asyncio
 import pytest
 
 from virtufin.api.client.errors import ClientClosedError
+
+# Private, because what happens in one turn of the loop cannot be arranged at a publisher.
 from virtufin.api.dapr._publishing.capacity import Capacity
 
 

@@ -9,6 +9,8 @@ from dapr.proto import appcallback_v1
 
 from virtufin.api.client import errors
 from virtufin.api.client.events import to_cloudevent
+
+# Private, because a sidecar would change the events on their way.
 from virtufin.api.dapr._sidecar import cloudevents_json
 from virtufin.api.protos import state_pb2
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+# Private, because what happens in one turn of the loop cannot be arranged at an app.
 from virtufin.api.dapr._app.handler_pool import AppStoppingError, HandlerPool
 
 

@@ -1,6 +1,8 @@
 """Emulators behind the `memory:` target."""
 
 import asyncio
+import errno
+import socket
 import subprocess
 import sys
 
@@ -83,13 +85,13 @@ async def test_cancelling_the_only_waiter_leaves_nothing(unit):
 
 
 async def test_a_failed_start_reaches_every_waiter(monkeypatch):
-    async def fail(self):
-        raise OSError("no port left")
+    def bind(sock, where):
+        raise PermissionError(errno.EACCES, "no port left")
 
-    monkeypatch.setattr(_memory.Emulator, "start", fail)
+    monkeypatch.setattr(socket.socket, "bind", bind)
     leases = (_memory.lease("shared") for _ in range(3))
     outcomes = await asyncio.gather(*leases, return_exceptions=True)
-    assert [str(outcome) for outcome in outcomes] == ["no port left"] * 3
+    assert [type(outcome) for outcome in outcomes] == [PermissionError] * 3
     assert not _memory._shared
 
 

@@ -2,13 +2,13 @@
 
 import asyncio
 import socket
+import struct
 
 import grpc
 import pytest
 
 from tests.timing import until
 from virtufin.api.emulator import Emulator, Relay
-from virtufin.api.emulator._ports import ReservedPort
 from virtufin.api.protos import state_pb2
 
 GET = state_pb2.GetStateRequest(service="workmanager", key="k")
@@ -363,19 +363,47 @@ async def test_stopping_ends_frozen_connections_too(relay, dial, unit):
     await asyncio.wait_for(connection[0].read(), 5 * unit)
 
 
-async def test_a_reserved_port_is_refused_and_given_to_nobody():
-    reserved = await ReservedPort.take("127.0.0.1", 0)
-    try:
+async def test_a_port_whose_connections_are_refused_is_given_to_no_other_program(relay, dial, unit):
+    with relay.refuse_connections():
         with pytest.raises(ConnectionRefusedError):
-            await asyncio.open_connection("127.0.0.1", reserved.port)
+            await dial()
         with socket.socket() as other, pytest.raises(OSError, match="in use"):
-            other.bind(("127.0.0.1", reserved.port))
-        async with await asyncio.start_server(EchoServer().serve, sock=reserved.listen()):
-            reader, writer = await asyncio.open_connection("127.0.0.1", reserved.port)
-            writer.close()
-            assert await reader.read() == b""
-    finally:
-        reserved.close()
+            other.bind((relay.host, relay.port))
+    assert await answer(await dial(), b"x", unit) == b"x"
+
+
+@pytest.mark.parametrize("relayed", [False, True])
+async def test_the_port_of_a_gateway_that_restarts_is_given_to_no_other_program(
+    start, stubs_of, relayed, unit
+):
+    # A port of the gateway's own, because the fixture's is kept by the tests.
+    gateway = await start(relay=relayed, port=0)
+    restart = asyncio.create_task(gateway.restart(away=3600 * unit))
+    await until(lambda: not gateway.running)
+    await until(lambda: not can_connect(gateway), "the end of the server")
+    await until(lambda: is_taken(gateway), "the reservation")
+    await gateway.stop()
+    await restart
+    await gateway.start()
+    await stubs_of(gateway).state.GetState(GET)
+
+
+def can_connect(gateway):
+    """Returns whether the gateway's port accepts a connection."""
+    with socket.socket() as probe:
+        # Closed by a reset, because a connection that lingers would keep the port taken.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        return probe.connect_ex((gateway.host, gateway.port)) == 0
+
+
+def is_taken(gateway):
+    """Returns whether another socket cannot be bound to the gateway's port."""
+    with socket.socket() as other:
+        try:
+            other.bind((gateway.host, gateway.port))
+        except OSError:
+            return True
+    return False
 
 
 @pytest.fixture

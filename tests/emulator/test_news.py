@@ -5,6 +5,8 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from virtufin.api.client.events import to_cloudevent
+
+# Private, because these moments cannot be chosen from outside: the filter takes the time.
 from virtufin.api.emulator._backends.event_filter import CATCHING_UP, REMEMBERED, DeliveryFilter
 
 STARTED = datetime(2026, 1, 31, 12, 0, 0, 500_000, tzinfo=timezone.utc)

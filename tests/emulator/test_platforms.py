@@ -6,6 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from virtufin.api.emulator import EmulatorProcess, Relay, sidecar
+
+# Private, because a program of its own on Windows is not available on this machine.
 from virtufin.api.emulator._sidecar import program
 
 

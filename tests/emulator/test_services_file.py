@@ -5,12 +5,9 @@ from dataclasses import fields
 import pytest
 
 from virtufin.api.emulator import SAMPLES, Emulator, Service
-from virtufin.api.emulator._invocation.registered_services import (
-    SAMPLE_NAMES,
-    ServicesFileError,
-    read_services,
-)
-from virtufin.api.emulator._samples.server import _KINDS
+
+# Private, because the public way to read a file is the command: a process for each of these cases.
+from virtufin.api.emulator._invocation.registered_services import ServicesFileError, read_services
 
 
 @pytest.fixture
@@ -129,8 +126,15 @@ def test_an_unknown_sample_is_refused_with_those_there_are(name):
         Service("a", f"sample:{name}")
 
 
-def test_every_sample_can_be_named():
-    assert set(SAMPLE_NAMES) == set(_KINDS) == {service.sample for service in SAMPLES}
+async def test_every_sample_that_an_error_names_can_be_called(start, stubs_of, invoke_json):
+    with pytest.raises(ValueError, match="no sample 'x'") as caught:
+        Service("a", "sample:x")
+    names = ["workmanager", "websocketmanager"]
+    assert str(caught.value).endswith(", ".join(names))
+    gateway = await start(services=[Service(f"my-{name}", f"sample:{name}") for name in names])
+    stubs = stubs_of(gateway)
+    assert (await invoke_json(stubs, "my-workmanager", "ListWorkers")).success
+    assert (await invoke_json(stubs, "my-websocketmanager", "List")).success
 
 
 @pytest.mark.parametrize("port", ["99999999999", "²", "", "x"])

@@ -8,6 +8,8 @@ import grpc
 import pytest
 
 from tests.timing import until
+
+# Private, because a call of the public gateway does not outlive its event loop.
 from virtufin.api.emulator._faults.active_plans import ActivePlan
 from virtufin.api.emulator.faults import Spec
 from virtufin.api.protos import cloudevents_pb2, pubsub_pb2, state_pb2
