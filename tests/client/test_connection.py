@@ -37,12 +37,15 @@ async def test_connect_waits_for_a_gateway_that_starts_later(connect, unused_por
     client = connect(emulator)
     connecting = asyncio.create_task(client.connect(timeout=20 * UNIT))
     await asyncio.sleep(0.1 * UNIT)
+    assert not connecting.done()
     async with emulator:
         await connecting
+        assert await client.list_services_async()
 
 
 async def test_connect_accepts_a_gateway_without_health_service(scripted, connect):
     await connect(scripted).connect()
+    assert [method for method, _ in scripted.headers] == ["/grpc.health.v1.Health/Check"]
 
 
 async def test_connect_waits_for_a_gateway_that_does_not_serve_yet(scripted, connect):

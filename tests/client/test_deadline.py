@@ -127,6 +127,7 @@ async def test_a_handler_does_not_inherit_the_deadline_of_the_subscribing_call(g
         await asyncio.sleep(0.25 * UNIT)
     await client.pubsub.publish_async("t", "x")
     await asyncio.wait_for(handled.wait(), 5 * UNIT)
+    assert (await client.get_state_async("workmanager", "seen"))["value"] == "x"
 
 
 async def test_a_surrounding_timeout_cancels_the_call_on_the_wire(connect, scripted, hanging):

@@ -608,8 +608,9 @@ async def test_a_call_that_the_sidecar_gives_up_cancels_its_handler(app, own):
     async with own(app) as caller:
         call = caller.send(topic_event())
         await began.wait()
+        assert not cancelled.is_set()
         call.cancel()
-        await cancelled.wait()
+        assert await asyncio.wait_for(cancelled.wait(), 10 * UNIT)
 
 
 async def test_a_call_that_is_given_up_while_it_waits_leaves_its_place(own):

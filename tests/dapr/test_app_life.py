@@ -62,6 +62,7 @@ async def test_an_app_listens_on_ipv6():
     app = DaprApp(host="::1", port=0)
     async with app, grpc.aio.insecure_channel(f"[::1]:{app.port}") as channel:
         await channel.channel_ready()
+        assert channel.get_state() is grpc.ChannelConnectivity.READY
 
 
 async def test_an_app_that_was_stopped_can_be_started_again(app, own):
@@ -105,8 +106,8 @@ async def test_a_start_that_is_cancelled_leaves_no_server_behind(turns, unused_p
     starting.cancel()
     await asyncio.wait((starting,))
     await app.stop()
-    async with DaprApp(port=unused_port):
-        pass  # The port is free again.
+    async with DaprApp(port=unused_port) as again:
+        assert again.running
 
 
 async def test_two_apps_do_not_share_a_port(app):
@@ -314,8 +315,10 @@ async def test_a_cancelled_serve_drains(app):
 async def test_serving_ends_when_the_app_is_stopped(app):
     serving = asyncio.ensure_future(app.serve())
     await until(lambda: app.running)
+    assert not serving.done()
     await app.stop()
-    await serving
+    await asyncio.wait_for(serving, 10 * UNIT)
+    assert not app.running
 
 
 async def test_serving_gives_signals_back(app):
@@ -333,6 +336,7 @@ async def test_one_signal_ends_every_app_of_the_process():
     await until(lambda: all(app.port for app in apps))
     os.kill(os.getpid(), signal.SIGTERM)
     await asyncio.wait_for(asyncio.gather(*serving), 10 * UNIT)
+    assert not any(app.running for app in apps)
 
 
 async def test_an_app_that_ends_first_leaves_the_signals_to_the_other():

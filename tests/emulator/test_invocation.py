@@ -173,7 +173,7 @@ async def test_request_headers_reach_the_backend(echo, probe):
     assert "x-api-key" not in probe.metadata
 
 
-async def test_a_cancelled_call_is_cancelled_in_the_backend(stubs, probe, invoke_json):
+async def test_a_cancelled_call_is_cancelled_in_the_backend(stubs, probe, invoke_json, unit):
     reached, cancelled = asyncio.Event(), asyncio.Event()
 
     async def hang(request):
@@ -186,8 +186,9 @@ async def test_a_cancelled_call_is_cancelled_in_the_backend(stubs, probe, invoke
     probe.answer = hang
     call = asyncio.ensure_future(invoke_json(stubs, "probe", "Echo"))
     await reached.wait()
+    assert not cancelled.is_set()
     call.cancel()
-    await cancelled.wait()
+    assert await asyncio.wait_for(cancelled.wait(), 10 * unit)
 
 
 async def test_a_reply_that_does_not_fit_is_an_internal_error(stubs, probe, invoke_json):

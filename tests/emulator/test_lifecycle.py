@@ -56,8 +56,9 @@ async def test_starting_and_stopping_twice_does_no_harm(gateway, stubs_of):
 async def test_starting_twice_at_once_starts_once(stubs_of):
     gateway = Emulator()
     await asyncio.gather(gateway.start(), gateway.start())
-    await stubs_of(gateway).gateway.ListServices(LIST)
+    assert (await stubs_of(gateway).gateway.ListServices(LIST)).services
     await asyncio.gather(gateway.stop(), gateway.stop())
+    assert not gateway.running
 
 
 async def test_a_restart_keeps_port_and_state(gateway, stubs_of):
@@ -85,8 +86,13 @@ async def test_reset_forgets_state_samples_and_faults(gateway, stubs, invoke_jso
     assert workers.response_data.count('"id"') == 1
 
 
-async def test_reset_works_without_legacy_state(start):
-    await (await start(legacy_state=False)).reset()
+async def test_reset_works_without_legacy_state(start, stubs_of):
+    gateway = await start(legacy_state=False)
+    state = stubs_of(gateway).state
+    await state.SaveState(state_pb2.SaveStateRequest(service="workmanager", key="k", value="v"))
+    await gateway.reset()
+    entry = await state.GetState(state_pb2.GetStateRequest(service="workmanager", key="k"))
+    assert not entry.etag
 
 
 async def test_a_taken_port_is_an_error_in_words(gateway):
@@ -127,13 +133,14 @@ async def test_what_grpc_refuses_is_an_error_too(monkeypatch):
 async def test_other_hosts_can_be_listened_on(start, stubs_of, host):
     gateway = await start(host=host)
     assert gateway.host == host
-    await stubs_of(gateway).gateway.ListServices(LIST)
+    assert (await stubs_of(gateway).gateway.ListServices(LIST)).services
 
 
 async def test_localhost_is_one_port_on_each_loopback_address(start):
     gateway = await start(host="localhost")
     for host in _loopbacks():
-        socket.create_connection((host, gateway.port)).close()
+        with socket.create_connection((host, gateway.port)) as connection:
+            assert connection.getpeername()[1] == gateway.port
 
 
 async def test_a_port_taken_on_one_address_of_localhost_is_taken(start):
@@ -188,12 +195,14 @@ async def test_stop_ends_subscriptions_nobody_reads(gateway, stubs, unit):
     for _ in range(5):
         await stubs.pubsub.PublishEvent(pubsub_pb2.PublishRequest(topic="a", cloudevent=event))
     await asyncio.wait_for(gateway.stop(), 5 * unit)
+    assert not gateway.running
 
 
 async def test_stop_does_not_wait_for_watchers_beyond_the_grace_time(gateway, stubs, unit):
     watch = health_pb2_grpc.HealthStub(stubs.channel).Watch(health_pb2.HealthCheckRequest())
     await watch.read()
     await asyncio.wait_for(gateway.stop(grace=0.1 * unit), 5 * unit)
+    assert not gateway.running
 
 
 async def test_stop_lets_calls_finish_within_the_grace_time(

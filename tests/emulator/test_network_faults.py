@@ -385,7 +385,7 @@ async def test_the_port_of_a_gateway_that_restarts_is_given_to_no_other_program(
     await gateway.stop()
     await restart
     await gateway.start()
-    await stubs_of(gateway).state.GetState(GET)
+    assert (await stubs_of(gateway).state.GetState(GET)).key == "k"
 
 
 def can_connect(gateway):
@@ -427,9 +427,10 @@ async def test_a_gateway_behind_a_relay_serves_and_can_be_reached_past_it(
 
 
 async def test_reset_lifts_faults_of_the_network(relayed, stubs_of):
-    relayed.network.freeze_connections(new=True)
+    frozen = relayed.network.freeze_connections(new=True)
     await relayed.reset()
-    await stubs_of(relayed).state.GetState(GET)
+    assert frozen.over
+    assert (await stubs_of(relayed).state.GetState(GET)).key == "k"
 
 
 @pytest.mark.parametrize("relay", [False, True])
@@ -451,7 +452,7 @@ async def test_restarting_a_gateway_that_does_not_run_starts_it(stubs_of):
     gateway = Emulator()
     await gateway.restart()
     try:
-        await stubs_of(gateway).state.GetState(GET)
+        assert (await stubs_of(gateway).state.GetState(GET)).key == "k"
     finally:
         await gateway.stop()
 

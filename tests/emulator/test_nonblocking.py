@@ -38,6 +38,7 @@ async def test_starting_resetting_and_stopping_block_nothing(gateway, no_blockin
         await other.reset()
         await other.stop()
         await other.start()
+        assert other.running
 
 
 async def test_a_port_that_cannot_be_opened_blocks_nothing(gateway, no_blocking):
@@ -47,8 +48,8 @@ async def test_a_port_that_cannot_be_opened_blocks_nothing(gateway, no_blocking)
 
 async def test_invocations_block_nothing(start, stubs_of, probe, invoke_json, no_blocking):
     stubs = stubs_of(await start(services=[*SAMPLES, Service("probe", probe.address)]))
-    await invoke_json(stubs, "workmanager", "CreateWorker")
-    await invoke_json(stubs, "probe", "Echo")
+    assert (await invoke_json(stubs, "workmanager", "CreateWorker")).success
+    assert (await invoke_json(stubs, "probe", "Echo")).success
     await stubs.gateway.Invoke(gateway_pb2.InvokeRequest(service="probe", method="Echo"))
     await stubs.gateway.ListServices(gateway_pb2.ListServicesRequest())
     await stubs.gateway.ListMethods(gateway_pb2.ListMethodsRequest(service="probe"))
@@ -69,7 +70,7 @@ async def test_a_backend_that_is_gone_blocks_nothing(
 
 async def test_state_blocks_nothing(gateway, stubs, no_blocking):
     await stubs.state.SaveState(state_pb2.SaveStateRequest(**KEY, value="1", publish_change=True))
-    await stubs.state.GetState(state_pb2.GetStateRequest(**KEY))
+    assert (await stubs.state.GetState(state_pb2.GetStateRequest(**KEY))).value == "1"
     await stubs.state.QueryState(state_pb2.QueryStateRequest(service="workmanager", query="{}"))
     await stubs.state.GetAllState(state_pb2.GetAllStateRequest(service="workmanager"))
     await stubs.state.DeleteState(state_pb2.DeleteStateRequest(**KEY))
@@ -89,11 +90,12 @@ async def test_config_health_and_reflection_block_nothing(stubs, no_blocking):
     await health_pb2_grpc.HealthStub(stubs.channel).Check(health_pb2.HealthCheckRequest())
     reflection = Reflection(stubs.channel)
     for name in await reflection.list_services():
-        await reflection.files(name)
+        assert await reflection.files(name)
 
 
 async def test_the_control_service_blocks_nothing(gateway, connect, no_blocking):
     control = ControlServer(gateway)
     channel = connect(f"127.0.0.1:{await control.start(0)}")
-    await channel.unary_unary("/virtufin.emulator.Control/Do")(b'{"do": "reset"}')
+    reply = await channel.unary_unary("/virtufin.emulator.Control/Do")(b'{"do": "reset"}')
+    assert b"result" in reply
     await control.stop()

@@ -77,10 +77,12 @@ def test_a_plan_that_is_over_can_be_lifted_and_says_what_it_used(virtufin_emulat
 
 def test_all_plans_on_connections_can_be_lifted(virtufin_emulator):
     network = virtufin_emulator.network
-    network.refuse_connections()
-    network.freeze_connections(new=True)
+    plans = [network.refuse_connections(), network.freeze_connections(new=True)]
     network.clear()
-    socket.create_connection((virtufin_emulator.host, virtufin_emulator.port)).close()
+    where = (virtufin_emulator.host, virtufin_emulator.port)
+    with socket.create_connection(where) as connection:
+        assert connection.getpeername() == where
+    assert [plan.used for plan in plans] == [0, 0]
 
 
 @pytest.fixture

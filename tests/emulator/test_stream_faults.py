@@ -34,10 +34,11 @@ async def ids(stream, count):
 
 
 async def silent(stream, seconds):
-    """Whether nothing comes for a while; the stream must not be read any more then."""
+    """Asserts that nothing comes for a while; returns the task that reads the next item."""
     reading = asyncio.ensure_future(stream.read())
     done, _ = await asyncio.wait((reading,), timeout=seconds)
-    return reading if not done else None
+    assert not done
+    return reading
 
 
 async def test_a_stream_is_cut_after_its_events(gateway, subscribe, publish, refused):
@@ -295,7 +296,7 @@ async def test_lifting_a_delay_lets_calls_go_on(gateway, stubs, unit):
     assert not done
     assert plan.used == 3
     plan.lift()
-    await asyncio.gather(*calls)
+    assert [reply.key for reply in await asyncio.gather(*calls)] == ["k"] * 3
 
 
 async def test_a_plan_can_be_lifted_from_another_thread(gateway, stubs, unit):
@@ -306,8 +307,9 @@ async def test_a_plan_can_be_lifted_from_another_thread(gateway, stubs, unit):
     # Not awaited: else the end of the thread would wake the loop.
     lifting = threading.Thread(target=plan.lift)
     lifting.start()
-    await asyncio.wait_for(call, 5 * unit)
+    assert (await asyncio.wait_for(call, 5 * unit)).key == "k"
     lifting.join()
+    assert (plan.over, plan.used) == (True, 1)
 
 
 def test_a_plan_can_be_lifted_after_its_loop_has_ended():
