@@ -29,7 +29,7 @@ CLOSED_WITHIN = 5 * UNIT
 
 
 class Scene:
-    """One subscriber, one gateway, and as many publishers as the test wants."""
+    """A subscriber, a gateway, and as many publishers as the test starts."""
 
     def __init__(self, gateway, client, stack):
         self.gateway = gateway
@@ -48,7 +48,7 @@ class Scene:
         return self.publishers[-1]
 
     async def subscribe(self, *, wait=True):
-        """Subscribes; returns when the stream is confirmed, unless told not to wait."""
+        """Subscribes; returns when the stream is confirmed, or at once with `wait=False`."""
         timeout = 10 * UNIT if wait else 0.0
         self.handle = await self.client.subscribe_async_with_handler(
             self.consumer, topics=TOPIC, timeout=timeout

@@ -1,4 +1,4 @@
-"""What the client's tests share: an emulator in the test's loop, and clients of it."""
+"""Fixtures of the client's tests: an emulator in the test's loop, and clients of it."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""A process of its own that subscribes, takes nothing until told, then takes all.
+"""A program that subscribes, takes no event until it gets a line, and then takes all.
 
     python slow_consumer.py HOST PORT COUNT
 

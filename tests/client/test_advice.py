@@ -65,7 +65,7 @@ async def test_an_unknown_service_lists_the_nearest(client):
     assert error.nearest[0] == "workmanager"
 
 
-async def test_what_a_backend_does_not_find_is_no_unknown_method(client):
+async def test_a_backend_s_not_found_is_no_unknown_method(client):
     error = await failure(client.gateway.workmanager.GetTags({"id": "gone"}), NotFoundError)
     assert error.unknown == ()
 
@@ -97,7 +97,7 @@ async def test_an_unknown_field_is_sent_all_the_same(gateway, connect):
     assert recording.texts == ['{"idd":1}']
 
 
-async def test_a_gateway_that_goes_away_meanwhile_hides_no_error(gateway, client):
+async def test_a_gateway_that_goes_away_hides_no_error(gateway, client):
     await client.gateway.workmanager.ListWorkers()
     gateway.faults.fail("Gateway/ListServices", "INTERNAL", times=None)
     error = await failure(client.gateway.workmanager.Nothing(), NotFoundError)
@@ -110,7 +110,7 @@ async def test_without_reflection_methods_are_still_suggested(connect):
         assert "ListWorkers" in error.nearest
 
 
-async def test_what_is_in_an_any_is_nobodys_mistake(behind_probe):
+async def test_the_content_of_an_any_is_not_reported_as_unknown(behind_probe):
     request = {"anything": {"@type": "t/acme.Nothing", "s": "x"}, "some_txt": "q"}
     error = await failure(behind_probe.gateway.probe.Echo(request), InvalidRequestError)
     assert error.unknown == ("some_txt",)
@@ -127,7 +127,7 @@ async def test_a_method_that_has_answered_is_not_looked_for(connect):
         assert listed.used == 0
 
 
-async def test_a_call_that_found_nobody_says_what_was_tried(unused_port):
+async def test_a_call_without_a_gateway_names_the_address_that_was_tried(unused_port):
     async with ApiClient("127.0.0.1", unused_port) as client:
         error = await failure(client.gateway.workmanager.ListWorkers(), UnavailableError)
     assert (error.method, error.service) == ("virtufin.Gateway/InvokeJson", "workmanager")

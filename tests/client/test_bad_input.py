@@ -334,7 +334,7 @@ async def test_a_host_that_does_not_resolve_is_unavailable():
             await client.list_services_async(timeout=10 * UNIT)
 
 
-async def test_a_port_where_nobody_listens_is_unavailable():
+async def test_a_port_on_which_nothing_listens_is_unavailable():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         async with ApiClient("127.0.0.1", taken.getsockname()[1]) as client:

@@ -38,7 +38,7 @@ class World:
             self.clients[style] = client
 
     def echo(self, style, message):
-        """What came to the backend, and the reply."""
+        """Returns the message that came to the backend, and the reply."""
         received = []
 
         async def answer(request):
@@ -101,7 +101,7 @@ def test_many_replies_are_what_a_stub_gives(world, style, message):
 @pytest.mark.parametrize("style", ["camel", "proto"])
 @given(message=kinds.messages(KINDS))
 @settings(QUICK, max_examples=60, derandomize=True)
-def test_what_a_reply_gave_can_be_sent_again(world, style, message):
+def test_a_reply_can_be_sent_again_as_a_request(world, style, message):
     reply = kinds.expected(message)
     again, _ = world.echo(style, {key: value for key, value in reply.items() if value is not None})
     assert comparable(kinds.expected(again)) == comparable(reply)

@@ -71,7 +71,7 @@ async def test_connect_says_that_the_gateway_is_not_serving(scripted, connect):
         await connect(scripted).connect(timeout=0.3 * UNIT)
 
 
-async def test_connect_raises_what_it_saw_last_when_nobody_answers():
+async def test_connect_raises_the_last_error_if_no_gateway_answers():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         async with ApiClient("127.0.0.1", taken.getsockname()[1]) as client:
@@ -146,7 +146,7 @@ async def test_a_handler_may_close_the_client(gateway, connect, max_concurrency)
     assert handle.handler_errors == 0
 
 
-async def test_an_api_key_function_is_asked_at_every_call(connect):
+async def test_an_api_key_function_is_called_at_every_call(connect):
     keys = iter(["first", "second", "wrong"])
     async with make_emulator(api_keys=["first", "second"]) as gateway:
         client = connect(gateway, api_key=lambda: next(keys))
@@ -165,12 +165,12 @@ async def test_an_api_key_function_may_be_async(connect):
         assert await connect(gateway, api_key=key).list_services_async()
 
 
-async def test_an_api_key_function_that_returns_no_key_is_told_so(gateway, connect):
+async def test_an_api_key_function_that_returns_no_key_is_an_error_that_says_so(gateway, connect):
     with pytest.raises(InvalidInputError, match="api_key"):
         await connect(gateway, api_key=lambda: None).list_services_async()
 
 
-async def test_a_subscription_asks_for_a_rotated_key_once_more(connect):
+async def test_a_subscription_fetches_a_rotated_key_once_more(connect):
     keys = iter(["expired", "current"])
     async with make_emulator(api_keys=["current"]) as gateway:
         client = connect(gateway, api_key=lambda: next(keys, "current"))
@@ -180,12 +180,12 @@ async def test_a_subscription_asks_for_a_rotated_key_once_more(connect):
 
 
 async def test_a_subscription_gives_up_on_a_second_refusal_of_a_rotated_key(connect):
-    asked = []
+    keys = []
     async with make_emulator(api_keys=["current"]) as gateway:
-        client = connect(gateway, api_key=lambda: asked.append(1) or "expired")
+        client = connect(gateway, api_key=lambda: keys.append(1) or "expired")
         with pytest.raises(UnauthenticatedError):
             await client.pubsub.subscribe_async("t", timeout=10 * UNIT)
-    assert len(asked) == 2
+    assert len(keys) == 2
 
 
 async def test_a_key_in_plain_text_to_another_host_is_warned_of_once(caplog):
@@ -227,7 +227,7 @@ async def test_a_borrowed_channel_is_used_and_left_open(gateway):
             assert await client.list_services_async()
 
 
-async def test_a_borrowed_channel_closed_by_its_owner_cancels_nobodys_task(scripted, hanging):
+async def test_a_borrowed_channel_closed_by_its_owner_cancels_no_task(scripted, hanging):
     channel = aio.insecure_channel(f"{scripted.host}:{scripted.port}")
     async with ApiClient(channel=channel) as client:
         task = asyncio.create_task(client.get_state_async("workmanager", "k"))
@@ -296,7 +296,7 @@ async def test_failures_behind_an_interceptor_are_our_errors(scripted, connect):
 
 # grpcio 1.63 raises the interceptor's error once more when the call is collected.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-async def test_what_an_interceptor_raises_reaches_the_caller(gateway, connect):
+async def test_an_error_of_an_interceptor_reaches_the_caller(gateway, connect):
     with pytest.raises(LookupError, match="own"):
         await connect(gateway, interceptors=[Raising()]).list_services_async()
     gc.collect()
@@ -317,7 +317,7 @@ async def test_a_call_that_only_reads_is_tried_again(gateway, client):
     assert not (await client.get_state_async("workmanager", "k"))["found"]
 
 
-async def test_the_attempt_of_a_call_that_may_have_been_retried_is_not_told(gateway, client):
+async def test_the_attempt_of_a_call_that_may_have_been_retried_is_not_reported(gateway, client):
     gateway.faults.fail("State/GetState", grpc.StatusCode.UNAVAILABLE, times=10)
     with pytest.raises(UnavailableError) as caught:
         await client.get_state_async("workmanager", "k")

@@ -139,7 +139,7 @@ async def test_no_gateway_is_named(unused_port):
     assert outcomes(report)["round trip"] == "skipped"
 
 
-async def test_a_key_that_cannot_be_had_is_named(gateway):
+async def test_a_key_that_is_not_available_is_named(gateway):
     def key():
         raise RuntimeError("no vault")
 
@@ -150,8 +150,8 @@ async def test_a_key_that_cannot_be_had_is_named(gateway):
 
 
 async def test_something_that_does_not_answer_is_named():
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        report = await diagnose("127.0.0.1", silent.getsockname()[1], timeout=1 * UNIT)
+    with socket.create_server(("127.0.0.1", 0)) as stalled:
+        report = await diagnose("127.0.0.1", stalled.getsockname()[1], timeout=1 * UNIT)
     ((outcome, text),) = found(report, "reachability")
     assert outcome is Outcome.FAILED
     assert "no answer within" in text

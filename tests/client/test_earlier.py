@@ -40,7 +40,7 @@ def test_of_an_any_the_value_is_left():
     assert restored(*flattened(event)).text_data == "\x08\x01"
 
 
-def test_what_is_empty_is_not_sent():
+def test_empty_attributes_are_not_sent():
     assert flattened(CloudEvent(id="1")) == (b"", {"ce-id": "1"})
 
 
@@ -66,7 +66,7 @@ def test_a_time_that_is_none_stays_text():
     assert restored("", {"ce-time": "soon"}).attributes["time"].ce_string == "soon"
 
 
-def test_names_that_nobody_checked_are_kept():
+def test_names_that_were_not_checked_are_kept():
     attributes = restored("", {"ce-Odd Key": "1", "id": "2"}).attributes
     assert attributes["Odd Key"].ce_string == "1"
     assert attributes["id"].ce_string == "2"

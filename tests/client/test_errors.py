@@ -282,7 +282,7 @@ async def test_an_interruption_says_when_it_will_be_retried_and_why(scripted, co
 
     scripted.answer("Pubsub.Subscribe", broken)
     errors = []
-    told = asyncio.Event()
+    reported = asyncio.Event()
 
     class Handler:
         def on_event(self, event):
@@ -290,10 +290,10 @@ async def test_an_interruption_says_when_it_will_be_retried_and_why(scripted, co
 
         def on_error(self, error):
             errors.append(error)
-            told.set()
+            reported.set()
 
     await connect(scripted).subscribe_async_with_handler(Handler(), topics="t")
-    await told.wait()
+    await reported.wait()
     assert isinstance(errors[0], StreamInterruptedError)
     assert isinstance(errors[0], UnavailableError)
     assert errors[0].retry_in > 0

@@ -30,7 +30,7 @@ async def test_list_methods(client):
 
 async def test_methods_of_an_unknown_service_are_not_found(client):
     with pytest.raises(NotFoundError):
-        await client.list_methods_async("nobody")
+        await client.list_methods_async("missing")
 
 
 async def test_any_method_of_any_service_is_an_attribute(client):
@@ -88,7 +88,7 @@ async def test_the_schema_of_a_method_lists_its_fields(client):
     assert fields["mime_type"]["type"]
 
 
-async def test_the_schema_of_a_reply_is_asked_for_by_type(client):
+async def test_the_schema_of_a_reply_is_fetched_by_type(client):
     schema = await client.gateway.get_method_schema_async("workmanager", "CreateWorker", "output")
     assert [field["name"] for field in schema["fields"]] == ["id"]
 

@@ -1,4 +1,4 @@
-"""A silent stream is left for a new one, without loss, doubles, or a reported gap."""
+"""An idle stream is replaced by a new one, without loss, doubles, or a reported gap."""
 
 import asyncio
 import random
@@ -60,7 +60,7 @@ async def ids(subscription, count):
     return [(await anext(subscription)).message_id for _ in range(count)]
 
 
-async def test_a_stream_swept_without_a_word_is_replaced_and_no_gap_reported(
+async def test_a_stream_dropped_without_notice_is_replaced_and_no_gap_reported(
     scripted, connect, streams, caplog
 ):
     subscription = await connect(scripted, subscription=QUICK).pubsub.subscribe_async("t")
@@ -73,7 +73,7 @@ async def test_a_stream_swept_without_a_word_is_replaced_and_no_gap_reported(
     await subscription.aclose()
 
 
-async def test_a_stream_that_brings_something_meanwhile_is_kept_and_nothing_doubled(
+async def test_a_stream_that_delivers_an_event_during_the_handover_is_kept_and_nothing_doubled(
     scripted, connect, streams
 ):
     settings = SubscriptionSettings(ready_wait=2 * UNIT, idle_limit=0.3 * UNIT)
@@ -117,7 +117,7 @@ async def test_a_stream_that_is_not_answered_is_not_moved_to(scripted, connect, 
 
 
 @pytest.mark.parametrize("code", [grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.UNAVAILABLE])
-async def test_a_silent_stream_without_successor_counts_as_broken_in_the_end(
+async def test_an_idle_stream_without_successor_counts_as_broken_in_the_end(
     scripted, connect, streams, code
 ):
     subscription = await connect(scripted, subscription=QUICK).pubsub.subscribe_async("t")
@@ -141,7 +141,7 @@ async def test_without_a_second_stream_the_first_goes_on(scripted, connect, stre
     await subscription.aclose()
 
 
-async def test_where_headers_wait_for_events_the_second_stream_takes_over_unconfirmed(
+async def test_the_second_stream_takes_over_unconfirmed_if_headers_wait_for_events(
     scripted, connect, streams
 ):
     streams.hold_headers_from = 0
@@ -183,7 +183,7 @@ async def test_a_stream_that_breaks_after_the_second_was_confirmed_is_no_gap(
     await subscription.aclose()
 
 
-async def test_a_slow_consumer_is_not_taken_for_a_silent_stream(scripted, connect, streams):
+async def test_a_slow_consumer_is_not_taken_for_an_idle_stream(scripted, connect, streams):
     settings = SubscriptionSettings(
         ready_wait=0.2 * UNIT, idle_limit=0.1 * UNIT, max_buffered_events=2
     )

@@ -34,7 +34,7 @@ PATIENCE = 60 * UNIT
 
 @pytest.fixture
 def held(scripted):
-    """GetState of the scripted gateway waits for `let_go`, and notes over which connections."""
+    """GetState of the scripted gateway waits for `may_end`, and notes over which connections."""
     held = Held()
     scripted.answer("State.GetState", held.answer)
     scripted.answer("Pubsub.Subscribe", held.subscribe)
@@ -45,17 +45,17 @@ class Held:
     def __init__(self):
         self.calls = []
         self.streams = []
-        self.let_go = asyncio.Event()
+        self.may_end = asyncio.Event()
 
     async def answer(self, request, context):
         self.calls.append(context.peer())
-        await self.let_go.wait()
+        await self.may_end.wait()
         return WIRE["State.GetState"].response()
 
     async def subscribe(self, request, context):
         self.streams.append(context.peer())
         await context.send_initial_metadata(())
-        await self.let_go.wait()
+        await self.may_end.wait()
         yield WIRE["Pubsub.Subscribe"].response()
 
 
@@ -64,7 +64,7 @@ def get(client, **options):
 
 
 async def many(client, held, count):
-    """Makes so many calls at once; returns their tasks and over how many connections they went."""
+    """Makes `count` calls at once; returns their tasks and the number of their connections."""
     before = len(held.calls)
     tasks = [get(client) for _ in range(count)]
     await until(lambda: len(held.calls) == before + count, "the begin of all calls")
@@ -94,7 +94,7 @@ async def test_calls_use_as_few_connections_as_carry_them(connect, scripted, hel
     assert connections == 1
     more, connections = await many(client, held, 81)
     assert connections == 2
-    held.let_go.set()
+    held.may_end.set()
     await asyncio.gather(*tasks, *more)
     assert len(set(held.calls)) == 3
 
@@ -103,7 +103,7 @@ async def test_after_a_burst_the_first_connection_is_used(connect, scripted, hel
     client = connect(scripted)
     tasks, connections = await many(client, held, 240)
     assert connections == 3
-    held.let_go.set()
+    held.may_end.set()
     await asyncio.gather(*tasks)
     for _ in range(5):
         await get(client)
@@ -116,7 +116,7 @@ async def test_calls_and_streams_share_no_connection(connect, scripted, held):
     tasks, _ = await many(client, held, 100)
     assert not set(held.streams) & set(held.calls)
     await subscription.aclose()
-    held.let_go.set()
+    held.may_end.set()
     await asyncio.gather(*tasks)
 
 
@@ -130,15 +130,15 @@ async def test_everything_goes_over_a_channel_that_was_given(scripted, held):
         assert connections == 1
         assert held.streams == [held.calls[0]]
         await subscription.aclose()
-        held.let_go.set()
+        held.may_end.set()
         await asyncio.gather(*tasks)
 
 
 async def answered(scripted, held, client):
     tasks, _ = await many(client, held, 40)
-    held.let_go.set()
+    held.may_end.set()
     await asyncio.gather(*tasks)
-    held.let_go.clear()
+    held.may_end.clear()
 
 
 async def failed(scripted, held, client):
@@ -180,7 +180,7 @@ async def test_a_call_gives_its_place_back_whatever_becomes_of_it(connect, scrip
     scripted.answer("State.GetState", held.answer)
     tasks, connections = await many(client, held, 80)
     assert connections == 1
-    held.let_go.set()
+    held.may_end.set()
     await asyncio.gather(*tasks)
 
 
@@ -213,16 +213,16 @@ async def test_closing_ends_many_calls_with_an_error_that_says_so(
 
 
 async def test_a_call_that_waits_for_its_key_ends_with_the_client(connect, scripted, held):
-    asked, given = asyncio.Event(), asyncio.Event()
+    called, given = asyncio.Event(), asyncio.Event()
 
     async def key():
-        asked.set()
+        called.set()
         await given.wait()
         return "k"
 
     client = connect(scripted, api_key=key)
     task = get(client, timeout=None)
-    await asked.wait()
+    await called.wait()
     await client.close()
     with pytest.raises(ClientClosedError):
         await asyncio.wait_for(task, 5 * UNIT)
@@ -231,7 +231,7 @@ async def test_a_call_that_waits_for_its_key_ends_with_the_client(connect, scrip
 
 
 @pytest.mark.skipif(not MAY_HANG, reason="grpcio 1.78 mended that")
-async def test_a_loop_does_not_hang_where_a_client_is_let_go_after_a_burst(virtufin_emulator):
+async def test_a_loop_does_not_hang_if_a_client_is_released_after_a_burst(virtufin_emulator):
     program = f"""
 import asyncio, gc, time
 from virtufin.api.client import ApiClient

@@ -167,12 +167,12 @@ async def test_no_request_is_an_empty_one(sent, known):
         (Order, "must be a dict"),
     ],
 )
-async def test_what_no_rule_covers_is_refused(sent, request_data, said):
+async def test_a_value_without_a_rule_is_refused(sent, request_data, said):
     with pytest.raises(InvalidInputError, match=said):
         await sent(request_data)
 
 
-async def test_what_contains_itself_is_refused(sent):
+async def test_a_request_that_contains_itself_is_refused(sent):
     request = {}
     request["a"] = request
     with pytest.raises(InvalidInputError, match="contains itself"):

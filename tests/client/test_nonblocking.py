@@ -21,7 +21,7 @@ def no_blocking():
 
 async def test_the_detector_sees_a_blocking_call():
     with blockbuster_ctx(), pytest.raises(BlockingError):
-        time.sleep(0.01)  # noqa: ASYNC251 - what is to be seen
+        time.sleep(0.01)  # noqa: ASYNC251 - for the detector to find
 
 
 async def test_a_clients_life_blocks_nothing(gateway, connect, no_blocking):

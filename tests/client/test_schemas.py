@@ -1,4 +1,4 @@
-"""What backends take and answer is learned from reflection, kept, and followed when it changes."""
+"""The messages of backends: fetched by reflection, kept, and fetched again when they change."""
 
 import asyncio
 import math
@@ -53,18 +53,18 @@ async def test_without_reflection_the_json_comes_as_sent(behind):
 
 async def test_complete_replies_can_be_switched_off(behind):
     gateway, client = await behind(settings={"complete_replies": False, "wire": "packaged"})
-    asked = gateway.faults.delay(REFLECTION, 0.001, times=None)
+    fetched = gateway.faults.delay(REFLECTION, 0.001, times=None)
     reply = await client.gateway.workmanager.ListWorkers()
     assert "mimeType" in reply["workers"][0]
-    assert asked.used == 0
+    assert fetched.used == 0
 
 
 async def test_a_reflection_that_does_not_answer_costs_its_bound_once(behind):
     gateway, client = await behind(settings={"reflection_timeout": 0.2 * UNIT})
-    silent = gateway.faults.delay(REFLECTION, 3600, times=None)
+    stalled = gateway.faults.delay(REFLECTION, 3600, times=None)
     for _ in range(3):
         assert "mimeType" in (await client.gateway.workmanager.ListWorkers())["workers"][0]
-    assert silent.used == 1
+    assert stalled.used == 1
 
 
 async def test_200_first_calls_fetch_once(behind):
@@ -92,22 +92,22 @@ async def test_a_schema_that_changes_is_followed(behind, make_probe):
     assert "some_text" not in reply
 
 
-async def test_a_reply_that_never_fits_is_not_asked_about_each_time(behind, rewriting):
+async def test_a_reply_that_never_fits_does_not_fetch_the_schema_each_time(behind, rewriting):
     gateway, client = await behind(settings={"interceptors": [rewriting]})
     await client.gateway.workmanager.ListWorkers()
     rewriting.reply = {"workers": 5}
-    asked = gateway.faults.delay(REFLECTION, 0.001, times=None)
+    fetched = gateway.faults.delay(REFLECTION, 0.001, times=None)
     began = time.monotonic()
     await client.gateway.workmanager.ListWorkers()
-    once = asked.used
+    once = fetched.used
     for _ in range(20):
         await client.gateway.workmanager.ListWorkers()
     # Two fetches at once, and then the pauses of 1, 2, 4, ... seconds that have passed.
     pauses = math.log2(1 + time.monotonic() - began)
-    assert 0 < asked.used <= (3 + pauses) * once
+    assert 0 < fetched.used <= (3 + pauses) * once
 
 
-async def test_a_restarted_gateway_is_asked_again(behind, make_probe):
+async def test_the_schemas_of_a_restarted_gateway_are_fetched_again(behind, make_probe):
     probe = await make_probe()
     gateway, client = await behind(Service("probe", probe.address))
     await client.gateway.probe.Echo()
@@ -167,7 +167,7 @@ service {
     assert (await client.gateway.probe.Repeat())["children"] == []
 
 
-async def test_two_services_of_one_file_are_told_apart_by_what_the_gateway_lists(
+async def test_two_services_of_one_file_are_distinguished_by_what_the_gateway_lists(
     behind, make_probe
 ):
     text = PROBE.replace(
@@ -226,7 +226,7 @@ async def read(behind, make_probe, rewriting):
     return reply_of
 
 
-async def test_what_the_schema_does_not_know_is_kept(behind, rewriting):
+async def test_fields_that_the_schema_does_not_know_are_kept(behind, rewriting):
     _, client = await behind(settings={"interceptors": [rewriting]})
     worker = {"id": 5, "topics": "none", "status": "WORKER_STATUS_NEW", "more": {"a": [1]}}
     rewriting.reply = {"workers": [worker]}
@@ -343,17 +343,17 @@ async def test_a_backend_whose_reflection_hangs_does_not_take_the_others_along(b
         invocation=InvocationPolicy(reflection_timeout=3600.0),
     )
     await client.list_services_async()
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        gateway._registry.locate("probe", f"127.0.0.1:{silent.getsockname()[1]}")
+    with socket.create_server(("127.0.0.1", 0)) as stalled:
+        gateway._registry.locate("probe", f"127.0.0.1:{stalled.getsockname()[1]}")
         with suppress(VirtufinError):
             await client.gateway.probe.Echo(timeout=2 * UNIT)
         assert "mime_type" in (await client.gateway.workmanager.ListWorkers())["workers"][0]
 
 
-async def test_a_silent_reflection_costs_its_bound_once_though_nobody_asks_for_the_wire(behind):
+async def test_a_stalled_reflection_costs_its_bound_once_even_with_the_packaged_wire(behind):
     settings = {"reflection_timeout": 0.2 * UNIT, "wire": "packaged"}
     gateway, client = await behind(settings=settings)
-    silent = gateway.faults.delay(REFLECTION, 3600, times=None)
+    stalled = gateway.faults.delay(REFLECTION, 3600, times=None)
     for _ in range(4):
         await client.gateway.workmanager.ListWorkers()
-    assert silent.used == 1
+    assert stalled.used == 1

@@ -247,7 +247,7 @@ def test_a_setting_of_another_class_is_refused():
         ApiClient(retry=KeepaliveSettings())
 
 
-async def test_a_channel_of_ones_own_excludes_what_is_fixed_when_it_is_made():
+async def test_a_given_channel_excludes_settings_that_are_fixed_when_a_channel_is_made():
     from grpc import aio
 
     async with aio.insecure_channel("localhost:1") as channel:

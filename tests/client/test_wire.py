@@ -45,12 +45,12 @@ async def meet(connect, take_port):
         await gateway.stop()
 
 
-def questions(gateway):
+def fetches(gateway):
     """Counts the reflection calls of a gateway from now on."""
     return gateway.faults.delay(REFLECTION, 0.001, times=None)
 
 
-async def test_a_gateway_of_the_packaged_wire_is_spoken_to_with_packaged_messages(meet):
+async def test_a_gateway_of_the_packaged_wire_gets_packaged_messages(meet):
     _, client = await meet(wire="current")
     assert client.wire.reason == "no call was made yet"
     await client.list_services_async()
@@ -68,16 +68,16 @@ async def test_moved_field_numbers_are_followed(meet):
     assert client.wire.generation == "current"
 
 
-async def test_each_difference_is_told(meet):
+async def test_each_difference_is_reported(meet):
     _, client = await meet(wire="moved-numbers")
     await client.list_services_async()
-    told = {difference.where: difference for difference in client.wire.differences}
-    difference = told["virtufin.GetStateResponse.value"]
+    differences = {difference.where: difference for difference in client.wire.differences}
+    difference = differences["virtufin.GetStateResponse.value"]
     assert (difference.packaged, difference.gateway) == ("number 2", "number 3")
     assert "virtufin.GetStateResponse.value: number 2" in str(client.wire)
 
 
-async def test_the_earlier_generation_is_spoken(meet):
+async def test_the_earlier_generation_is_supported(meet):
     _, client = await meet(wire="earlier")
     async with client.pubsub.subscribe_async_iter("t") as events:
         await client.pubsub.publish_async("t", {"a": 1}, {"ce-subject": "s"}, correlation_id="c")
@@ -134,11 +134,11 @@ async def test_the_earlier_subscription_of_the_gateway_service_is_used_where_it_
     assert (event.topic, event.data_as_text(), event.type) == ("t", "data", "a.b")
 
 
-async def test_packaged_was_asked_for(meet):
+async def test_the_packaged_wire_can_be_chosen(meet):
     gateway, client = await meet(settings={"wire": "packaged", "complete_replies": False})
-    asked = questions(gateway)
+    fetched = fetches(gateway)
     await client.list_services_async()
-    assert asked.used == 0
+    assert fetched.used == 0
     assert client.wire.reason == "wire='packaged'"
 
 
@@ -147,7 +147,7 @@ async def test_a_wire_of_another_name_is_refused():
         ApiClient(wire="newest")
 
 
-async def test_a_gateway_without_reflection_is_spoken_to_with_packaged_messages(meet):
+async def test_a_gateway_without_reflection_gets_packaged_messages(meet):
     _, client = await meet(reflection=False)
     await client.save_state_async("workmanager", "k", "v")
     assert client.wire.origin == "packaged"
@@ -156,22 +156,22 @@ async def test_a_gateway_without_reflection_is_spoken_to_with_packaged_messages(
 
 async def test_concurrent_first_calls_ask_once(meet):
     gateway, client = await meet()
-    asked = questions(gateway)
+    fetched = fetches(gateway)
     await client.list_services_async()
-    once, asked = asked.used, questions(gateway)
+    once, fetched = fetched.used, fetches(gateway)
     gateway.faults.clear()
-    asked = questions(gateway)
+    fetched = fetches(gateway)
     async with ApiClient(gateway.host, gateway.port) as other:
         await asyncio.gather(*(other.list_services_async() for _ in range(50)))
-    assert asked.used == once > 0
+    assert fetched.used == once > 0
 
 
 async def test_a_reflection_that_does_not_answer_costs_its_bound_once(meet):
     gateway, client = await meet(settings={"reflection_timeout": 0.2 * UNIT})
-    silent = gateway.faults.delay(REFLECTION, 3600, times=None)
+    stalled = gateway.faults.delay(REFLECTION, 3600, times=None)
     for _ in range(3):
         await client.list_services_async()
-    assert silent.used == 1
+    assert stalled.used == 1
     assert "could not fetch" in client.wire.reason
 
 
@@ -184,7 +184,7 @@ async def test_a_call_whose_time_ends_before_the_wire_is_known_is_not_sent(meet)
     assert sent.used == 0
 
 
-async def test_a_gateway_that_starts_meanwhile_is_never_spoken_to_in_another_layout(unused_port):
+async def test_a_gateway_that_starts_during_calls_never_gets_another_layout(unused_port):
     answers, refused = [], []
     async with ApiClient("127.0.0.1", unused_port, timeout=10 * UNIT) as client:
 
@@ -206,7 +206,7 @@ async def test_a_gateway_that_starts_meanwhile_is_never_spoken_to_in_another_lay
     ("code", "times"),
     [("UNAVAILABLE", 2), ("INTERNAL", 1), ("PERMISSION_DENIED", 1), ("UNKNOWN", 1)],
 )
-async def test_a_reflection_that_fails_once_is_asked_again(meet, code, times):
+async def test_a_reflection_that_fails_once_is_called_again(meet, code, times):
     gateway, client = await meet(
         wire="moved-numbers", settings={"retry": RetrySettings(max_attempts=1)}
     )
@@ -217,7 +217,7 @@ async def test_a_reflection_that_fails_once_is_asked_again(meet, code, times):
     assert client.wire.origin == "reflection"
 
 
-async def test_a_reflection_that_always_fails_is_asked_ever_more_seldom(meet):
+async def test_a_reflection_that_always_fails_is_called_less_and_less_often(meet):
     gateway, client = await meet()
     failing = gateway.faults.fail(REFLECTION, "UNKNOWN", times=None)
     began = time.monotonic()
@@ -228,7 +228,7 @@ async def test_a_reflection_that_always_fails_is_asked_ever_more_seldom(meet):
     assert failing.used <= 3 + pauses
 
 
-async def test_what_a_gateway_says_of_its_reflection_shows_no_key(meet):
+async def test_a_failure_of_reflection_shows_no_key(meet):
     gateway, client = await meet(api_keys=["s3cr3t-key"], settings={"api_key": "s3cr3t-key"})
     gateway.faults.fail(REFLECTION, "PERMISSION_DENIED", details="s3cr3t-key may not", times=None)
     await client.list_services_async()
@@ -265,11 +265,11 @@ def lacks(gateway, version):
     return gateway.faults.fail(f"{version}/ServerReflectionInfo", "UNIMPLEMENTED", times=None)
 
 
-async def test_a_gateway_with_another_version_of_reflection_is_asked_too(meet):
+async def test_a_gateway_with_another_version_of_reflection_is_understood_too(meet):
     old, client = await meet()
-    asked = lacks(old, V1)
+    fetched = lacks(old, V1)
     await client.list_services_async()
-    assert asked.used == 1
+    assert fetched.used == 1
     await old.stop()
     async with make_emulator(port=old.port, wire="moved-numbers") as new:
         lacks(new, V1ALPHA)
@@ -300,7 +300,7 @@ async def test_a_subscription_follows_an_upgraded_gateway(meet):
         await subscription.aclose()
 
 
-async def test_what_this_gateway_cannot_be_told_is_an_error_that_says_so(meet):
+async def test_a_field_that_the_gateway_lacks_is_an_error_that_names_it(meet):
     wire = without(Wire.packaged(), "SaveStateRequest.publish_change")
     _, client = await meet(wire=wire)
     await client.save_state_async("workmanager", "k", "v")
@@ -316,7 +316,7 @@ async def test_a_method_that_the_gateway_lacks_is_unsupported(meet):
     assert missing == ["virtufin.State.QueryState"]
 
 
-async def test_the_wire_is_asked_for_with_the_key_of_the_call(meet):
+async def test_the_wire_is_fetched_with_the_key_of_the_call(meet):
     keys = []
     _, client = await meet(
         api_keys=["secret"], settings={"api_key": lambda: keys.append(1) or "secret"}

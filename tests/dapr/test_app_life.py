@@ -1,4 +1,4 @@
-"""How an app begins and ends."""
+"""Start and end of an app."""
 
 import asyncio
 import os
@@ -47,7 +47,7 @@ def test_making_an_app_needs_no_loop_and_takes_no_port():
     )
 
 
-async def test_a_running_app_tells_its_port(app):
+async def test_a_running_app_has_its_port(app):
     app.subscribe("orders")(lambda event: None)
     async with app:
         assert app.running
@@ -330,7 +330,7 @@ async def test_serving_gives_signals_back(app):
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
 
 
-async def test_one_signal_ends_every_app_of_the_process():
+async def test_a_signal_ends_every_app_of_the_process():
     apps = [DaprApp(port=0) for _ in range(2)]
     serving = [asyncio.ensure_future(app.serve()) for app in apps]
     await until(lambda: all(app.port for app in apps))
@@ -353,7 +353,7 @@ async def test_an_app_that_ends_first_leaves_the_signals_to_the_other():
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-async def test_a_signal_handler_that_came_meanwhile_stays(app):
+async def test_a_signal_handler_that_was_set_in_the_meantime_stays(app):
     before = signal.getsignal(signal.SIGTERM)
     serving = asyncio.ensure_future(app.serve())
     await until(lambda: app.port)

@@ -179,7 +179,7 @@ def test_an_attached_app_is_not_started_or_attached_again(app, ext_app):
 
 @pytest.mark.parametrize("kind", ["topic", "method", "binding"])
 @pytest.mark.filterwarnings("ignore:Topic handlers receive:DeprecationWarning")
-def test_what_the_app_handles_itself_cannot_be_attached(app, ext_app, kind):
+def test_a_name_that_the_app_handles_itself_cannot_be_attached(app, ext_app, kind):
     if kind == "topic":
         ext_app.subscribe("pubsub", "orders")(lambda event: None)
         app.subscribe("orders")(lambda event: None)
@@ -247,7 +247,7 @@ def test_an_extension_for_another_dapr_is_refused_with_what_mends_it(app, monkey
 
 
 @pytest.mark.parametrize(("version", "extra"), [("1.19.0", "grpc"), ("1.18.3", "ext-grpc")])
-def test_a_missing_extension_names_the_extra_that_brings_it(app, monkeypatch, version, extra):
+def test_a_missing_extension_names_the_extra_that_installs_it(app, monkeypatch, version, extra):
     versions(monkeypatch, dapr=version, dapr_ext_grpc=None)
     monkeypatch.setitem(sys.modules, "dapr.ext.grpc", None)
     with pytest.raises(ImportError, match=rf"pip install 'virtufin-api-dapr\[{extra}\]'"):

@@ -54,7 +54,7 @@ async def test_health_checks_need_no_key(stubs):
 
 
 @pytest.mark.parametrize("service", ["", "virtufin.Gateway", "virtufin.Pubsub", "virtufin.State"])
-async def test_health_is_told_for_each_service(stubs, service):
+async def test_health_is_reported_for_each_service(stubs, service):
     health = health_pb2_grpc.HealthStub(stubs.channel)
     response = await health.Check(health_pb2.HealthCheckRequest(service=service))
     assert response.status == health_pb2.HealthCheckResponse.SERVING
@@ -72,7 +72,7 @@ async def test_health_can_be_watched(stubs):
     watch.cancel()
 
 
-def test_one_text_is_not_taken_for_a_list_of_keys():
+def test_a_single_text_is_not_taken_for_a_list_of_keys():
     with pytest.raises(TypeError, match="iterable"):
         Emulator(api_keys="secret")
 

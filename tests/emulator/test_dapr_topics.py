@@ -126,7 +126,7 @@ async def test_a_stream_that_was_stable_is_opened_again_soon(streams, subscribe,
     await until(lambda: len(streams.opened) == 5, "the fifth stream")
 
 
-async def test_one_that_was_not_waits_longer_each_time(streams, subscribe):
+async def test_a_stream_that_was_not_stable_waits_longer_each_time(streams, subscribe):
     async def end(context):
         return
         yield
@@ -140,7 +140,7 @@ async def test_one_that_was_not_waits_longer_each_time(streams, subscribe):
     assert all(wait >= 0.07 * 2**number for number, wait in enumerate(waits))
 
 
-async def test_what_comes_with_the_confirmation_reaches_who_waited_for_it(
+async def test_events_sent_with_the_confirmation_reach_the_waiting_subscriber(
     start_on, streams, connect
 ):
     gateway = await start_on(keep_history=True)

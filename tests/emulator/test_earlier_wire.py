@@ -55,7 +55,7 @@ EVENT = ["topic", "data", "metadata", "message_id", "timestamp"]
     ],
 )
 @pytest.mark.parametrize("version", [V1, V1ALPHA])
-async def test_reflection_tells_its_messages(gateway, describe, version, message, fields):
+async def test_reflection_describes_its_messages(gateway, describe, version, message, fields):
     pool = await describe(gateway, version, f"virtufin.{message}")
     there = pool.FindMessageTypeByName(f"virtufin.{message}").fields
     assert [(field.name, field.number) for field in there] == [
@@ -63,7 +63,7 @@ async def test_reflection_tells_its_messages(gateway, describe, version, message
     ]
 
 
-async def test_it_knows_no_cloudevents(gateway, speak, connect):
+async def test_an_earlier_gateway_knows_no_cloudevents(gateway, speak, connect):
     client = Reflection(connect(gateway.target))
     with pytest.raises(LookupError):
         await client.files("io.cloudevents.v1.CloudEvent")
@@ -96,7 +96,7 @@ async def test_bytes_that_are_no_text_pass(speak):
 
 
 @pytest.mark.parametrize("metadata", [{}, {"ce-id": "", "ce-time": ""}])
-async def test_id_and_time_of_the_request_stand_in_for_missing_ones(speak, metadata):
+async def test_id_and_time_of_the_request_replace_missing_ones(speak, metadata):
     stream = await speak.subscribe(topics=["a"])
     await speak(
         "Pubsub.PublishEvent",
@@ -110,7 +110,7 @@ async def test_id_and_time_of_the_request_stand_in_for_missing_ones(speak, metad
     assert (item.timestamp, item.metadata["ce-time"]) == (("2026-01-31T12:00:00Z",) * 2)
 
 
-async def test_those_of_the_metadata_come_first(speak):
+async def test_id_and_time_in_the_metadata_come_first(speak):
     stream = await speak.subscribe(topics=["a"])
     await speak("Pubsub.PublishEvent", topic="a", metadata={"ce-id": "7"}, message_id="8")
     assert (await stream.read()).message_id == "7"
@@ -135,7 +135,7 @@ async def test_a_stream_carries_its_topics(speak, publish, name):
     assert await texts(everything, 2) == ["1", "2"]
 
 
-async def test_the_gateway_s_own_stream_tells_an_event_s_attributes(speak):
+async def test_the_gateway_s_own_stream_carries_an_event_s_attributes(speak):
     stream = await speak.subscribe("Gateway.Subscribe")
     metadata = {
         "ce-id": "7",
@@ -165,7 +165,7 @@ async def test_the_gateway_s_own_stream_tells_an_event_s_attributes(speak):
         ({"services": ["a", "b"]}, ["1", "2", "3"]),
         ({"event_types": ["t"]}, ["1", "3"]),
         ({"services": ["a"], "event_types": ["t", "x"]}, ["1"]),
-        ({"services": ["nobody"]}, []),
+        ({"services": ["missing"]}, []),
     ],
 )
 async def test_the_gateway_s_own_stream_filters(speak, publish, filters, expected):

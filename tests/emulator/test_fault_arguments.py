@@ -1,4 +1,4 @@
-"""What a fault plan refuses, in process and through the control service alike."""
+"""Arguments that a fault plan refuses, in process and through the control service alike."""
 
 import json
 

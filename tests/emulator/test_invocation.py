@@ -120,9 +120,9 @@ async def test_bytes_go_through_as_they_are(stubs, probe):
 
 
 async def test_an_unknown_service_is_not_found_in_band(stubs, invoke_json):
-    response = await invoke_json(stubs, "nobody", "Echo")
+    response = await invoke_json(stubs, "missing", "Echo")
     assert (response.success, response.status) == (False, "NOT_FOUND")
-    assert "'nobody'" in response.message
+    assert "'missing'" in response.message
 
 
 async def test_an_unknown_method_is_not_found_in_band(stubs, invoke_json):
@@ -157,7 +157,7 @@ async def test_a_streaming_method_is_unsupported(stubs, invoke_json, method):
         (grpc.StatusCode.UNAUTHENTICATED, "UNKNOWN"),
     ],
 )
-async def test_a_backend_s_failure_is_told_in_band(echo, probe, code, status):
+async def test_a_backend_s_failure_is_reported_in_band(echo, probe, code, status):
     probe.failures = [code]
     response = await echo({})
     assert (response.success, response.status) == (False, status), response.message

@@ -27,7 +27,7 @@ def _loopbacks():
     return hosts
 
 
-async def test_it_listens_on_a_free_port_of_loopback(stubs_of):
+async def test_a_gateway_listens_on_a_free_port_of_loopback(stubs_of):
     async with Emulator() as gateway:
         assert gateway.host == "127.0.0.1"
         assert gateway.port > 0
@@ -117,7 +117,7 @@ async def test_a_host_that_is_not_of_this_machine_is_an_error_in_words(host):
         await Emulator(host=host).start()
 
 
-async def test_what_grpc_refuses_is_an_error_too(monkeypatch):
+async def test_a_port_that_grpc_refuses_is_an_error_too(monkeypatch):
     def refuse(self, address):
         raise RuntimeError("no")
 
@@ -188,7 +188,7 @@ async def test_a_subscription_that_comes_while_stopping_ends_at_once(gateway, st
     assert (await refused(stream.read())).code() is grpc.StatusCode.UNAVAILABLE
 
 
-async def test_stop_ends_subscriptions_nobody_reads(gateway, stubs, unit):
+async def test_stop_ends_subscriptions_that_are_not_read(gateway, stubs, unit):
     stream = stubs.pubsub.Subscribe(pubsub_pb2.SubscribeRequest(topics=["a"]))
     await stream.initial_metadata()
     event = {"id": "1", "text_data": "x" * 1_000_000}
@@ -266,7 +266,7 @@ async def test_a_failed_start_stops_what_was_started(gateway, monkeypatch):
         assert sample._server is None
 
 
-async def test_services_are_told(gateway):
+async def test_services_are_listed(gateway):
     assert [service.name for service in gateway.services] == ["workmanager", "websocketmanager"]
 
 

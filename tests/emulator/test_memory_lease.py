@@ -64,7 +64,7 @@ async def test_a_name_given_back_can_be_leased_again(answers):
     await again.release()
 
 
-async def test_one_waiter_s_cancellation_does_not_touch_the_others(answers):
+async def test_the_cancellation_of_a_waiter_does_not_touch_the_others(answers):
     impatient = asyncio.ensure_future(_memory.lease("shared"))
     patient = asyncio.ensure_future(_memory.lease("shared"))
     await asyncio.sleep(0)

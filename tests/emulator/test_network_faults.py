@@ -82,7 +82,7 @@ async def answer(connection, data, unit):
     return await asyncio.wait_for(reader.readexactly(len(data)), 10 * unit)
 
 
-async def is_silent(connection, data, unit):
+async def is_idle(connection, data, unit):
     """Sends data and returns whether nothing comes back for a while."""
     reader, writer = connection
     writer.write(data)
@@ -169,7 +169,9 @@ async def test_a_server_that_has_sent_all_still_gets_the_rest():
         writer.close()
 
 
-async def test_the_end_of_a_frozen_client_is_told_after_what_it_had_sent(relay, dial, echo, unit):
+async def test_the_end_of_a_frozen_client_arrives_after_the_data_it_had_sent(
+    relay, dial, echo, unit
+):
     with relay.freeze_connections(new=True):
         reader, writer = await dial()
         writer.write(b"held")
@@ -179,7 +181,7 @@ async def test_the_end_of_a_frozen_client_is_told_after_what_it_had_sent(relay, 
     assert await echo.endings.get() == "closed"
 
 
-async def test_a_frozen_connection_is_silent_and_open(relay, dial, echo, unit):
+async def test_a_frozen_connection_carries_nothing_and_is_open(relay, dial, echo, unit):
     connection = await dial()
     assert await answer(connection, b"x", unit) == b"x"
     plan = relay.freeze_connections()
@@ -192,11 +194,11 @@ async def test_a_frozen_connection_is_silent_and_open(relay, dial, echo, unit):
     assert await echo.endings.get() == "closed"
 
 
-async def test_what_a_frozen_connection_held_back_comes_when_it_is_thawed(relay, dial, unit):
+async def test_data_held_back_by_a_frozen_connection_arrives_after_the_thaw(relay, dial, unit):
     connection = await dial()
     assert await answer(connection, b"x", unit) == b"x"
     with relay.freeze_connections():
-        assert await is_silent(connection, b"held", unit)
+        assert await is_idle(connection, b"held", unit)
     assert await connection[0].readexactly(4) == b"held"
 
 
@@ -205,13 +207,13 @@ async def test_connections_made_after_a_freeze_work(relay, dial, unit):
     assert await answer(old, b"x", unit) == b"x"
     relay.freeze_connections()
     assert await answer(await dial(), b"new", unit) == b"new"
-    assert await is_silent(old, b"old", unit)
+    assert await is_idle(old, b"old", unit)
 
 
 async def test_new_connections_can_be_frozen_too(relay, dial, unit):
     with relay.freeze_connections(new=True) as plan:
         connection = await dial()
-        assert await is_silent(connection, b"held", unit)
+        assert await is_idle(connection, b"held", unit)
         assert plan.used == 1
     assert await connection[0].readexactly(4) == b"held"
 
@@ -221,7 +223,7 @@ async def test_a_connection_is_thawed_when_the_last_plan_on_it_is_lifted(relay, 
     assert await answer(connection, b"x", unit) == b"x"
     first, second = relay.freeze_connections(), relay.freeze_connections()
     first.lift()
-    assert await is_silent(connection, b"held", unit)
+    assert await is_idle(connection, b"held", unit)
     second.lift()
     assert await connection[0].readexactly(4) == b"held"
 
@@ -255,7 +257,7 @@ async def test_connections_are_refused_until_the_last_plan_is_lifted(relay, dial
 
 
 @pytest.mark.parametrize("turns", range(5))
-async def test_what_is_refused_for_some_turns_of_the_loop_can_be_reached_again(
+async def test_a_port_that_refused_for_some_turns_of_the_loop_can_be_reached_again(
     relay, dial, turns, unit
 ):
     for _ in range(3):
@@ -290,7 +292,7 @@ def test_a_target_is_a_host_and_a_port(target):
     assert relay.target == "[::1]:5002"
 
 
-async def test_a_target_set_anew_is_that_of_new_connections(relay, dial, echo, unit):
+async def test_a_target_that_was_changed_is_that_of_new_connections(relay, dial, echo, unit):
     relay.target = "127.0.0.1:1"
     connection = await dial()
     with pytest.raises(ConnectionResetError):

@@ -1,4 +1,4 @@
-"""What a Linux machine can show of other systems: no event loop there watches plain sockets."""
+"""Behaviour on other systems that Linux can show: their loops watch no plain sockets."""
 
 import asyncio
 from types import SimpleNamespace

@@ -57,7 +57,7 @@ def test_a_frozen_program_can_be_stopped_too(program):
     assert not is_alive(program.pid)
 
 
-def test_a_program_that_ignores_being_told_to_end_is_killed(monkeypatch):
+def test_a_program_that_ignores_sigterm_is_killed(monkeypatch):
     deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True)"
     running = Program([PYTHON, "-c", f"{deaf}; time.sleep(600)"])
     running.wait_until(lambda: "1" in running.output(), 10 * UNIT)
@@ -110,7 +110,7 @@ def test_a_process_that_was_forked_does_not_delay_the_end(running, monkeypatch, 
     assert tmp_path.exists()
 
 
-def test_a_program_that_ends_at_once_tells_what_it_wrote():
+def test_a_program_that_ends_at_once_shows_what_it_wrote():
     running = Program([PYTHON, "-c", "raise SystemExit('no such component')"])
     with pytest.raises(RuntimeError, match=r"ended: no such component\n$"):
         running.wait_until(lambda: False, 10 * UNIT)

@@ -25,7 +25,7 @@ def client(stubs):
 
 @pytest.fixture(params=[V1, V1ALPHA])
 def ask(request, stubs):
-    """One question to the given version of the service."""
+    """Sends a request to one version of the service."""
 
     async def question(**fields):
         call = stubs.channel.stream_stream(
@@ -92,7 +92,7 @@ async def test_files_are_found_by_name(ask):
         {"all_extension_numbers_of_type": "virtufin.Nothing"},
     ],
 )
-async def test_what_is_not_there_is_not_found_and_the_stream_goes_on(ask, question):
+async def test_an_unknown_name_is_not_found_and_the_stream_goes_on(ask, question):
     error = (await ask(**question)).error_response
     assert error.error_code == grpc.StatusCode.NOT_FOUND.value[0]
     assert error.error_message
@@ -212,9 +212,11 @@ async def test_the_samples_have_reflection_themselves(gateway, connect):
         assert pool.FindServiceByName(f"virtufin.{name}").methods
 
 
-async def test_what_the_gateway_itself_offers_is_told_without_asking_a_backend(start, stubs_of):
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        address = f"127.0.0.1:{silent.getsockname()[1]}"
-        gateway = await start(services=[Service("silent", address)])
+async def test_the_gateway_s_own_services_are_described_without_a_call_to_a_backend(
+    start, stubs_of
+):
+    with socket.create_server(("127.0.0.1", 0)) as stalled:
+        address = f"127.0.0.1:{stalled.getsockname()[1]}"
+        gateway = await start(services=[Service("stalled", address)])
         client = Reflection(stubs_of(gateway).channel)
         assert await asyncio.wait_for(client.files("virtufin.State"), 5 * UNIT)

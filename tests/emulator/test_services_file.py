@@ -108,14 +108,14 @@ def test_each_state_key_is_text():
         Service("a", "x:1", state_keys=["k", 5])
 
 
-def test_one_text_is_not_several_state_keys():
+def test_a_single_text_is_not_taken_for_several_state_keys():
     with pytest.raises(TypeError, match="state_keys of service 'a' is an iterable"):
         Service("a", "x:1", state_keys="k")
 
 
 @pytest.mark.parametrize("field", ["name", "address"])
 @pytest.mark.parametrize("value", ["", "a\0", "\udc80"])
-def test_name_and_address_can_be_said(field, value):
+def test_name_and_address_must_be_valid_text(field, value):
     with pytest.raises(ValueError, match=f"{field}.* must not"):
         Service(**{"name": "a", "address": "x:1", field: value})
 
@@ -138,7 +138,7 @@ async def test_every_sample_that_an_error_names_can_be_called(start, stubs_of, i
 
 
 @pytest.mark.parametrize("port", ["99999999999", "²", "", "x"])
-def test_what_is_no_port_is_part_of_the_address(port):
+def test_an_invalid_port_is_part_of_the_address(port):
     assert Service("a", f"host:{port}").endpoint == (f"host:{port}", 0)
 
 

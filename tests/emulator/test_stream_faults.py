@@ -33,7 +33,7 @@ async def ids(stream, count):
     return [(await stream.read()).cloudevent.id for _ in range(count)]
 
 
-async def silent(stream, seconds):
+async def assert_idle(stream, seconds):
     """Asserts that nothing comes for a while; returns the task that reads the next item."""
     reading = asyncio.ensure_future(stream.read())
     done, _ = await asyncio.wait((reading,), timeout=seconds)
@@ -89,7 +89,7 @@ async def test_a_failed_write_loses_its_event(gateway, subscribe, publish, refus
 async def test_a_failed_write_waits_for_an_event(gateway, subscribe, publish, refused, unit):
     gateway.faults.fail_write()
     stream = await subscribe("t")
-    reading = await silent(stream, 0.1 * unit)
+    reading = await assert_idle(stream, 0.1 * unit)
     await publish("t", "1")
     assert (await refused(reading)).code() is grpc.StatusCode.INTERNAL
 
@@ -99,7 +99,7 @@ async def test_a_stalled_stream_goes_on_when_the_plan_is_lifted(gateway, subscri
     stream = await subscribe("t")
     await publish("t", "1", "2", "3")
     assert await ids(stream, 1) == ["1"]
-    reading = await silent(stream, 0.1 * unit)
+    reading = await assert_idle(stream, 0.1 * unit)
     assert gateway.faults.open_streams == 1
     plan.lift()
     assert (await reading).cloudevent.id == "2"
@@ -110,7 +110,7 @@ async def test_a_stalled_stream_can_be_cut(gateway, subscribe, publish, refused,
     gateway.faults.stall()
     stream = await subscribe("t")
     await publish("t", "1")
-    reading = await silent(stream, 0.05 * unit)
+    reading = await assert_idle(stream, 0.05 * unit)
     assert gateway.faults.cut_streams("ABORTED") == 1
     assert (await refused(reading)).code() is grpc.StatusCode.ABORTED
 
@@ -119,7 +119,7 @@ async def test_a_stalled_stream_ends_with_the_gateway(gateway, subscribe, publis
     gateway.faults.stall()
     stream = await subscribe("t")
     await publish("t", "1")
-    reading = await silent(stream, 0.05 * unit)
+    reading = await assert_idle(stream, 0.05 * unit)
     await gateway.stop()
     assert (await refused(reading)).code() is grpc.StatusCode.UNAVAILABLE
 
@@ -130,7 +130,7 @@ async def test_clear_lifts_a_plan_that_is_used_up_and_still_holds(
     gateway.faults.stall(times=1)
     stream = await subscribe("t")
     await publish("t", "1")
-    reading = await silent(stream, 0.05 * unit)
+    reading = await assert_idle(stream, 0.05 * unit)
     gateway.faults.stall(topic="other")
     gateway.faults.clear()
     assert (await reading).cloudevent.id == "1"
@@ -149,7 +149,7 @@ async def test_lifting_slow_writes_lets_the_waiting_event_go(gateway, subscribe,
     plan = gateway.faults.slow_writes(1000 * unit)
     stream = await subscribe("t")
     await publish("t", "1")
-    reading = await silent(stream, 0.05 * unit)
+    reading = await assert_idle(stream, 0.05 * unit)
     plan.lift()
     assert (await reading).cloudevent.id == "1"
 

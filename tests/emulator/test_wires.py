@@ -33,7 +33,7 @@ def payload(item):
 
 @pytest.mark.parametrize("version", [V1, V1ALPHA])
 @pytest.mark.parametrize("module", [gateway_pb2, pubsub_pb2, state_pb2, config_pb2])
-async def test_reflection_tells_the_moved_numbers(start, describe, version, module):
+async def test_reflection_describes_the_moved_numbers(start, describe, version, module):
     (service,) = module.DESCRIPTOR.services_by_name
     pool = await describe(await start(wire="moved-numbers"), version, f"virtufin.{service}")
     for name, message in module.DESCRIPTOR.message_types_by_name.items():
@@ -95,7 +95,7 @@ async def test_the_calls_of_earlier_gateways_are_there(speak):
 
 
 @pytest.mark.parametrize("wire", LAYOUTS)
-async def test_they_can_be_left_out(start, learn, connect, refused, wire):
+async def test_the_calls_of_earlier_gateways_can_be_left_out(start, learn, connect, refused, wire):
     gateway = await start(wire=wire, legacy_state=False)
     assert "State.GetAllState" not in (await learn(gateway)).wire
     call = connect(gateway.target).unary_unary("/virtufin.State/GetAllState")(b"")
@@ -103,12 +103,12 @@ async def test_they_can_be_left_out(start, learn, connect, refused, wire):
 
 
 async def test_a_refusal_is_the_same(speak, refused):
-    error = await refused(speak("State.GetState", service="nobody", key="k"))
+    error = await refused(speak("State.GetState", service="missing", key="k"))
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert "unknown service 'nobody'" in error.details()
+    assert "unknown service 'missing'" in error.details()
 
 
-async def test_config_is_told(speak):
+async def test_config_is_returned(speak):
     services = (await speak("Config.ListServices")).services
     assert [service.name for service in services] == ["workmanager", "websocketmanager"]
     service = (await speak("Config.GetService", name="workmanager")).service
@@ -127,12 +127,12 @@ async def test_backends_are_invoked(speak):
     assert raw.response_data
 
 
-async def test_a_failure_in_a_backend_is_told_in_band(speak):
+async def test_a_failure_in_a_backend_is_reported_in_band(speak):
     reply = await speak("Gateway.InvokeJson", service="workmanager", method="Dance")
     assert (reply.success, reply.status) == (False, "NOT_FOUND")
 
 
-async def test_methods_and_their_schemas_are_told(speak):
+async def test_methods_and_their_schemas_are_described(speak):
     methods = (await speak("Gateway.ListMethods", service="workmanager")).methods
     assert "virtufin.WorkManager.CreateWorker" in [method.full_name for method in methods]
     schema = await speak("Gateway.GetMethodSchema", service="workmanager", method="CreateWorker")
@@ -154,7 +154,7 @@ async def test_changes_of_state_are_events(speak):
     assert json.loads(payload(await stream.read()))["value"] == "v"
 
 
-async def test_the_samples_tell_what_happens(speak):
+async def test_the_samples_publish_events(speak):
     stream = await speak.subscribe(topics=["workmanager.lifecycle"])
     await speak(
         "Gateway.InvokeJson",
@@ -250,7 +250,7 @@ def test_a_wire_that_has_no_name_is_not_for_a_process():
         EmulatorProcess(wire=Wire.packaged())
 
 
-async def test_a_backend_of_ones_own_is_invoked(start, learn, probe):
+async def test_a_registered_backend_is_invoked(start, learn, probe):
     services = [Service("probe", probe.address)]
     for wire in OTHERS:
         speak = await learn(await start(wire=wire, services=services))
