@@ -64,7 +64,16 @@ COVERAGE = Path(".nox/coverage-data").absolute()
 """A folder for each session that measures coverage."""
 WORKERS: tuple[str, ...] = ("-n", str(2 * (os.cpu_count() or 1)), "--dist", "worksteal")
 """Tests run in two processes a core, as most of them wait most of the time."""
-PROSE = ["packages", "docs", "scripts", "benchmarks", "noxfile.py", "README.md", "CONTRIBUTING.md"]
+PROSE = [
+    "packages",
+    "docs",
+    "scripts",
+    "benchmarks",
+    "tests",
+    "noxfile.py",
+    "README.md",
+    "CONTRIBUTING.md",
+]
 """Texts whose words lint checks."""
 COVERED = {"virtufin-api": 95, "virtufin-api-dapr": 95, "virtufin-api-emulator": 95}
 """Branch coverage in per cent below which the checks fail."""

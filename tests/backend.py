@@ -3,30 +3,10 @@
 import grpc
 import grpc.aio
 import pytest
-from google.protobuf import (
-    any_pb2,
-    descriptor_pb2,
-    descriptor_pool,
-    duration_pb2,
-    empty_pb2,
-    field_mask_pb2,
-    message_factory,
-    struct_pb2,
-    text_format,
-    timestamp_pb2,
-    wrappers_pb2,
-)
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 from grpc_reflection.v1alpha import reflection
 
-WELL_KNOWN = (
-    any_pb2,
-    duration_pb2,
-    empty_pb2,
-    field_mask_pb2,
-    struct_pb2,
-    timestamp_pb2,
-    wrappers_pb2,
-)
+from tests.reflection import WELL_KNOWN
 
 PROBE = """
 name: "acme/probe.proto" package: "acme" syntax: "proto3"
@@ -88,8 +68,8 @@ class Probe:
     def __init__(self, text=PROBE, service=None):
         file = text_format.Parse(text, descriptor_pb2.FileDescriptorProto())
         self.pool = descriptor_pool.DescriptorPool()
-        for module in WELL_KNOWN:
-            self.pool.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
+        for known in WELL_KNOWN:
+            self.pool.AddSerializedFile(known)
         self.pool.AddSerializedFile(file.SerializeToString())
         described = [f"{file.package}.{one.name}" for one in file.service]
         self.services = described if service is None else [service]

@@ -1,4 +1,4 @@
-"""What tests of several distributions share."""
+"""Fixtures and hooks for the tests of several distributions."""
 
 import os
 import random
@@ -29,7 +29,7 @@ def pytest_runtest_makereport():
 
 @pytest.fixture
 def seed(request):
-    """Where the test's random choices begin; shown when it fails, VIRTUFIN_TEST_SEED repeats it."""
+    """The seed of the test's random choices. A failure shows it; VIRTUFIN_TEST_SEED repeats it."""
     number = int(os.environ.get("VIRTUFIN_TEST_SEED") or random.randrange(2**32))
     request.node.add_report_section("setup", "seed", f"VIRTUFIN_TEST_SEED={number}")
     return number

@@ -1,4 +1,4 @@
-"""The one unit of time, and waiting for a condition."""
+"""The unit of all durations, and waiting for a condition."""
 
 import asyncio
 import os

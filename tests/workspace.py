@@ -1,4 +1,4 @@
-"""Where the workspace's parts are, for the tests that read them."""
+"""The places of the workspace's parts, for the tests that read them."""
 
 import importlib
 import sys
@@ -27,7 +27,7 @@ def metadata(distribution):
 
 
 def requirements(distribution):
-    """What a distribution needs, its extras included."""
+    """Returns the requirements of a distribution, its extras included."""
     project = metadata(distribution)
     lines = list(project["dependencies"])
     for extra in project.get("optional-dependencies", {}).values():

@@ -5,8 +5,8 @@ import contextlib
 
 import pytest
 
-from tests import wires
 from tests.chaos.ledger import TOPIC, Consumer, Publisher
+from tests.layouts import make_emulator
 from tests.timing import UNIT, until
 from virtufin.api.client import (
     ApiClient,
@@ -15,7 +15,6 @@ from virtufin.api.client import (
     SubscriptionSettings,
     SubscriptionState,
 )
-from virtufin.api.emulator import Emulator
 
 BUFFERED = 8
 RECONNECT = ReconnectSettings(initial_backoff=0.02 * UNIT, max_backoff=0.2 * UNIT)
@@ -27,11 +26,10 @@ WAITS = SubscriptionSettings(
     ready_wait=2.5 * UNIT, idle_limit=1.0 * UNIT, max_buffered_events=BUFFERED
 )
 CLOSED_WITHIN = 5 * UNIT
-wires.speak()
 
 
 class Scene:
-    """One subscriber, one gateway, and as many publishers as the test wants."""
+    """A subscriber, a gateway, and as many publishers as the test starts."""
 
     def __init__(self, gateway, client, stack):
         self.gateway = gateway
@@ -50,7 +48,7 @@ class Scene:
         return self.publishers[-1]
 
     async def subscribe(self, *, wait=True):
-        """Subscribes; returns when the stream is confirmed, unless told not to wait."""
+        """Subscribes; returns when the stream is confirmed, or at once with `wait=False`."""
         timeout = 10 * UNIT if wait else 0.0
         self.handle = await self.client.subscribe_async_with_handler(
             self.consumer, topics=TOPIC, timeout=timeout
@@ -88,7 +86,7 @@ class Scene:
 async def scene(caplog):
     asyncio.get_running_loop().slow_callback_duration = 10 * UNIT
     async with contextlib.AsyncExitStack() as stack:
-        gateway = await stack.enter_async_context(Emulator(relay=True))
+        gateway = await stack.enter_async_context(make_emulator(relay=True))
         client = ApiClient(
             gateway.host,
             gateway.port,

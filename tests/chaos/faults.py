@@ -1,4 +1,4 @@
-"""Everything that may happen to a stream: how it is made to happen, and what is to follow."""
+"""Everything that may happen to a stream: the faults that cause it, and the expected result."""
 
 import asyncio
 from dataclasses import dataclass
@@ -6,21 +6,21 @@ from typing import Any
 
 import grpc
 
+from tests.codes import FATAL
 from tests.timing import UNIT
-from virtufin.api.client._subscriptions.event_stream import FATAL
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One column of the grid."""
+    """A column of the grid."""
 
     name: str
     strike: Any
     """Coroutine function of the gateway and whether a stream is open; returns what ends it."""
     fatal: bool = False
-    """Whether the subscription is to fail for good."""
-    silent: bool = False
-    """Whether nobody can tell that it has happened."""
+    """True if the subscription must fail for good."""
+    unnoticed: bool = False
+    """True if neither side can notice the fault."""
 
 
 async def cut(gateway, stream_is_open):
@@ -76,7 +76,7 @@ FAULTS = [
     Fault("half-open", half_open),
     Fault("black hole", black_hole),
     Fault("clean end", end_with(grpc.StatusCode.OK)),
-    Fault("stall", stall, silent=True),
+    Fault("stall", stall, unnoticed=True),
     Fault("long restart", long_restart),
     Fault("slow start", slow_start),
     *(

@@ -1,4 +1,4 @@
-"""What was published, what reached the consumer, and whether the promise of streams was kept."""
+"""Records of published and received events, and the check of what streams promise."""
 
 import asyncio
 import contextlib
@@ -82,14 +82,14 @@ class Consumer:
         ]
 
 
-def check(consumer, publishers, *, silent_gaps=0):
+def check(consumer, publishers, *, unreported_gaps=0):
     """Asserts that nothing is doubled or reordered, and missing only where a gap was reported.
 
     Args:
         consumer: What has come.
         publishers: Who has published.
-        silent_gaps: At how many places events may be missing without a report, as where a gateway
-            has swept a stream without a word.
+        unreported_gaps: Number of places at which events may be missing without a report, because
+            a gateway has dropped a stream without notice.
     """
     for publisher in publishers:
         last, reported, unreported = None, False, 0
@@ -103,5 +103,7 @@ def check(consumer, publishers, *, silent_gaps=0):
                     missing = publisher.accepted.intersection(range(last + 1, number))
                     if missing and not reported:
                         unreported += 1
-                        assert unreported <= silent_gaps, f"{missing} of {publisher.name} are lost"
+                        assert unreported <= unreported_gaps, (
+                            f"{missing} of {publisher.name} are lost"
+                        )
                 last, reported = number, False

@@ -1,4 +1,4 @@
-"""Whatever happens to a stream in whatever state: events once, in order, gaps told, and an end."""
+"""Every fault in every state of a stream: events once, in order, gaps reported, and an end."""
 
 import asyncio
 
@@ -46,14 +46,14 @@ async def strike(scene, fault, *, stream_is_open=True):
 
 
 async def comes_through(scene, fault, publisher, *, gaps):
-    """The stream fails where it must; else it is live again and brings what comes then."""
+    """The stream fails if it must; else it is live again and delivers the next events."""
     if fault.fatal:
         await fails_visibly(scene, fault)
     else:
         await is_live_again(scene, fault, publisher, gaps=gaps)
     await scene.stop_publishing()
     await until(lambda: scene.handle.stats.received == len(scene.consumer.events), "all of it")
-    check(scene.consumer, scene.publishers, silent_gaps=1 if fault.silent else 0)
+    check(scene.consumer, scene.publishers, unreported_gaps=1 if fault.unnoticed else 0)
 
 
 async def fails_visibly(scene, fault):
@@ -66,7 +66,7 @@ async def fails_visibly(scene, fault):
 
 async def is_live_again(scene, fault, publisher, *, gaps):
     handle = scene.handle
-    if fault.silent:
+    if fault.unnoticed:
         await until(
             lambda: handle.stats.handovers or handle.stats.interruptions > gaps, "a new stream"
         )
@@ -83,7 +83,7 @@ async def is_live_again(scene, fault, publisher, *, gaps):
 
 
 def expected_gaps(fault):
-    return 0 if fault.silent else 1
+    return 0 if fault.unnoticed else 1
 
 
 @pytest.mark.parametrize("fault", columns("connecting"))

@@ -1,20 +1,18 @@
-"""What the client's tests share: an emulator in the test's loop, and clients of it."""
+"""Fixtures of the client's tests: an emulator in the test's loop, and clients of it."""
 
 import asyncio
 import os
 
 import pytest
 
-from tests import wires
 from tests.client.scripted import ScriptedGateway
+from tests.layouts import make_emulator
 from tests.timing import UNIT, until
 from virtufin.api.client import ApiClient, ReconnectSettings, SubscriptionSettings
-from virtufin.api.emulator import Emulator
 
 __all__ = ["QUICK", "UNIT", "WAITS", "until"]
 
 QUICK = ReconnectSettings(initial_backoff=0.02 * UNIT, max_backoff=0.1 * UNIT, jitter=0.0)
-wires.speak()
 WAITS = SubscriptionSettings(ready_wait=5 * UNIT, reply_linger=0.2 * UNIT)
 
 
@@ -35,7 +33,7 @@ async def gateway(unused_port):
     """An emulator in the loop of the test."""
     # Wall time, which a busy machine stretches: what blocks a loop is measured elsewhere.
     asyncio.get_running_loop().slow_callback_duration = 10 * UNIT
-    async with Emulator(port=unused_port) as emulator:
+    async with make_emulator(port=unused_port) as emulator:
         yield emulator
 
 

@@ -7,8 +7,6 @@ from google.protobuf import descriptor_pb2, message_factory
 from google.protobuf.descriptor import FieldDescriptor
 from hypothesis import strategies
 
-from virtufin.api.client._protobuf.compare import is_repeated
-
 _SCALARS = [
     "DOUBLE",
     "FLOAT",
@@ -47,6 +45,13 @@ _WELL_KNOWN = [
     "BytesValue",
 ]
 _OPTIONAL, _REPEATED = 1, 3
+
+
+def is_repeated(field):
+    """Returns whether a field holds several values, in every supported version of protobuf."""
+    if hasattr(field, "is_repeated"):
+        return field.is_repeated
+    return field.label == FieldDescriptor.LABEL_REPEATED
 
 
 def file():

@@ -3,10 +3,16 @@
 import grpc
 from grpc import aio
 
-from virtufin.api.client._wire.wire import Wire
-from virtufin.api.emulator._ports import SERVER_OPTIONS
+from virtufin.api.client import Wire
 
 WIRE = Wire.packaged()
+OPTIONS = (
+    # Without this, a second server binds the same port without an error.
+    ("grpc.so_reuseport", 0),
+    # Without these two, gRPC cancels calls at random when more than 1,000 are waiting to start.
+    ("grpc.server.max_pending_requests", 2**31 - 1),
+    ("grpc.server.max_pending_requests_hard_limit", 2**31 - 1),
+)
 
 
 class ScriptedGateway:
@@ -40,7 +46,7 @@ class ScriptedGateway:
         self.answer(name, failing_stream if WIRE[name].server_streaming else failing)
 
     async def start(self):
-        self.server = aio.server(options=SERVER_OPTIONS)
+        self.server = aio.server(options=OPTIONS)
         self.server.add_generic_rpc_handlers((_Handlers(self),))
         self.port = self.server.add_insecure_port(f"{self.host}:{self.port}")
         await self.server.start()

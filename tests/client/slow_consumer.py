@@ -1,4 +1,4 @@
-"""A process of its own that subscribes, takes nothing until told, then takes all.
+"""A program that subscribes, takes no event until it gets a line, and then takes all.
 
     python slow_consumer.py HOST PORT COUNT
 
@@ -11,19 +11,6 @@ import sys
 from pathlib import Path
 
 from virtufin.api.client import ApiClient
-from virtufin.api.client._subscriptions import event_stream
-from virtufin.api.client._subscriptions.buffer import Buffer
-
-
-class Watched(Buffer):
-    """A buffer that notes the most it ever held."""
-
-    events = size = 0
-
-    def append(self, item, size):
-        super().append(item, size)
-        Watched.events = max(Watched.events, len(self))
-        Watched.size = max(Watched.size, self._bytes)
 
 
 def memory(kind):
@@ -33,20 +20,24 @@ def memory(kind):
 
 
 async def main(host, port, count):
-    event_stream.Buffer = Watched
     async with ApiClient(host, int(port)) as client:
         subscription = await client.pubsub.subscribe_async("t")
         before = memory("VmRSS")
         print("live", flush=True)  # noqa: T201 - to the test
         await asyncio.to_thread(sys.stdin.readline)
         held_back = subscription.stats.buffered
-        numbers = [int((await anext(subscription)).data[:8]) for _ in range(int(count))]
+        numbers, most, size = [], held_back, 0
+        for _ in range(int(count)):
+            event = await anext(subscription)
+            numbers.append(int(event.data[:8]))
+            # The event that was just taken has left the buffer.
+            most, size = max(most, subscription.stats.buffered), len(event.data)
         seen = {
             "in_order": numbers == list(range(int(count))),
             "growth": memory("VmHWM") - before,
             "held_back": held_back,
-            "events": Watched.events,
-            "size": Watched.size,
+            "events": most,
+            "size": most * size,
             "interruptions": subscription.stats.interruptions,
         }
         print(json.dumps(seen))  # noqa: T201

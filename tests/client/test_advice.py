@@ -4,6 +4,7 @@ import pytest
 from grpc import aio
 
 from tests.backend import make_probe
+from tests.layouts import make_emulator
 from virtufin.api.client import (
     ApiClient,
     InvalidRequestError,
@@ -11,7 +12,7 @@ from virtufin.api.client import (
     UnavailableError,
     VirtufinError,
 )
-from virtufin.api.emulator import Emulator, Service
+from virtufin.api.emulator import Service
 from virtufin.api.protos.gateway_pb2 import InvokeJsonRequest
 
 __all__ = ["make_probe"]
@@ -21,7 +22,7 @@ __all__ = ["make_probe"]
 async def behind_probe(make_probe, connect):
     """A client of a gateway before a backend `probe`."""
     probe = await make_probe()
-    async with Emulator(services=[Service("probe", probe.address)]) as gateway:
+    async with make_emulator(services=[Service("probe", probe.address)]) as gateway:
         yield connect(gateway)
 
 
@@ -64,7 +65,7 @@ async def test_an_unknown_service_lists_the_nearest(client):
     assert error.nearest[0] == "workmanager"
 
 
-async def test_what_a_backend_does_not_find_is_no_unknown_method(client):
+async def test_a_backend_s_not_found_is_no_unknown_method(client):
     error = await failure(client.gateway.workmanager.GetTags({"id": "gone"}), NotFoundError)
     assert error.unknown == ()
 
@@ -96,7 +97,7 @@ async def test_an_unknown_field_is_sent_all_the_same(gateway, connect):
     assert recording.texts == ['{"idd":1}']
 
 
-async def test_a_gateway_that_goes_away_meanwhile_hides_no_error(gateway, client):
+async def test_a_gateway_that_goes_away_hides_no_error(gateway, client):
     await client.gateway.workmanager.ListWorkers()
     gateway.faults.fail("Gateway/ListServices", "INTERNAL", times=None)
     error = await failure(client.gateway.workmanager.Nothing(), NotFoundError)
@@ -104,19 +105,19 @@ async def test_a_gateway_that_goes_away_meanwhile_hides_no_error(gateway, client
 
 
 async def test_without_reflection_methods_are_still_suggested(connect):
-    async with Emulator(reflection=False, wire="current") as gateway:
+    async with make_emulator(reflection=False, wire="current") as gateway:
         error = await failure(connect(gateway).gateway.workmanager.ListWorker(), NotFoundError)
         assert "ListWorkers" in error.nearest
 
 
-async def test_what_is_in_an_any_is_nobodys_mistake(behind_probe):
+async def test_the_content_of_an_any_is_not_reported_as_unknown(behind_probe):
     request = {"anything": {"@type": "t/acme.Nothing", "s": "x"}, "some_txt": "q"}
     error = await failure(behind_probe.gateway.probe.Echo(request), InvalidRequestError)
     assert error.unknown == ("some_txt",)
 
 
 async def test_a_method_that_has_answered_is_not_looked_for(connect):
-    async with Emulator(reflection=False, wire="current") as gateway:
+    async with make_emulator(reflection=False, wire="current") as gateway:
         client = connect(gateway)
         await client.gateway.workmanager.ListWorkers()
         tags = await client.gateway.workmanager.CreateWorker({"mime_type": "a"})
@@ -126,7 +127,7 @@ async def test_a_method_that_has_answered_is_not_looked_for(connect):
         assert listed.used == 0
 
 
-async def test_a_call_that_found_nobody_says_what_was_tried(unused_port):
+async def test_a_call_without_a_gateway_names_the_address_that_was_tried(unused_port):
     async with ApiClient("127.0.0.1", unused_port) as client:
         error = await failure(client.gateway.workmanager.ListWorkers(), UnavailableError)
     assert (error.method, error.service) == ("virtufin.Gateway/InvokeJson", "workmanager")
@@ -159,7 +160,7 @@ async def test_a_description_without_that_method_says_so(client):
 
 
 async def test_a_backend_is_described_without_reflection(connect):
-    async with Emulator(reflection=False, wire="current") as gateway:
+    async with make_emulator(reflection=False, wire="current") as gateway:
         description = await connect(gateway).gateway.workmanager.describe()
     fields = {one.name: one for one in description.messages["virtufin.CreateWorkerRequest"].fields}
     assert fields["config"].type == "map<string, string>"

@@ -10,6 +10,7 @@ import pytest
 
 from tests.client.conftest import UNIT
 from tests.client.scripted import WIRE
+from tests.layouts import make_emulator
 from virtufin.api.client import (
     ApiClient,
     ClientClosedError,
@@ -21,7 +22,6 @@ from virtufin.api.client import (
     UnavailableError,
     WrongLoopError,
 )
-from virtufin.api.emulator import Emulator
 
 NAIVE = datetime.fromisoformat("2026-01-01")
 BEYOND = datetime.max.replace(tzinfo=timezone(-timedelta(hours=5)))
@@ -334,7 +334,7 @@ async def test_a_host_that_does_not_resolve_is_unavailable():
             await client.list_services_async(timeout=10 * UNIT)
 
 
-async def test_a_port_where_nobody_listens_is_unavailable():
+async def test_a_port_on_which_nothing_listens_is_unavailable():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         async with ApiClient("127.0.0.1", taken.getsockname()[1]) as client:
@@ -357,7 +357,7 @@ async def test_a_server_that_is_not_grpc_is_unavailable():
 
 @pytest.mark.parametrize("key", [None, "wrong"])
 async def test_a_missing_or_wrong_api_key_says_how_to_set_it(connect, key):
-    async with Emulator(api_keys=["right"]) as gateway:
+    async with make_emulator(api_keys=["right"]) as gateway:
         with pytest.raises(UnauthenticatedError, match="VIRTUFIN_API_KEY"):
             await connect(gateway, api_key=key).list_services_async()
         assert await connect(gateway, api_key="right").list_services_async()

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+# Private, because what happens in one turn of the loop cannot be arranged at a stream.
 from virtufin.api.client._subscriptions.buffer import Buffer, Ended
 
 
@@ -26,7 +27,7 @@ async def test_a_wait_that_is_cancelled_loses_no_item():
         assert await buffer.get() == item
 
 
-async def test_a_wait_cancelled_after_it_was_woken_hands_the_item_on():
+async def test_a_wait_cancelled_after_it_was_woken_passes_the_item_on():
     buffer = Buffer(10, 100)
     first = asyncio.create_task(buffer.get())
     second = asyncio.create_task(buffer.get())
@@ -85,7 +86,7 @@ async def test_an_item_larger_than_the_bound_passes_alone():
     await producer
 
 
-async def test_what_is_in_a_finished_buffer_is_still_handed_out():
+async def test_the_items_of_a_finished_buffer_are_still_returned():
     buffer = Buffer(10, 100)
     buffer.append("last", 1)
     buffer.finish()

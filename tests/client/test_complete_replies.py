@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 
 from tests.backend import Probe
 from tests.client import kinds
+from tests.layouts import make_emulator
 from virtufin.api.client import ApiClient
-from virtufin.api.emulator import Emulator, Service
+from virtufin.api.emulator import Service
 
 PROBE = Probe(text_format.MessageToString(kinds.file()))
 KINDS = PROBE.message("kinds.Kinds")
@@ -31,13 +32,13 @@ class World:
         self.clients = {}
         for style in ("camel", "proto"):
             service = Service("kinds", PROBE.address)
-            gateway = await Emulator(services=[service], json_names=style).__aenter__()
+            gateway = await make_emulator(services=[service], json_names=style).__aenter__()
             client = await ApiClient(gateway.host, gateway.port).__aenter__()
             self._parts += [gateway, client]
             self.clients[style] = client
 
     def echo(self, style, message):
-        """What came to the backend, and the reply."""
+        """Returns the message that came to the backend, and the reply."""
         received = []
 
         async def answer(request):
@@ -100,7 +101,7 @@ def test_many_replies_are_what_a_stub_gives(world, style, message):
 @pytest.mark.parametrize("style", ["camel", "proto"])
 @given(message=kinds.messages(KINDS))
 @settings(QUICK, max_examples=60, derandomize=True)
-def test_what_a_reply_gave_can_be_sent_again(world, style, message):
+def test_a_reply_can_be_sent_again_as_a_request(world, style, message):
     reply = kinds.expected(message)
     again, _ = world.echo(style, {key: value for key, value in reply.items() if value is not None})
     assert comparable(kinds.expected(again)) == comparable(reply)

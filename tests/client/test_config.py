@@ -1,4 +1,4 @@
-"""What the gateway knows about its services."""
+"""The configuration of the gateway's services."""
 
 from tests.client.scripted import WIRE
 
@@ -9,14 +9,14 @@ async def test_configured_services_are_listed(client):
     assert services[0]["grpc"]["reflection_enabled"]
 
 
-async def test_one_service_is_asked_for_by_name(client):
+async def test_a_service_is_fetched_by_name(client):
     service = await client.config.get_service("workmanager")
     assert service["name"] == "workmanager"
     assert service["grpc"]["port"] > 0
 
 
 async def test_an_unknown_service_is_none(client):
-    assert await client.config.get_service("nobody") is None
+    assert await client.config.get_service("missing") is None
 
 
 async def test_a_part_that_is_not_configured_is_none(scripted, connect):
@@ -36,7 +36,7 @@ async def test_a_part_that_is_not_configured_is_none(scripted, connect):
     }
 
 
-async def test_every_part_is_told(scripted, connect):
+async def test_every_part_is_reported(scripted, connect):
     async def answer(request, context):
         response = WIRE["Config.ListServices"].response()
         service = response.services.add(name="full", dapr_app_id="app")

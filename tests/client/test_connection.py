@@ -7,11 +7,12 @@ import socket
 
 import grpc
 import pytest
-from google.protobuf.empty_pb2 import Empty
 from grpc import aio
+from grpc_health.v1 import health_pb2
 
 from tests.client.conftest import UNIT
 from tests.client.scripted import WIRE
+from tests.layouts import make_emulator
 from virtufin.api.client import (
     ApiClient,
     CallCancelledError,
@@ -22,9 +23,8 @@ from virtufin.api.client import (
     SubscriptionSettings,
     UnauthenticatedError,
     UnavailableError,
+    Wire,
 )
-from virtufin.api.client._transport.method import Method
-from virtufin.api.emulator import Emulator
 
 
 async def test_connect_returns_once_the_gateway_answers(gateway, client):
@@ -33,21 +33,24 @@ async def test_connect_returns_once_the_gateway_answers(gateway, client):
 
 
 async def test_connect_waits_for_a_gateway_that_starts_later(connect, unused_port):
-    emulator = Emulator(port=unused_port)
+    emulator = make_emulator(port=unused_port)
     client = connect(emulator)
     connecting = asyncio.create_task(client.connect(timeout=20 * UNIT))
     await asyncio.sleep(0.1 * UNIT)
+    assert not connecting.done()
     async with emulator:
         await connecting
+        assert await client.list_services_async()
 
 
 async def test_connect_accepts_a_gateway_without_health_service(scripted, connect):
     await connect(scripted).connect()
+    assert [method for method, _ in scripted.headers] == ["/grpc.health.v1.Health/Check"]
 
 
 async def test_connect_waits_for_a_gateway_that_does_not_serve_yet(scripted, connect):
     answers = [b"\x08\x02", b"\x08\x01"]
-    health = Method("grpc.health.v1.Health", "Check", Empty, Empty)
+    health = Wire.from_files([health_pb2.DESCRIPTOR], origin="grpc")["Health.Check"]
 
     async def check(request, context):
         return answers.pop(0)
@@ -58,7 +61,7 @@ async def test_connect_waits_for_a_gateway_that_does_not_serve_yet(scripted, con
 
 
 async def test_connect_says_that_the_gateway_is_not_serving(scripted, connect):
-    health = Method("grpc.health.v1.Health", "Check", Empty, Empty)
+    health = Wire.from_files([health_pb2.DESCRIPTOR], origin="grpc")["Health.Check"]
 
     async def check(request, context):
         return b"\x08\x02"
@@ -68,7 +71,7 @@ async def test_connect_says_that_the_gateway_is_not_serving(scripted, connect):
         await connect(scripted).connect(timeout=0.3 * UNIT)
 
 
-async def test_connect_raises_what_it_saw_last_when_nobody_answers():
+async def test_connect_raises_the_last_error_if_no_gateway_answers():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         async with ApiClient("127.0.0.1", taken.getsockname()[1]) as client:
@@ -143,9 +146,9 @@ async def test_a_handler_may_close_the_client(gateway, connect, max_concurrency)
     assert handle.handler_errors == 0
 
 
-async def test_an_api_key_function_is_asked_at_every_call(connect):
+async def test_an_api_key_function_is_called_at_every_call(connect):
     keys = iter(["first", "second", "wrong"])
-    async with Emulator(api_keys=["first", "second"]) as gateway:
+    async with make_emulator(api_keys=["first", "second"]) as gateway:
         client = connect(gateway, api_key=lambda: next(keys))
         await client.list_services_async()
         await client.list_services_async()
@@ -158,18 +161,18 @@ async def test_an_api_key_function_may_be_async(connect):
         await asyncio.sleep(0)
         return "secret"
 
-    async with Emulator(api_keys=["secret"]) as gateway:
+    async with make_emulator(api_keys=["secret"]) as gateway:
         assert await connect(gateway, api_key=key).list_services_async()
 
 
-async def test_an_api_key_function_that_returns_no_key_is_told_so(gateway, connect):
+async def test_an_api_key_function_that_returns_no_key_is_an_error_that_says_so(gateway, connect):
     with pytest.raises(InvalidInputError, match="api_key"):
         await connect(gateway, api_key=lambda: None).list_services_async()
 
 
-async def test_a_subscription_asks_for_a_rotated_key_once_more(connect):
+async def test_a_subscription_fetches_a_rotated_key_once_more(connect):
     keys = iter(["expired", "current"])
-    async with Emulator(api_keys=["current"]) as gateway:
+    async with make_emulator(api_keys=["current"]) as gateway:
         client = connect(gateway, api_key=lambda: next(keys, "current"))
         subscription = await client.pubsub.subscribe_async("t")
         assert subscription.confirmed
@@ -177,12 +180,12 @@ async def test_a_subscription_asks_for_a_rotated_key_once_more(connect):
 
 
 async def test_a_subscription_gives_up_on_a_second_refusal_of_a_rotated_key(connect):
-    asked = []
-    async with Emulator(api_keys=["current"]) as gateway:
-        client = connect(gateway, api_key=lambda: asked.append(1) or "expired")
+    keys = []
+    async with make_emulator(api_keys=["current"]) as gateway:
+        client = connect(gateway, api_key=lambda: keys.append(1) or "expired")
         with pytest.raises(UnauthenticatedError):
             await client.pubsub.subscribe_async("t", timeout=10 * UNIT)
-    assert len(asked) == 2
+    assert len(keys) == 2
 
 
 async def test_a_key_in_plain_text_to_another_host_is_warned_of_once(caplog):
@@ -224,7 +227,7 @@ async def test_a_borrowed_channel_is_used_and_left_open(gateway):
             assert await client.list_services_async()
 
 
-async def test_a_borrowed_channel_closed_by_its_owner_cancels_nobodys_task(scripted, hanging):
+async def test_a_borrowed_channel_closed_by_its_owner_cancels_no_task(scripted, hanging):
     channel = aio.insecure_channel(f"{scripted.host}:{scripted.port}")
     async with ApiClient(channel=channel) as client:
         task = asyncio.create_task(client.get_state_async("workmanager", "k"))
@@ -293,7 +296,7 @@ async def test_failures_behind_an_interceptor_are_our_errors(scripted, connect):
 
 # grpcio 1.63 raises the interceptor's error once more when the call is collected.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-async def test_what_an_interceptor_raises_reaches_the_caller(gateway, connect):
+async def test_an_error_of_an_interceptor_reaches_the_caller(gateway, connect):
     with pytest.raises(LookupError, match="own"):
         await connect(gateway, interceptors=[Raising()]).list_services_async()
     gc.collect()
@@ -314,7 +317,7 @@ async def test_a_call_that_only_reads_is_tried_again(gateway, client):
     assert not (await client.get_state_async("workmanager", "k"))["found"]
 
 
-async def test_the_attempt_of_a_call_that_may_have_been_retried_is_not_told(gateway, client):
+async def test_the_attempt_of_a_call_that_may_have_been_retried_is_not_reported(gateway, client):
     gateway.faults.fail("State/GetState", grpc.StatusCode.UNAVAILABLE, times=10)
     with pytest.raises(UnavailableError) as caught:
         await client.get_state_async("workmanager", "k")
@@ -351,7 +354,7 @@ async def test_a_call_that_changes_something_is_never_tried_again(gateway, clien
 
 
 async def test_unary_calls_go_round_robin_over_several_addresses():
-    async with Emulator() as one, Emulator() as two:
+    async with make_emulator() as one, make_emulator() as two:
         target = f"ipv4:{one.target},{two.target}"
         async with ApiClient(target) as client:
             await client.connect()
@@ -386,7 +389,7 @@ async def test_a_unix_socket_is_a_gateway_too(tmp_path):
 
 
 async def test_streams_spread_over_connections_before_a_server_lets_them_wait(connect):
-    async with Emulator(max_concurrent_streams=100) as gateway:
+    async with make_emulator(max_concurrent_streams=100) as gateway:
         client = connect(gateway, subscription=SubscriptionSettings(ready_wait=30 * UNIT))
         subscriptions = [client.pubsub.subscribe_async_iter(f"t{n}") for n in range(120)]
         ready = await asyncio.gather(*(each.ready() for each in subscriptions))

@@ -12,17 +12,17 @@ import pytest
 import trustme
 
 from tests.client.conftest import UNIT
+from tests.layouts import make_emulator, without
 from virtufin.api.client import (
     ApiClient,
     ClientClosedError,
     InvalidInputError,
     Outcome,
     TlsSettings,
+    Wire,
 )
 from virtufin.api.client.doctor import __main__ as command
 from virtufin.api.client.doctor import diagnose
-from virtufin.api.emulator import Emulator
-from virtufin.api.emulator._wires.named_wires import choose_wire, without
 
 REFLECTION = "grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
 
@@ -32,7 +32,7 @@ async def look():
     """Diagnoses a gateway with these options: `report = await look(wire="earlier")`."""
 
     async def diagnosed(*, settings=None, **options):
-        async with Emulator(**{"wire": "current", **options}) as gateway:
+        async with make_emulator(**{"wire": "current", **options}) as gateway:
             settings = {"timeout": 10 * UNIT, **(settings or {})}
             return await diagnose(gateway.host, gateway.port, **settings)
 
@@ -80,7 +80,7 @@ async def test_changed_field_numbers_are_named_and_no_hindrance(look):
 
 
 async def test_a_missing_method_is_named_and_a_hindrance(look):
-    report = await look(wire=without(choose_wire("current"), "State.QueryState"))
+    report = await look(wire=without(Wire.packaged(), "State.QueryState"))
     assert not report.ok
     ((outcome, text),) = found(report, "difference")
     assert outcome is Outcome.FAILED
@@ -94,7 +94,7 @@ async def test_a_missing_method_that_the_client_replaces_is_no_hindrance(look):
 
 
 async def test_a_missing_field_is_named(look):
-    report = await look(wire=without(choose_wire("current"), "SaveStateRequest.publish_change"))
+    report = await look(wire=without(Wire.packaged(), "SaveStateRequest.publish_change"))
     assert report.ok
     ((outcome, text),) = found(report, "difference")
     assert outcome is Outcome.WARNING
@@ -139,7 +139,7 @@ async def test_no_gateway_is_named(unused_port):
     assert outcomes(report)["round trip"] == "skipped"
 
 
-async def test_a_key_that_cannot_be_had_is_named(gateway):
+async def test_a_key_that_is_not_available_is_named(gateway):
     def key():
         raise RuntimeError("no vault")
 
@@ -150,8 +150,8 @@ async def test_a_key_that_cannot_be_had_is_named(gateway):
 
 
 async def test_something_that_does_not_answer_is_named():
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        report = await diagnose("127.0.0.1", silent.getsockname()[1], timeout=1 * UNIT)
+    with socket.create_server(("127.0.0.1", 0)) as stalled:
+        report = await diagnose("127.0.0.1", stalled.getsockname()[1], timeout=1 * UNIT)
     ((outcome, text),) = found(report, "reachability")
     assert outcome is Outcome.FAILED
     assert "no answer within" in text
@@ -206,7 +206,7 @@ async def test_no_event_is_published_where_that_is_not_wanted(gateway):
 
 
 async def test_a_client_diagnoses_its_own_gateway(connect):
-    async with Emulator(wire="current") as gateway:
+    async with make_emulator(wire="current") as gateway:
         report = await connect(gateway, wire="packaged").diagnose(timeout=10 * UNIT)
     assert found(report, "reflection")[0][0] is Outcome.SKIPPED
     assert report.ok
@@ -247,7 +247,7 @@ async def test_a_slow_reflection_is_waited_for(gateway):
 
 async def test_a_reflection_that_does_not_answer_is_named():
     settings = {"timeout": 5 * UNIT, "reflection_timeout": 0.2 * UNIT}
-    async with Emulator(wire="current") as gateway:
+    async with make_emulator(wire="current") as gateway:
         gateway.faults.delay(REFLECTION, 3600, times=None)
         report = await diagnose(gateway.host, gateway.port, **settings)
     assert outcomes(report)["reflection"] == "warning"

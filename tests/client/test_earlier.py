@@ -2,6 +2,7 @@
 
 import pytest
 
+# Private, because the emulator of an earlier gateway would hide what the client sends it.
 from virtufin.api.client._wire.earlier_events import from_earlier, to_earlier
 from virtufin.api.client.events import to_cloudevent
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
@@ -39,7 +40,7 @@ def test_of_an_any_the_value_is_left():
     assert from_earlier(*to_earlier(event)).text_data == "\x08\x01"
 
 
-def test_what_is_empty_is_not_sent():
+def test_empty_attributes_are_not_sent():
     assert to_earlier(CloudEvent(id="1")) == (b"", {"ce-id": "1"})
 
 
@@ -65,7 +66,7 @@ def test_a_time_that_is_none_stays_text():
     assert from_earlier("", {"ce-time": "soon"}).attributes["time"].ce_string == "soon"
 
 
-def test_names_that_nobody_checked_are_kept():
+def test_names_that_were_not_checked_are_kept():
     attributes = from_earlier("", {"ce-Odd Key": "1", "id": "2"}).attributes
     assert attributes["Odd Key"].ce_string == "1"
     assert attributes["id"].ce_string == "2"

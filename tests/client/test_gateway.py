@@ -1,11 +1,12 @@
 """Calls to backends."""
 
+import grpc.aio
 import pytest
 
 from tests.client.scripted import WIRE
+from tests.layouts import make_emulator
+from tests.reflection import Reflection, message_class
 from virtufin.api.client import InvalidRequestError, NotFoundError
-from virtufin.api.emulator import Emulator
-from virtufin.api.emulator._samples import workmanager_pb2
 
 
 # A12
@@ -29,7 +30,7 @@ async def test_list_methods(client):
 
 async def test_methods_of_an_unknown_service_are_not_found(client):
     with pytest.raises(NotFoundError):
-        await client.list_methods_async("nobody")
+        await client.list_methods_async("missing")
 
 
 async def test_any_method_of_any_service_is_an_attribute(client):
@@ -53,20 +54,24 @@ async def test_invoke_and_invoke_json_are_the_same(client):
     assert one == two
 
 
-async def test_a_raw_call_takes_and_returns_protobuf_bytes(client):
-    reply = await client.gateway.invoke_raw_async(
-        "workmanager",
-        "ListWorkers",
-        workmanager_pb2.ListWorkersRequest().SerializeToString(),
-    )
-    assert workmanager_pb2.ListWorkersResponse.FromString(reply).workers[0].language == "python"
+@pytest.fixture
+async def workmanager(gateway):
+    """Returns a class of the sample's messages: `workmanager("GetTagsRequest")`."""
+    async with grpc.aio.insecure_channel(gateway.target) as channel:
+        pool = await Reflection(channel).pool("virtufin.WorkManager")
+    return lambda name: message_class(pool, f"virtufin.{name}")
 
 
-async def test_a_raw_call_that_is_refused_raises(client):
+async def test_a_raw_call_takes_and_returns_protobuf_bytes(client, workmanager):
+    request = workmanager("ListWorkersRequest")().SerializeToString()
+    reply = await client.gateway.invoke_raw_async("workmanager", "ListWorkers", request)
+    assert workmanager("ListWorkersResponse").FromString(reply).workers[0].language == "python"
+
+
+async def test_a_raw_call_that_is_refused_raises(client, workmanager):
+    request = workmanager("GetTagsRequest")(id="no").SerializeToString()
     with pytest.raises(NotFoundError) as caught:
-        await client.gateway.invoke_raw_async(
-            "workmanager", "GetTags", workmanager_pb2.GetTagsRequest(id="no").SerializeToString()
-        )
+        await client.gateway.invoke_raw_async("workmanager", "GetTags", request)
     assert isinstance(caught.value, ValueError)
 
 
@@ -83,7 +88,7 @@ async def test_the_schema_of_a_method_lists_its_fields(client):
     assert fields["mime_type"]["type"]
 
 
-async def test_the_schema_of_a_reply_is_asked_for_by_type(client):
+async def test_the_schema_of_a_reply_is_fetched_by_type(client):
     schema = await client.gateway.get_method_schema_async("workmanager", "CreateWorker", "output")
     assert [field["name"] for field in schema["fields"]] == ["id"]
 
@@ -111,7 +116,7 @@ async def test_an_empty_reply_is_an_empty_dict(scripted, connect):
 
 
 async def test_proto_names_come_as_the_gateway_sends_them(connect):
-    async with Emulator(json_names="proto") as gateway:
+    async with make_emulator(json_names="proto") as gateway:
         worker = (await connect(gateway).gateway.workmanager.ListWorkers())["workers"][0]
     assert worker["mime_type"] == "text/x-python"
 

@@ -10,6 +10,7 @@ import grpc
 import pytest
 
 from tests.client.conftest import UNIT, until
+from tests.layouts import make_emulator
 from virtufin.api.client import (
     EventHandler,
     InvalidInputError,
@@ -22,7 +23,6 @@ from virtufin.api.client import (
     UnauthenticatedError,
     VirtufinError,
 )
-from virtufin.api.emulator import Emulator
 
 
 class Collecting:
@@ -159,7 +159,7 @@ async def test_a_raising_on_error_is_logged_and_goes_on(client, caplog):
     assert "on_error failed" in caplog.text
 
 
-async def test_one_handlers_errors_do_not_touch_another(client):
+async def test_the_errors_of_a_handler_do_not_touch_another(client):
     seen = []
 
     def broken(event):
@@ -172,7 +172,7 @@ async def test_one_handlers_errors_do_not_touch_another(client):
     await until(lambda: len(seen) == 3)
 
 
-async def test_one_event_at_a_time_keeps_the_order(client):
+async def test_handling_a_single_event_at_a_time_keeps_the_order(client):
     order = []
 
     async def handler(event):
@@ -253,7 +253,7 @@ async def test_closing_the_client_cancels_a_busy_handler_without_an_error(client
     async def handler(event):
         began.set()
         try:
-            await client.pubsub.publish_with_result_async("nobody", "d", "r")
+            await client.pubsub.publish_with_result_async("unanswered", "d", "r")
         except BaseException as error:
             outcomes.append(type(error))
             raise
@@ -279,7 +279,7 @@ async def test_a_handler_cannot_wait_for_its_own_end(client):
     assert isinstance(errors[0], InvalidInputError)
 
 
-async def test_a_cancellation_that_on_error_lets_out_is_logged_and_not_the_end(client, caplog):
+async def test_a_cancellation_raised_by_on_error_is_logged_and_not_the_end(client, caplog):
     handled = []
 
     def on_event(event):
@@ -308,7 +308,7 @@ async def test_async_with_cancels_at_its_end(client):
 
 async def test_a_later_failure_goes_to_on_error_and_wait_closed(connect):
     handler = Collecting()
-    gateway = Emulator()
+    gateway = make_emulator()
     async with gateway:
         client = connect(gateway)
         handle = await client.subscribe_async_with_handler(handler, topics="t")
@@ -337,7 +337,7 @@ async def test_ready_of_a_handle_says_whether_the_gateway_confirmed(client):
 
 
 @pytest.mark.parametrize("max_concurrency", [1, 2])
-async def test_a_cancellation_that_a_handler_lets_out_is_its_error_and_not_the_end(
+async def test_a_cancellation_raised_by_a_handler_is_its_error_and_not_the_end(
     client, max_concurrency
 ):
     handled, errors = [], []

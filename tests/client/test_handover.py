@@ -1,4 +1,4 @@
-"""A silent stream is left for a new one, without loss, doubles, or a reported gap."""
+"""An idle stream is replaced by a new one, without loss, doubles, or a reported gap."""
 
 import asyncio
 import random
@@ -9,8 +9,6 @@ import pytest
 from tests.client.conftest import UNIT, until
 from tests.client.scripted import WIRE
 from virtufin.api.client import SubscriptionSettings, SubscriptionState, UnauthenticatedError
-from virtufin.api.client._subscriptions.event_stream import EventStream
-from virtufin.api.client._subscriptions.stream_reader import StreamReader
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
 pytestmark = pytest.mark.slow
@@ -64,7 +62,7 @@ async def ids(subscription, count):
     return [(await anext(subscription)).message_id for _ in range(count)]
 
 
-async def test_a_stream_swept_without_a_word_is_replaced_and_no_gap_reported(
+async def test_a_stream_dropped_without_notice_is_replaced_and_no_gap_reported(
     scripted, connect, streams, caplog
 ):
     subscription = await connect(scripted, subscription=PATIENT).pubsub.subscribe_async("t")
@@ -77,7 +75,7 @@ async def test_a_stream_swept_without_a_word_is_replaced_and_no_gap_reported(
     await subscription.aclose()
 
 
-async def test_a_stream_that_brings_something_meanwhile_is_kept_and_nothing_doubled(
+async def test_a_stream_that_delivers_an_event_during_the_handover_is_kept_and_nothing_doubled(
     scripted, connect, streams
 ):
     settings = SubscriptionSettings(ready_wait=2 * UNIT, idle_limit=0.3 * UNIT)
@@ -119,7 +117,7 @@ async def test_a_stream_that_is_not_answered_is_not_moved_to(scripted, connect, 
 
 
 @pytest.mark.parametrize("code", [grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.UNAVAILABLE])
-async def test_a_silent_stream_without_successor_counts_as_broken_in_the_end(
+async def test_an_idle_stream_without_successor_counts_as_broken_in_the_end(
     scripted, connect, streams, code
 ):
     subscription = await connect(scripted, subscription=QUICK).pubsub.subscribe_async("t")
@@ -143,7 +141,7 @@ async def test_without_a_second_stream_the_first_goes_on(scripted, connect, stre
     await subscription.aclose()
 
 
-async def test_where_headers_wait_for_events_the_second_stream_takes_over_unconfirmed(
+async def test_the_second_stream_takes_over_unconfirmed_if_headers_wait_for_events(
     scripted, connect, streams
 ):
     streams.hold_headers_from = 0
@@ -183,7 +181,7 @@ async def test_a_stream_that_breaks_after_the_second_was_confirmed_is_no_gap(
     await subscription.aclose()
 
 
-async def test_a_slow_consumer_is_not_taken_for_a_silent_stream(scripted, connect, streams):
+async def test_a_slow_consumer_is_not_taken_for_an_idle_stream(scripted, connect, streams):
     settings = SubscriptionSettings(
         ready_wait=0.2 * UNIT, idle_limit=0.1 * UNIT, max_buffered_events=2
     )
@@ -215,30 +213,44 @@ async def test_closing_during_a_handover_leaves_nothing(gateway, connect):
     await until(lambda: gateway.faults.open_streams == 0, "the end of all streams")
 
 
-async def test_closing_while_the_old_stream_ends_lets_go_of_the_new_one(
-    gateway, connect, monkeypatch
-):
-    leaving, opened = asyncio.Event(), []
-    stop, open_stream = StreamReader.stop, EventStream._open
+class SlowEnd(grpc.aio.UnaryStreamClientInterceptor):
+    """Lets the first subscription end only when the test says so."""
 
-    async def stop_at_last(pump):
-        if not leaving.is_set():
-            leaving.set()
-            await asyncio.Event().wait()
-        await stop(pump)
+    def __init__(self):
+        self.opened = 0
+        self.ending = asyncio.Event()
+        self.may_end = asyncio.Event()
 
-    async def remembered(stream, *arguments):
-        opened.append(await open_stream(stream, *arguments))
-        return opened[-1]
+    async def intercept_unary_stream(self, continuation, details, request):
+        call = await continuation(details, request)
+        # Text or bytes, by the version of grpcio.
+        if "Subscribe" not in str(details.method):
+            return call
+        self.opened += 1
+        return self.items(call) if self.opened == 1 else call
 
-    monkeypatch.setattr(StreamReader, "stop", stop_at_last)
-    monkeypatch.setattr(EventStream, "_open", remembered)
+    async def items(self, call):
+        try:
+            async for item in call:
+                yield item
+        except asyncio.CancelledError:
+            self.ending.set()
+            await self.may_end.wait()
+            raise
+
+
+async def test_closing_while_the_old_stream_ends_releases_the_new_one(gateway, connect):
+    slow = SlowEnd()
     settings = SubscriptionSettings(ready_wait=0.2 * UNIT, idle_limit=0.02 * UNIT)
-    subscription = await connect(gateway, subscription=settings).pubsub.subscribe_async("t")
-    await asyncio.wait_for(leaving.wait(), 10 * UNIT)
-    await subscription.aclose()
+    client = connect(gateway, subscription=settings, interceptors=[slow])
+    subscription = await client.pubsub.subscribe_async("t")
+    await asyncio.wait_for(slow.ending.wait(), 10 * UNIT)
+    closing = asyncio.create_task(subscription.aclose())
+    await asyncio.sleep(0)
+    slow.may_end.set()
+    await closing
     await until(lambda: gateway.faults.open_streams == 0, "the end of all streams")
-    assert len(opened) == 2
+    assert slow.opened == 2
 
 
 async def test_through_many_handovers_every_event_comes_once_and_in_order(gateway, connect, seed):

@@ -1,4 +1,4 @@
-"""What `import virtufin.api.client` loads: every program pays for these modules at its start."""
+"""The modules that `import virtufin.api.client` loads; every program pays for them at its start."""
 
 import importlib
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 CLIENT = "virtufin.api.client"
 OURS = """
 _asyncio _backoff _client _config _deadlines _environment _error_mapping _event_attributes _gateway
-_ids _json _lazy _protobuf _protobuf.names _pubsub _settings _state _subscriptions _transport
+_json _lazy _protobuf _protobuf.names _pubsub _settings _state _subscriptions _transport
 _transport.calls _transport.channel_options _transport.channels _transport.connection
 _transport.credentials _transport.health _transport.in_band_status _transport.method
 _transport.target _transport.transport _types _validation _version _wire _wire.discovery _wire.rpc

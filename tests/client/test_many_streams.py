@@ -3,12 +3,12 @@
 import asyncio
 
 from tests.client.conftest import UNIT, until
+from tests.layouts import make_emulator
 from virtufin.api.client import SubscriptionSettings, SubscriptionState
-from virtufin.api.emulator import Emulator
 
 
 async def test_three_hundred_subscriptions_are_live_at_once(swift, connect):
-    async with Emulator(max_concurrent_streams=100) as gateway:
+    async with make_emulator(max_concurrent_streams=100) as gateway:
         client = connect(gateway, subscription=SubscriptionSettings(ready_wait=20 * UNIT))
         subscriptions = await asyncio.gather(
             *(client.pubsub.subscribe_async("t") for _ in range(300))

@@ -1,4 +1,4 @@
-"""What a slow consumer costs, each part in a process of its own."""
+"""The memory that a slow consumer costs, each part in a process of its own."""
 
 import asyncio
 import json

@@ -21,13 +21,13 @@ def no_blocking():
 
 async def test_the_detector_sees_a_blocking_call():
     with blockbuster_ctx(), pytest.raises(BlockingError):
-        time.sleep(0.01)  # noqa: ASYNC251 - what is to be seen
+        time.sleep(0.01)  # noqa: ASYNC251 - for the detector to find
 
 
 async def test_a_clients_life_blocks_nothing(gateway, connect, no_blocking):
     client = connect(gateway)
     await client.connect()
-    await client.gateway.workmanager.ListWorkers()
+    assert (await client.gateway.workmanager.ListWorkers())["workers"]
     await client.state.update("workmanager", "k", lambda value: "v")
     await client.config.list_services()
     await client.pubsub.respond("t", lambda event: "ok")
@@ -42,7 +42,7 @@ async def test_a_clients_life_blocks_nothing(gateway, connect, no_blocking):
 
 async def test_opening_and_closing_in_memory_blocks_nothing(no_blocking):
     async with ApiClient("memory:") as client:
-        await client.list_services_async()
+        assert await client.list_services_async()
 
 
 async def test_certificates_are_read_in_a_thread(tmp_path, no_blocking):

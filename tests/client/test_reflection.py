@@ -9,6 +9,7 @@ import pytest
 from google.protobuf import descriptor_pb2, message_factory, text_format, timestamp_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
+# Private, because an `ApiClient` requests few symbols, and hides wrong answers.
 from virtufin.api.client._protobuf.reflection_client import (
     V1,
     V1ALPHA,
@@ -124,7 +125,7 @@ async def test_imported_files_are_fetched_and_come_first(serve):
     assert [one.name for one in files] == ["base.proto", "main.proto"]
 
 
-async def test_files_sent_along_are_not_asked_for(serve):
+async def test_files_sent_along_are_not_requested(serve):
     server = await serve({"acme.Service": reply(file(MAIN), file(BASE))})
     await server.client.files("acme.Service")
     assert server.questions == ["acme.Service"]
@@ -265,7 +266,7 @@ async def test_an_import_refused_for_another_reason_is_an_error(serve):
         await server.client.pool("acme.Service")
 
 
-async def test_another_file_than_asked_for_is_an_error(serve):
+async def test_another_file_than_the_requested_one_is_an_error(serve):
     other = file(BASE.replace("base.proto", "other.proto"))
     server = await serve({"acme.Service": reply(file(MAIN)), "base.proto": reply(other)})
     with pytest.raises(InvalidDescriptorsError, match=r"base\.proto"):

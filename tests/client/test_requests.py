@@ -48,34 +48,34 @@ async def test_request_reply_times_out(client):
 # A10
 async def test_correlation_id_generated_when_omitted(client):
     async with client.pubsub.subscribe_async_iter("t") as requests:
-        asking = [
+        requesting = [
             asyncio.create_task(client.pubsub.publish_with_result_async("t", "d", "r"))
             for _ in range(2)
         ]
-        events = [await anext(requests) for _ in asking]
+        events = [await anext(requests) for _ in requesting]
         for event in events:
             await client.pubsub.reply_async(event, "ok")
-        await asyncio.gather(*asking)
+        await asyncio.gather(*requesting)
     assert len({event.correlation_id for event in events}) == 2
     assert all(len(event.correlation_id) == 36 for event in events)
     assert all(event.reply_topic == "r" for event in events)
 
 
-async def test_a_correlation_id_of_ones_own_is_used(client):
+async def test_a_given_correlation_id_is_used(client):
     async with client.pubsub.subscribe_async_iter("t") as requests:
-        asking = asyncio.create_task(
+        requesting = asyncio.create_task(
             client.pubsub.publish_with_result_async("t", "d", "r", correlation_id="mine")
         )
         event = await anext(requests)
         await client.pubsub.reply_async(event, {"ok": True}, {"runid": "1"}, type="answered")
-        reply = await asking
+        reply = await requesting
     assert event.correlation_id == reply.correlation_id == "mine"
     assert (reply.type, reply.extensions["runid"]) == ("answered", "1")
 
 
 async def test_a_correlation_id_in_metadata_is_used(client):
     async with client.pubsub.subscribe_async_iter("t") as requests:
-        asking = asyncio.create_task(
+        requesting = asyncio.create_task(
             client.pubsub.publish_with_result_async(
                 "t", "d", "r", metadata={"correlationid": "mine", "runid": "7"}
             )
@@ -83,30 +83,30 @@ async def test_a_correlation_id_in_metadata_is_used(client):
         event = await anext(requests)
         assert (event.correlation_id, event.extensions["runid"]) == ("mine", "7")
         await client.pubsub.reply_async(event, "ok")
-        await asking
+        await requesting
 
 
 async def test_a_correlation_id_in_use_is_refused(client):
     async with client.pubsub.subscribe_async_iter("t") as requests:
-        asking = asyncio.create_task(
+        requesting = asyncio.create_task(
             client.pubsub.publish_with_result_async("t", "d", "r", correlation_id="same")
         )
         event = await anext(requests)
         with pytest.raises(InvalidInputError, match="'same'"):
             await client.pubsub.publish_with_result_async("t", "d", "r", correlation_id="same")
         await client.pubsub.reply_async(event, "ok")
-        assert (await asking).data_as_text() == "ok"
+        assert (await requesting).data_as_text() == "ok"
 
 
 async def test_the_first_reply_wins_and_foreign_replies_are_ignored(client):
     async with client.pubsub.subscribe_async_iter("t") as requests:
-        asking = asyncio.create_task(client.pubsub.publish_with_result_async("t", "d", "r"))
+        requesting = asyncio.create_task(client.pubsub.publish_with_result_async("t", "d", "r"))
         event = await anext(requests)
         await client.pubsub.publish_async("r", "foreign", correlation_id="somebody else's")
         await client.pubsub.publish_async("r", "no id at all")
         await client.pubsub.reply_async(event, "first")
         await client.pubsub.reply_async(event, "second")
-        assert (await asking).data_as_text() == "first"
+        assert (await requesting).data_as_text() == "first"
         await until(lambda: client.pubsub.ignored_replies == 3)
 
 
@@ -122,45 +122,45 @@ async def test_requests_to_one_reply_topic_share_one_stream_that_goes_away(gatew
 
 async def test_a_cut_of_the_reply_stream_loses_no_waiting_call(gateway, client):
     async with client.pubsub.subscribe_async_iter("t") as requests:
-        asking = asyncio.create_task(client.pubsub.publish_with_result_async("t", "d", "r"))
+        requesting = asyncio.create_task(client.pubsub.publish_with_result_async("t", "d", "r"))
         event = await anext(requests)
         gateway.faults.cut_streams()
         await until(lambda: gateway.faults.open_streams == 0, "the end of both streams")
         await until(lambda: gateway.faults.open_streams == 2, "the return of both streams")
         await client.pubsub.reply_async(event, "ok")
-        assert (await asking).data_as_text() == "ok"
+        assert (await requesting).data_as_text() == "ok"
 
 
 async def test_a_failure_of_the_reply_stream_fails_the_waiting_calls_at_once(gateway, client):
-    asking = [
+    requesting = [
         asyncio.create_task(client.pubsub.publish_with_result_async("t", "d", "r", timeout=None))
         for _ in range(3)
     ]
     await until(lambda: gateway.faults.open_streams == 1)
     gateway.faults.fail("Pubsub/Subscribe", grpc.StatusCode.UNAUTHENTICATED)
     gateway.faults.cut_streams()
-    for task in asking:
+    for task in requesting:
         with pytest.raises(UnauthenticatedError) as caught:
             await asyncio.wait_for(task, 10 * UNIT)
         assert isinstance(caught.value, StreamFailedError)
 
 
 async def test_closing_the_client_fails_waiting_requests(gateway, client):
-    asking = asyncio.create_task(client.pubsub.publish_with_result_async("t", "d", "r"))
+    requesting = asyncio.create_task(client.pubsub.publish_with_result_async("t", "d", "r"))
     await until(lambda: gateway.faults.open_streams == 1)
     await asyncio.sleep(0.05 * UNIT)
     await client.close()
     with pytest.raises(ClientClosedError):
-        await asking
+        await requesting
 
 
 async def test_closing_the_client_in_the_same_step_fails_the_request(gateway, client):
     await client.list_services_async()
-    asking = asyncio.create_task(client.pubsub.publish_with_result_async("t", "d", "r"))
+    requesting = asyncio.create_task(client.pubsub.publish_with_result_async("t", "d", "r"))
     await asyncio.sleep(0)
     await client.close()
     with pytest.raises(ClientClosedError):
-        await asyncio.wait_for(asking, 10 * UNIT)
+        await asyncio.wait_for(requesting, 10 * UNIT)
 
 
 async def test_a_refused_publish_fails_its_request_only(gateway, client):
@@ -179,13 +179,13 @@ async def test_a_surrounding_deadline_bounds_a_request(client):
 
 
 async def test_cancelling_a_request_frees_its_correlation_id(gateway, client):
-    asking = asyncio.create_task(
+    requesting = asyncio.create_task(
         client.pubsub.publish_with_result_async("t", "d", "r", correlation_id="same")
     )
     await until(lambda: gateway.faults.open_streams == 1)
-    asking.cancel()
+    requesting.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asking
+        await requesting
     await client.pubsub.respond("t", lambda event: "ok")
     assert await client.pubsub.publish_with_result_async("t", "d", "r", correlation_id="same")
 
@@ -235,12 +235,12 @@ async def test_a_responder_that_raises_fails_the_request_at_once(client):
     with pytest.raises(RequestFailedError, match="no such worker") as caught:
         await client.pubsub.publish_with_result_async("t", "d", "r", timeout=60 * UNIT)
     assert isinstance(caught.value, InternalError)
-    # The asker is told before the handler's error is counted.
+    # The requester gets the report before the handler's error is counted.
     await until(lambda: handle.handler_errors == 1)
     assert handle.state is SubscriptionState.LIVE
 
 
-async def test_a_responder_that_lets_a_cancellation_out_tells_the_asker(client):
+async def test_a_responder_that_raises_a_cancellation_reports_it_to_the_requester(client):
     async def broken(event):
         inner = asyncio.create_task(asyncio.sleep(3600))
         inner.cancel()
@@ -277,7 +277,7 @@ async def test_the_meaning_of_a_responders_error_reaches_the_asker(client):
     assert caught.value.status == "NOT_FOUND"
 
 
-async def test_a_reply_that_cannot_be_sent_is_told_too(client):
+async def test_a_reply_that_cannot_be_sent_is_reported_too(client):
     await client.pubsub.respond("t", lambda event: object())
     with pytest.raises(RequestFailedError, match="JSON"):
         await client.pubsub.publish_with_result_async("t", "d", "r")

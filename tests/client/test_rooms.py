@@ -7,7 +7,7 @@ import pytest
 
 from tests.workspace import ROOT
 
-# On Python 3.10 a call waits in a further helper, as cancellations cannot be told apart there.
+# On Python 3.10 a call waits in a further helper, because it cannot distinguish cancellations.
 MORE = 0 if sys.version_info >= (3, 11) else 1
 
 

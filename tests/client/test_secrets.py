@@ -8,6 +8,7 @@ import pytest
 
 from tests.client.conftest import UNIT, until
 from tests.client.scripted import WIRE
+from tests.layouts import make_emulator
 from virtufin.api.client import (
     ApiClient,
     ApiKeyError,
@@ -19,7 +20,6 @@ from virtufin.api.client import (
     UnauthenticatedError,
     VirtufinError,
 )
-from virtufin.api.emulator import Emulator
 
 KEY = "s3cr3t-key"
 
@@ -162,7 +162,7 @@ async def test_a_subscription_outlives_a_key_function_that_fails_once(connect):
             raise answer
         return answer
 
-    async with Emulator(api_keys=["secret"]) as gateway:
+    async with make_emulator(api_keys=["secret"]) as gateway:
         client = connect(gateway, api_key=key)
         subscription = await client.pubsub.subscribe_async("t")
         gateway.faults.cut_streams()

@@ -7,18 +7,18 @@ import pytest
 
 from tests.client.conftest import UNIT
 from tests.client.scripted import WIRE
+from tests.layouts import make_emulator
 from virtufin.api.client import (
     ConflictError,
     DeadlineExceededError,
     InvalidRequestError,
     StateClient,
 )
-from virtufin.api.emulator import Emulator
 
 S = "workmanager"
 
 
-async def test_what_was_saved_is_read(client):
+async def test_a_saved_value_is_read(client):
     result = await client.save_state_async(S, "k", "v")
     state = await client.get_state_async(S, "k")
     assert result == {"success": True, "status": "OK", "message": ""}
@@ -36,7 +36,7 @@ async def test_a_missing_key_is_not_found_and_an_empty_value_is(client):
     }
 
 
-async def test_the_current_etag_lets_a_write_through_and_an_old_one_does_not(client):
+async def test_a_write_succeeds_with_the_current_etag_and_fails_with_an_old_one(client):
     await client.save_state_async(S, "k", "1")
     etag = (await client.get_state_async(S, "k"))["etag"]
     await client.save_state_async(S, "k", "2", etag)
@@ -51,7 +51,7 @@ async def test_a_deleted_key_is_missing(client):
     assert not (await client.state.get(S, "k"))["found"]
 
 
-async def test_bulk_results_come_in_the_order_asked(client):
+async def test_bulk_results_come_in_the_order_of_the_request(client):
     await client.state.save(S, "a", "1")
     await client.state.save(S, "b", "2")
     items = await client.state.get_bulk(S, ["b", "missing", "a"])
@@ -62,7 +62,7 @@ async def test_bulk_results_come_in_the_order_asked(client):
     ]
 
 
-async def test_a_key_asked_for_twice_is_answered_twice(client):
+async def test_a_key_requested_twice_is_answered_twice(client):
     await client.state.save(S, "a", "1")
     items = await client.state.get_bulk(S, ["a", "b", "a"])
     assert [item["key"] for item in items] == ["a", "b", "a"]
@@ -99,7 +99,7 @@ async def test_a_query_takes_text_or_dict(client):
 
 async def test_an_unknown_service_is_refused(client):
     with pytest.raises(InvalidRequestError):
-        await client.state.save("nobody", "k", "v")
+        await client.state.save("missing", "k", "v")
 
 
 async def test_registered_keys_are_read_together(client):
@@ -108,15 +108,15 @@ async def test_registered_keys_are_read_together(client):
     assert (await client.get_all_state_async(S))["values"] == {"k1": "v1"}
 
 
-async def test_where_the_gateway_dropped_these_calls_the_client_remembers_the_keys(connect):
-    async with Emulator(legacy_state=False) as gateway:
+async def test_the_client_remembers_the_keys_if_the_gateway_dropped_these_calls(connect):
+    async with make_emulator(legacy_state=False) as gateway:
         client = connect(gateway)
         await client.save_state_async(S, "k1", "v1")
         assert (await client.register_keys_async(S, ["k1", "k2"]))["success"]
         assert await client.get_all_state_async(S) == {"values": {"k1": "v1"}}
 
 
-async def test_a_change_is_published_when_asked_for(client):
+async def test_a_change_is_published_on_request(client):
     async with client.pubsub.subscribe_async_iter("state.change") as changes:
         await client.state.save(S, "k", "v", include_value=True, publish_change=True)
         change = (await anext(changes)).data_as_json()
@@ -176,7 +176,7 @@ async def test_update_ends_with_its_timeout(scripted, connect):
         )
 
 
-async def test_what_the_function_raises_reaches_the_caller(client):
+async def test_an_error_of_the_function_reaches_the_caller(client):
     def broken(value):
         raise LookupError("mine")
 

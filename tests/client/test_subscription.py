@@ -10,6 +10,7 @@ from grpc import aio
 
 from tests.client.conftest import QUICK, UNIT, until
 from tests.client.scripted import WIRE
+from tests.layouts import make_emulator
 from virtufin.api.client import (
     ApiClient,
     ClientClosedError,
@@ -21,7 +22,6 @@ from virtufin.api.client import (
     SubscriptionState,
     UnauthenticatedError,
 )
-from virtufin.api.emulator import Emulator
 
 Event = WIRE["Pubsub.Subscribe"].response
 
@@ -69,7 +69,7 @@ async def test_a_confirmed_subscription_says_so(client):
 
 
 async def test_a_server_that_holds_its_headers_back_is_presumed_live(connect):
-    async with Emulator(hold_headers=True) as gateway:
+    async with make_emulator(hold_headers=True) as gateway:
         client = connect(gateway, subscription=SubscriptionSettings(ready_wait=0.1 * UNIT))
         subscription = client.pubsub.subscribe_async_iter("t")
         assert await subscription.ready(5 * UNIT) is False
@@ -80,8 +80,8 @@ async def test_a_server_that_holds_its_headers_back_is_presumed_live(connect):
         await subscription.aclose()
 
 
-async def test_ready_is_bounded_where_nobody_answers(connect):
-    gateway = Emulator()
+async def test_ready_is_bounded_if_no_gateway_answers(connect):
+    gateway = make_emulator()
     async with gateway:
         pass
     client = connect(gateway)
@@ -92,7 +92,7 @@ async def test_ready_is_bounded_where_nobody_answers(connect):
 
 
 async def test_a_subscription_made_before_the_gateway_starts_becomes_live(connect):
-    gateway = Emulator()
+    gateway = make_emulator()
     async with gateway:
         pass
     client = connect(gateway)
@@ -103,7 +103,7 @@ async def test_a_subscription_made_before_the_gateway_starts_becomes_live(connec
         await subscription.aclose()
 
 
-async def test_one_subscription_carries_several_topics(client):
+async def test_a_subscription_carries_several_topics(client):
     async with client.pubsub.subscribe_async_iter(["a", "b", "a"]) as subscription:
         await client.pubsub.publish_async("a", "1")
         await client.pubsub.publish_async("b", "2")
@@ -112,12 +112,12 @@ async def test_one_subscription_carries_several_topics(client):
     assert subscription.topics == ("a", "b")
 
 
-async def test_one_text_is_one_topic_and_never_its_letters(client):
+async def test_a_single_text_is_one_topic_and_never_its_letters(client):
     assert client.pubsub.subscribe_async_iter("abc").topics == ("abc",)
     assert client.pubsub.subscribe_async_iter(topic="abc").topics == ("abc",)
 
 
-async def test_no_topics_mean_what_the_gateway_makes_of_them(client):
+async def test_no_topics_leave_the_choice_to_the_gateway(client):
     async with client.pubsub.subscribe_async_iter() as subscription:
         await client.pubsub.publish_async("anything", "x")
         assert (await anext(subscription)).topic == "anything"
@@ -168,7 +168,7 @@ async def test_breaking_out_of_the_loop_ends_the_stream_at_the_gateway(gateway, 
     await until(lambda: gateway.faults.open_streams == 0, "the end of the stream")
 
 
-async def test_letting_go_of_a_subscription_ends_it(gateway, client):
+async def test_a_subscription_without_references_ends(gateway, client):
     subscription = await client.pubsub.subscribe_async("t")
     await until(lambda: gateway.faults.open_streams == 1)
     del subscription
@@ -193,8 +193,8 @@ async def test_a_subscription_closed_before_its_first_use_stays_closed(gateway, 
     assert gateway.faults.open_streams == 0
 
 
-async def test_everyone_who_meets_a_failure_gets_an_error_of_their_own(connect):
-    async with Emulator(api_keys=["k"]) as gateway:
+async def test_every_waiter_gets_an_error_object_of_its_own(connect):
+    async with make_emulator(api_keys=["k"]) as gateway:
         subscription = connect(gateway).pubsub.subscribe_async_iter("t")
         errors = []
         for look in (subscription.__anext__, subscription.ready, subscription.wait_closed) * 2:
@@ -213,7 +213,7 @@ async def test_a_channel_closed_before_subscribing_fails_the_subscription(gatewa
             await client.pubsub.subscribe_async("t")
 
 
-async def test_what_was_received_is_handed_out_after_closing(client):
+async def test_received_events_are_returned_after_closing(client):
     subscription = await client.pubsub.subscribe_async("t")
     for number in range(3):
         await client.pubsub.publish_async("t", str(number))
@@ -247,7 +247,7 @@ async def test_a_cut_stream_comes_back_and_is_reported_once(gateway, client, cod
 
 
 async def test_a_gap_of_several_attempts_is_reported_once(connect, caplog):
-    gateway = Emulator()
+    gateway = make_emulator()
     async with gateway:
         client = connect(gateway)
         subscription = await client.pubsub.subscribe_async("t")
@@ -290,7 +290,7 @@ async def test_a_decision_that_raises_ends_the_subscription_visibly(scripted, co
 
 
 async def test_a_failure_is_raised_at_every_look_and_logged(connect, caplog):
-    async with Emulator(api_keys=["k"]) as gateway:
+    async with make_emulator(api_keys=["k"]) as gateway:
         subscription = connect(gateway).pubsub.subscribe_async_iter("t")
         for _ in range(2):
             with pytest.raises(UnauthenticatedError):
@@ -383,7 +383,7 @@ async def test_unsubscribing_by_id_is_answered_by_the_gateway(client):
 
 
 async def test_closing_a_client_ends_subscriptions_that_wait_to_reconnect(connect):
-    gateway = Emulator()
+    gateway = make_emulator()
     async with gateway:
         client = connect(gateway, reconnect=ReconnectSettings(initial_backoff=1000))
         subscription = await client.pubsub.subscribe_async("t")
@@ -458,7 +458,7 @@ async def test_closing_a_client_ends_subscriptions_that_were_never_used(client):
     assert subscription.state is SubscriptionState.CLOSED
 
 
-async def test_what_has_ended_is_not_confirmed(client):
+async def test_an_ended_subscription_is_not_confirmed(client):
     subscription = await client.pubsub.subscribe_async("t")
     assert subscription.confirmed
     await subscription.aclose()

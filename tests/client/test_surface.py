@@ -1,4 +1,4 @@
-"""What the package offers, by name."""
+"""The public names of the package."""
 
 import inspect
 import subprocess

@@ -6,8 +6,7 @@ import trustme
 from grpc import aio
 
 from tests.client.conftest import UNIT
-from virtufin.api.client import ApiClient, InvalidInputError, TlsSettings, UnavailableError
-from virtufin.api.client._wire.wire import Wire
+from virtufin.api.client import ApiClient, InvalidInputError, TlsSettings, UnavailableError, Wire
 
 LIST = Wire.packaged()["Gateway.ListServices"]
 
@@ -101,7 +100,7 @@ async def test_mutual_tls_shows_the_clients_certificate(authority, serve):
 
 
 @pytest.mark.parametrize("name", ["ca", "certificate"])
-async def test_what_is_no_pem_is_named(name, tmp_path):
+async def test_a_file_that_is_no_pem_is_named(name, tmp_path):
     path = tmp_path / "other.txt"
     path.write_text("no certificate")
     for value in (path, b"no certificate"):

@@ -1,11 +1,14 @@
 """Messages of another layout are translated by field name."""
 
 import pytest
-from google.protobuf import descriptor_pb2, message_factory, text_format
+from google.protobuf import descriptor_pb2, text_format
 
-from virtufin.api.client._protobuf.compare import different_messages
-from virtufin.api.client._protobuf.reflection_client import build_pool
-from virtufin.api.client._protobuf.translate import CannotTranslateError, Translation
+from tests.reflection import make_pool, message_class
+
+# Private, because no gateway of the tests has fields of all these kinds.
+from virtufin.api.client._protobuf import compare, translate
+
+Translation = translate.Translation
 
 
 def message(text):
@@ -17,7 +20,7 @@ def message(text):
     message_type {{ name: "M" {text} }}
     """
     file = text_format.Parse(whole, descriptor_pb2.FileDescriptorProto())
-    return message_factory.GetMessageClass(build_pool([file]).FindMessageTypeByName("M"))
+    return message_class(make_pool([file]), "M")
 
 
 def field(name, number, kind, label="OPTIONAL", of=None):
@@ -27,9 +30,11 @@ def field(name, number, kind, label="OPTIONAL", of=None):
 
 
 def translated(source, target, **values):
-    ours, theirs = message(source), message(target)
-    result = theirs()
-    Translation(ours.DESCRIPTOR, theirs.DESCRIPTOR, strict=True).fill(result, ours(**values))
+    packaged, gateway = message(source), message(target)
+    result = gateway()
+    Translation(packaged.DESCRIPTOR, gateway.DESCRIPTOR, strict=True).fill(
+        result, packaged(**values)
+    )
     return result.f
 
 
@@ -76,50 +81,54 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_what_cannot_be_said_there_is_an_error(case):
+def test_a_value_that_the_other_layout_cannot_hold_is_an_error(case):
     source, target, value = BAD[case]
-    with pytest.raises(CannotTranslateError, match="f"):
+    with pytest.raises(translate.CannotTranslateError, match="f"):
         translated(source, target, f=value)
 
 
 def test_messages_inside_are_translated_too():
-    ours = message(field("f", 1, "MESSAGE", of="N") + field("g", 2, "MESSAGE", "REPEATED", of="M"))
-    theirs = message(
+    packaged = message(
+        field("f", 1, "MESSAGE", of="N") + field("g", 2, "MESSAGE", "REPEATED", of="M")
+    )
+    gateway = message(
         field("f", 3, "MESSAGE", of="N") + field("g", 4, "MESSAGE", "REPEATED", of="M")
     )
-    result = theirs()
-    translation = Translation(ours.DESCRIPTOR, theirs.DESCRIPTOR, strict=True)
-    translation.fill(result, ours(f={"n": 1}, g=[{"f": {"n": 2}}]))
+    result = gateway()
+    translation = Translation(packaged.DESCRIPTOR, gateway.DESCRIPTOR, strict=True)
+    translation.fill(result, packaged(f={"n": 1}, g=[{"f": {"n": 2}}]))
     assert (result.f.n, result.g[0].f.n) == (1, 2)
 
 
 def test_an_empty_message_stays_set():
-    ours, theirs = (
+    packaged, gateway = (
         message(field("f", 1, "MESSAGE", of="N")),
         message(field("f", 3, "MESSAGE", of="N")),
     )
-    result = theirs()
-    Translation(ours.DESCRIPTOR, theirs.DESCRIPTOR, strict=True).fill(result, ours(f={}))
+    result = gateway()
+    Translation(packaged.DESCRIPTOR, gateway.DESCRIPTOR, strict=True).fill(result, packaged(f={}))
     assert result.HasField("f")
 
 
 def test_a_field_that_was_only_renamed_is_found_by_its_number():
-    ours, theirs = message(field("f", 1, "STRING")), message(field("g", 1, "STRING"))
-    result = theirs()
-    Translation(ours.DESCRIPTOR, theirs.DESCRIPTOR, strict=True).fill(result, ours(f="a"))
+    packaged, gateway = message(field("f", 1, "STRING")), message(field("g", 1, "STRING"))
+    result = gateway()
+    Translation(packaged.DESCRIPTOR, gateway.DESCRIPTOR, strict=True).fill(result, packaged(f="a"))
     assert result.g == "a"
-    (difference,) = different_messages(ours.DESCRIPTOR, theirs.DESCRIPTOR)
+    (difference,) = compare.different_messages(packaged.DESCRIPTOR, gateway.DESCRIPTOR)
     assert difference.gateway == "named g"
 
 
-def test_what_only_the_other_has_is_left_alone():
-    ours, theirs = (
+def test_a_field_that_only_the_other_layout_has_is_left_alone():
+    packaged, gateway = (
         message(field("f", 1, "STRING")),
         message(field("f", 1, "STRING") + field("g", 2, "STRING")),
     )
-    (difference,) = different_messages(ours.DESCRIPTOR, theirs.DESCRIPTOR)
+    (difference,) = compare.different_messages(packaged.DESCRIPTOR, gateway.DESCRIPTOR)
     assert difference.is_addition
-    back = ours()
-    Translation(theirs.DESCRIPTOR, ours.DESCRIPTOR, strict=False).fill(back, theirs(f="a", g="b"))
+    back = packaged()
+    Translation(gateway.DESCRIPTOR, packaged.DESCRIPTOR, strict=False).fill(
+        back, gateway(f="a", g="b")
+    )
     assert back.f == "a"
-    assert back == ours(f="a")
+    assert back == packaged(f="a")

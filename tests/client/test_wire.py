@@ -1,14 +1,18 @@
 """The client speaks the gateway's own wire, whatever its generation, and says so."""
 
 import asyncio
+import math
 import subprocess
 import sys
+import time
 from contextlib import suppress
 
 import grpc
 import pytest
 
 from tests.client.conftest import UNIT, WAITS, until
+from tests.layouts import described_layout, make_emulator, named_layout, without
+from tests.reflection import V1, V1ALPHA
 from virtufin.api.client import (
     ApiClient,
     DeadlineExceededError,
@@ -17,15 +21,11 @@ from virtufin.api.client import (
     UnavailableError,
     UnsupportedError,
     VirtufinError,
-    _backoff,
+    Wire,
 )
-from virtufin.api.client._wire import adapted_methods
-from virtufin.api.emulator import Emulator
-from virtufin.api.emulator._services import reflection
-from virtufin.api.emulator._wires.named_wires import choose_wire, without
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
-REFLECTION = "grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
+REFLECTION = f"{V1}/ServerReflectionInfo"
 
 
 @pytest.fixture
@@ -34,7 +34,9 @@ async def meet(connect, take_port):
     gateways = []
 
     async def start(*, settings=None, **options):
-        gateway = await Emulator(**{"wire": "current", "port": take_port(), **options}).__aenter__()
+        gateway = await make_emulator(
+            **{"wire": "current", "port": take_port(), **options}
+        ).__aenter__()
         gateways.append(gateway)
         return gateway, connect(gateway, **(settings or {}))
 
@@ -43,12 +45,12 @@ async def meet(connect, take_port):
         await gateway.stop()
 
 
-def questions(gateway):
+def fetches(gateway):
     """Counts the reflection calls of a gateway from now on."""
     return gateway.faults.delay(REFLECTION, 0.001, times=None)
 
 
-async def test_a_gateway_of_the_packaged_wire_is_spoken_to_with_packaged_messages(meet):
+async def test_a_gateway_of_the_packaged_wire_gets_packaged_messages(meet):
     _, client = await meet(wire="current")
     assert client.wire.reason == "no call was made yet"
     await client.list_services_async()
@@ -66,16 +68,16 @@ async def test_moved_field_numbers_are_followed(meet):
     assert client.wire.generation == "current"
 
 
-async def test_each_difference_is_told(meet):
+async def test_each_difference_is_reported(meet):
     _, client = await meet(wire="moved-numbers")
     await client.list_services_async()
-    told = {difference.where: difference for difference in client.wire.differences}
-    difference = told["virtufin.GetStateResponse.value"]
+    differences = {difference.where: difference for difference in client.wire.differences}
+    difference = differences["virtufin.GetStateResponse.value"]
     assert (difference.packaged, difference.gateway) == ("number 2", "number 3")
     assert "virtufin.GetStateResponse.value: number 2" in str(client.wire)
 
 
-async def test_the_earlier_generation_is_spoken(meet):
+async def test_the_earlier_generation_is_supported(meet):
     _, client = await meet(wire="earlier")
     async with client.pubsub.subscribe_async_iter("t") as events:
         await client.pubsub.publish_async("t", {"a": 1}, {"ce-subject": "s"}, correlation_id="c")
@@ -100,29 +102,31 @@ async def test_proto_data_is_refused_on_the_earlier_wire(meet):
         await client.pubsub.publish_async("t", event)
 
 
-async def test_heartbeats_of_the_earlier_wire_are_skipped(meet, monkeypatch):
-    beats = []
-
-    def counted(*parts):
-        event = real(*parts)
-        beats.extend(() if event else (1,))
-        return event
-
-    real = adapted_methods._event
-    monkeypatch.setattr(adapted_methods, "_event", counted)
-    _, client = await meet(wire="earlier", heartbeat=0.05 * UNIT)
+async def test_heartbeats_of_the_earlier_wire_are_skipped(meet):
+    gateway, client = await meet(wire="earlier", heartbeat=0.05 * UNIT)
     async with client.pubsub.subscribe_async_iter("t") as events:
         await events.ready()
-        await until(lambda: beats)
+        await heartbeats(gateway, 3)
         await client.pubsub.publish_async("t", "")
         assert (await anext(events)).data_as_text() == ""
         assert events.stats.received == 1
 
 
+async def heartbeats(gateway, count):
+    """Waits on a stream of its own, which began last, for so many heartbeats of a gateway."""
+    async with grpc.aio.insecure_channel(gateway.target) as channel:
+        wire, _ = await described_layout(channel)
+        method = wire["Pubsub.Subscribe"]
+        call = channel.unary_stream(method.path, response_deserializer=method.response.FromString)
+        stream = call(method.request(topics=["other"]).SerializeToString())
+        for _ in range(count):
+            assert await stream.read() == method.response()
+
+
 async def test_the_earlier_subscription_of_the_gateway_service_is_used_where_it_is_the_only_one(
     meet,
 ):
-    wire = without(choose_wire("earlier"), "Pubsub.Subscribe")
+    wire = without(await named_layout("earlier"), "Pubsub.Subscribe")
     _, client = await meet(wire=wire)
     async with client.pubsub.subscribe_async_iter("t") as events:
         await client.pubsub.publish_async("t", "data", type="a.b")
@@ -130,11 +134,11 @@ async def test_the_earlier_subscription_of_the_gateway_service_is_used_where_it_
     assert (event.topic, event.data_as_text(), event.type) == ("t", "data", "a.b")
 
 
-async def test_packaged_was_asked_for(meet):
+async def test_the_packaged_wire_can_be_chosen(meet):
     gateway, client = await meet(settings={"wire": "packaged", "complete_replies": False})
-    asked = questions(gateway)
+    fetched = fetches(gateway)
     await client.list_services_async()
-    assert asked.used == 0
+    assert fetched.used == 0
     assert client.wire.reason == "wire='packaged'"
 
 
@@ -143,7 +147,7 @@ async def test_a_wire_of_another_name_is_refused():
         ApiClient(wire="newest")
 
 
-async def test_a_gateway_without_reflection_is_spoken_to_with_packaged_messages(meet):
+async def test_a_gateway_without_reflection_gets_packaged_messages(meet):
     _, client = await meet(reflection=False)
     await client.save_state_async("workmanager", "k", "v")
     assert client.wire.origin == "packaged"
@@ -152,22 +156,22 @@ async def test_a_gateway_without_reflection_is_spoken_to_with_packaged_messages(
 
 async def test_concurrent_first_calls_ask_once(meet):
     gateway, client = await meet()
-    asked = questions(gateway)
+    fetched = fetches(gateway)
     await client.list_services_async()
-    once, asked = asked.used, questions(gateway)
+    once, fetched = fetched.used, fetches(gateway)
     gateway.faults.clear()
-    asked = questions(gateway)
+    fetched = fetches(gateway)
     async with ApiClient(gateway.host, gateway.port) as other:
         await asyncio.gather(*(other.list_services_async() for _ in range(50)))
-    assert asked.used == once > 0
+    assert fetched.used == once > 0
 
 
 async def test_a_reflection_that_does_not_answer_costs_its_bound_once(meet):
     gateway, client = await meet(settings={"reflection_timeout": 0.2 * UNIT})
-    silent = gateway.faults.delay(REFLECTION, 3600, times=None)
+    stalled = gateway.faults.delay(REFLECTION, 3600, times=None)
     for _ in range(3):
         await client.list_services_async()
-    assert silent.used == 1
+    assert stalled.used == 1
     assert "could not fetch" in client.wire.reason
 
 
@@ -180,7 +184,7 @@ async def test_a_call_whose_time_ends_before_the_wire_is_known_is_not_sent(meet)
     assert sent.used == 0
 
 
-async def test_a_gateway_that_starts_meanwhile_is_never_spoken_to_in_another_layout(unused_port):
+async def test_a_gateway_that_starts_during_calls_never_gets_another_layout(unused_port):
     answers, refused = [], []
     async with ApiClient("127.0.0.1", unused_port, timeout=10 * UNIT) as client:
 
@@ -193,7 +197,7 @@ async def test_a_gateway_that_starts_meanwhile_is_never_spoken_to_in_another_lay
 
         polling = [asyncio.create_task(poll()) for _ in range(3)]
         await until(lambda: refused)
-        async with Emulator(port=unused_port, wire="moved-numbers"):
+        async with make_emulator(port=unused_port, wire="moved-numbers"):
             await asyncio.gather(*polling)
     assert all(answer == ["workmanager", "websocketmanager"] for answer in answers)
 
@@ -202,7 +206,7 @@ async def test_a_gateway_that_starts_meanwhile_is_never_spoken_to_in_another_lay
     ("code", "times"),
     [("UNAVAILABLE", 2), ("INTERNAL", 1), ("PERMISSION_DENIED", 1), ("UNKNOWN", 1)],
 )
-async def test_a_reflection_that_fails_once_is_asked_again(meet, code, times):
+async def test_a_reflection_that_fails_once_is_called_again(meet, code, times):
     gateway, client = await meet(
         wire="moved-numbers", settings={"retry": RetrySettings(max_attempts=1)}
     )
@@ -213,22 +217,18 @@ async def test_a_reflection_that_fails_once_is_asked_again(meet, code, times):
     assert client.wire.origin == "reflection"
 
 
-async def test_a_reflection_that_always_fails_is_asked_ever_more_seldom(meet):
+async def test_a_reflection_that_always_fails_is_called_less_and_less_often(meet):
     gateway, client = await meet()
     failing = gateway.faults.fail(REFLECTION, "UNKNOWN", times=None)
+    began = time.monotonic()
     for _ in range(20):
         await client.list_services_async()
-    assert failing.used <= 3
+    # Two attempts at once, and then the pauses of 1, 2, 4, ... seconds that have passed.
+    pauses = math.log2(1 + time.monotonic() - began)
+    assert failing.used <= 3 + pauses
 
 
-@pytest.fixture(autouse=True)
-def _long_pauses(monkeypatch):
-    """Pauses that no test outlasts, once they have begun."""
-    monkeypatch.setattr(_backoff, "_FIRST", 3600.0)
-    monkeypatch.setattr(_backoff, "_LONGEST", 3600.0)
-
-
-async def test_what_a_gateway_says_of_its_reflection_shows_no_key(meet):
+async def test_a_failure_of_reflection_shows_no_key(meet):
     gateway, client = await meet(api_keys=["s3cr3t-key"], settings={"api_key": "s3cr3t-key"})
     gateway.faults.fail(REFLECTION, "PERMISSION_DENIED", details="s3cr3t-key may not", times=None)
     await client.list_services_async()
@@ -242,7 +242,7 @@ async def test_a_gateway_that_comes_back_without_reflection_is_taken_for_a_packa
     await client.list_services_async()
     assert client.wire.origin == "reflection"
     await old.stop()
-    async with Emulator(port=old.port, reflection=False, wire="current"):
+    async with make_emulator(port=old.port, reflection=False, wire="current"):
         await client.connect()
         assert await client.list_services_async()
         assert client.wire.origin == "packaged"
@@ -253,21 +253,26 @@ async def test_an_upgraded_gateway_is_followed(meet):
     await client.save_state_async("workmanager", "k", "v")
     assert client.wire.generation == "earlier"
     await old.stop()
-    async with Emulator(port=old.port, wire="moved-numbers"):
+    async with make_emulator(port=old.port, wire="moved-numbers"):
         await client.connect()
         await client.save_state_async("workmanager", "k", "w")
         assert (await client.get_state_async("workmanager", "k"))["value"] == "w"
         assert client.wire.generation == "current"
 
 
-async def test_a_gateway_with_another_version_of_reflection_is_asked_too(meet, monkeypatch):
-    monkeypatch.setattr(reflection, "V1", "grpc.reflection.v0.ServerReflection")
+def lacks(gateway, version):
+    """Makes a gateway answer as one without a version of reflection does."""
+    return gateway.faults.fail(f"{version}/ServerReflectionInfo", "UNIMPLEMENTED", times=None)
+
+
+async def test_a_gateway_with_another_version_of_reflection_is_understood_too(meet):
     old, client = await meet()
+    fetched = lacks(old, V1)
     await client.list_services_async()
+    assert fetched.used == 1
     await old.stop()
-    monkeypatch.undo()
-    monkeypatch.setattr(reflection, "V1ALPHA", "grpc.reflection.v0.ServerReflection")
-    async with Emulator(port=old.port, wire="moved-numbers"):
+    async with make_emulator(port=old.port, wire="moved-numbers") as new:
+        lacks(new, V1ALPHA)
         await client.connect()
         assert await client.list_services_async()
         assert client.wire.origin == "reflection"
@@ -285,7 +290,7 @@ async def test_a_subscription_follows_an_upgraded_gateway(meet):
     old, client = await meet(wire="earlier")
     subscription = await client.pubsub.subscribe_async("t")
     await old.stop()
-    async with Emulator(port=old.port, wire="current") as new:
+    async with make_emulator(port=old.port, wire="current") as new:
         async with ApiClient(new.host, new.port, subscription=WAITS) as other:
             async for state in subscription.states():
                 if state.name == "LIVE":
@@ -295,8 +300,8 @@ async def test_a_subscription_follows_an_upgraded_gateway(meet):
         await subscription.aclose()
 
 
-async def test_what_this_gateway_cannot_be_told_is_an_error_that_says_so(meet):
-    wire = without(choose_wire("current"), "SaveStateRequest.publish_change")
+async def test_a_field_that_the_gateway_lacks_is_an_error_that_names_it(meet):
+    wire = without(Wire.packaged(), "SaveStateRequest.publish_change")
     _, client = await meet(wire=wire)
     await client.save_state_async("workmanager", "k", "v")
     with pytest.raises(UnsupportedError, match="publish_change"):
@@ -304,14 +309,14 @@ async def test_what_this_gateway_cannot_be_told_is_an_error_that_says_so(meet):
 
 
 async def test_a_method_that_the_gateway_lacks_is_unsupported(meet):
-    _, client = await meet(wire=without(choose_wire("current"), "State.QueryState"))
+    _, client = await meet(wire=without(Wire.packaged(), "State.QueryState"))
     with pytest.raises(UnsupportedError, match="QueryState"):
         await client.state.query("workmanager", "{}")
     missing = [difference.where for difference in client.wire.differences]
     assert missing == ["virtufin.State.QueryState"]
 
 
-async def test_the_wire_is_asked_for_with_the_key_of_the_call(meet):
+async def test_the_wire_is_fetched_with_the_key_of_the_call(meet):
     keys = []
     _, client = await meet(
         api_keys=["secret"], settings={"api_key": lambda: keys.append(1) or "secret"}
@@ -376,7 +381,7 @@ async def test_on_a_channel_of_the_caller_an_upgraded_gateway_is_followed(meet):
         await client.save_state_async("workmanager", "k", "v")
         assert client.wire.generation == "earlier"
         await old.stop()
-        async with Emulator(port=old.port, wire="moved-numbers"):
+        async with make_emulator(port=old.port, wire="moved-numbers"):
             await client.connect()
             await client.save_state_async("workmanager", "k", "w")
             assert client.wire.generation == "current"

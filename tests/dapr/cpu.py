@@ -1,4 +1,4 @@
-"""How much CPU time the callbacks of an event loop use."""
+"""CPU time of the callbacks of an event loop."""
 
 import asyncio
 import gc
@@ -23,7 +23,7 @@ class Longest:
 
 @asynccontextmanager
 async def measured():
-    """Measures every callback that this thread's loop runs meanwhile, by the thread's CPU time.
+    """Measures every callback that this thread's loop runs in the block, by the thread's CPU time.
 
     Without what watches the code run: coverage would cost as much again.
     """
@@ -40,8 +40,8 @@ async def measured():
             longest.note(time.thread_time() - begin, handle)
             sys.settrace(watching)
 
-    # A collection of garbage that runs in a callback counts, but only over what is made meanwhile,
-    # not over all the modules of the tests.
+    # A collection of garbage that runs in a callback counts, but only over objects made in the
+    # block, not over all the modules of the tests.
     gc.collect()
     gc.freeze()
     asyncio.Handle._run = timed

@@ -40,7 +40,7 @@ def request_event(topic="orders", data=None, **fields):
 
 
 class Caller:
-    """What a sidecar calls at its app."""
+    """The calls of a sidecar to its app."""
 
     def __init__(self, channel, token=None):
         self.metadata = () if token is None else (("dapr-api-token", token),)
@@ -77,20 +77,20 @@ class Caller:
         return answer.data.value, answer.content_type
 
     async def bind(self, name, data=b"", **metadata):
-        """Delivers what a binding brought; returns the answer's data."""
+        """Delivers an event of a binding; returns the answer's data."""
         request = appcallback_v1.BindingEventRequest(name=name, data=data, metadata=metadata)
         return (await self.callback.OnBindingEvent(request, metadata=self.metadata)).data
 
     async def subscriptions(self):
-        """What the app wants to be subscribed to."""
+        """Returns the topics that the app subscribes to."""
         return list((await self.callback.ListTopicSubscriptions(Empty())).subscriptions)
 
     async def bindings(self):
-        """Which bindings the app listens to."""
+        """Returns the bindings that the app listens to."""
         return list((await self.callback.ListInputBindings(Empty())).bindings)
 
     async def healthy(self):
-        """Whether the app is."""
+        """Calls the app's health check."""
         try:
             await self._health.HealthCheck(Empty())
         except grpc.aio.AioRpcError:
@@ -126,7 +126,7 @@ async def attached(app, token=None, ext_app=None):
 
     ext_app = ext_app or App()
     attachment = app.attach(ext_app, loop=asyncio.get_running_loop())
-    # App.run() blocks, and does not tell a free port.
+    # App.run() blocks, and does not return a free port.
     port = ext_app._server.add_insecure_port("127.0.0.1:0")
     ext_app._server.start()
     try:

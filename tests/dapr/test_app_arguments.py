@@ -1,4 +1,4 @@
-"""What an app refuses before anything runs, and where its settings come from."""
+"""Arguments that an app refuses before anything runs, and the sources of its settings."""
 
 import functools
 
@@ -93,7 +93,7 @@ class Handler:
     ],
 )
 @pytest.mark.parametrize("register", ["subscribe", "method", "binding", "health_check"])
-def test_what_is_no_handler_is_refused(app, register, wrong, message):
+def test_an_object_that_is_no_handler_is_refused(app, register, wrong, message):
     decorator = app.health_check if register == "health_check" else getattr(app, register)("x")
     with pytest.raises(InvalidInputError, match=message):
         decorator(wrong)
@@ -135,7 +135,7 @@ def test_the_same_path_twice_is_refused(app):
         app.subscribe("orders", path="/a")(handler)
 
 
-def test_one_function_may_handle_several_topics(app):
+def test_a_function_may_handle_several_topics(app):
     app.subscribe("a")(app.subscribe("b")(handler))
     assert "2 event handlers" in repr(app)
 

@@ -27,7 +27,7 @@ def app():
     ],
     ids=str,
 )
-async def test_what_a_method_returns_is_the_answer(app, serving, result, expected):
+async def test_the_result_of_a_method_is_the_answer(app, serving, result, expected):
     @app.method("quote")
     async def quote(request):
         return result
@@ -93,7 +93,7 @@ async def test_an_unknown_method_is_answered_with_those_there_are(app, own):
     ],
     ids=lambda value: type(value).__name__,
 )
-async def test_what_a_method_raises_is_a_status_by_its_meaning(app, own, error, code, caplog):
+async def test_an_error_of_a_method_is_a_status_by_its_meaning(app, own, error, code, caplog):
     @app.method("quote")
     async def quote(request):
         raise error
@@ -233,7 +233,7 @@ async def test_a_binding_gets_what_came(app, serving):
     assert seen == [("clock", "tick", {"readTimeUTC": "now"})]
 
 
-async def test_what_a_binding_returns_is_in_the_answer(app, own):
+async def test_the_result_of_a_binding_is_in_the_answer(app, own):
     @app.binding("clock")
     async def on_tick(request):
         return {"seen": True}

@@ -1,4 +1,4 @@
-"""What a handler does to an event is what the sidecar is answered, on either server."""
+"""The answer to the sidecar for each outcome of a handler, on either server."""
 
 import asyncio
 import json
@@ -30,11 +30,11 @@ async def test_returning_acknowledges(app, serving):
         assert await caller.event() == "SUCCESS"
 
 
-async def test_raising_asks_for_another_delivery_and_is_reported(sidecar, serving, caplog):
-    told = []
+async def test_an_exception_has_the_event_delivered_again_and_is_reported(sidecar, serving, caplog):
+    reported = []
 
     async def on_error(error):
-        told.append(error)
+        reported.append(error)
 
     app = DaprApp(port=0, on_error=on_error)
 
@@ -44,7 +44,7 @@ async def test_raising_asks_for_another_delivery_and_is_reported(sidecar, servin
 
     async with serving(app) as caller:
         assert await caller.event() == "RETRY"
-    assert [str(error) for error in told] == ["out of luck"]
+    assert [str(error) for error in reported] == ["out of luck"]
     [record] = [record for record in caplog.records if record.exc_info]
     assert record.name == "virtufin.api.dapr.app"
     assert record.message == "handler of event '1' of topic 'orders' failed"
@@ -83,7 +83,7 @@ class Unready(Drop):
 @pytest.mark.parametrize(
     ("drop", "reason"), [(Drop(7), "7"), (Drop(KeyError("a")), "'a'"), (Unready("b"), "")], ids=str
 )
-async def test_every_drop_drops_and_is_told(app, sidecar, serving, drop, reason):
+async def test_every_drop_drops_and_is_reported(app, sidecar, serving, drop, reason):
     @app.subscribe("orders")
     async def handler(event):
         raise drop
@@ -115,7 +115,7 @@ async def test_a_plain_function_is_a_handler_too(app, serving):
     assert seen == [{"a": 1}]
 
 
-async def test_a_cancellation_that_a_handler_lets_out_asks_for_another_delivery(app, serving):
+async def test_a_cancellation_raised_by_a_handler_has_the_event_delivered_again(app, serving):
     @app.subscribe("orders")
     async def handler(event):
         future = asyncio.get_running_loop().create_future()
@@ -131,9 +131,9 @@ class Unusual(BaseException):
 
 
 @pytest.mark.parametrize("error", [Unusual("odd"), GeneratorExit()], ids=repr)
-async def test_what_is_no_exception_asks_for_another_delivery_and_is_reported(serving, error):
-    told = []
-    app = DaprApp(port=0, on_error=told.append)
+async def test_a_base_exception_has_the_event_delivered_again_and_is_reported(serving, error):
+    reported = []
+    app = DaprApp(port=0, on_error=reported.append)
 
     @app.subscribe("orders", bulk=True)
     async def handler(event):
@@ -143,7 +143,7 @@ async def test_what_is_no_exception_asks_for_another_delivery_and_is_reported(se
     async with serving(app) as caller:
         answer = await asyncio.wait_for(caller.bulk(bulk_request(a="bad", b="")), 10 * UNIT)
     assert answer == {"a": "RETRY", "b": "SUCCESS"}
-    [cut] = told
+    [cut] = reported
     assert repr(error) in str(cut)
 
 
@@ -239,7 +239,7 @@ async def test_a_reply_goes_to_the_component_that_the_request_came_from(app, sid
 async def test_data_returned_for_an_event_that_is_no_request_goes_nowhere(app, sidecar, serving):
     @app.subscribe("orders")
     async def handler(event):
-        return "nobody asked"
+        return "unrequested"
 
     async with serving(app) as caller:
         assert await caller.event() == "SUCCESS"
@@ -256,7 +256,7 @@ async def test_a_request_may_be_acknowledged_without_a_reply(app, sidecar, servi
     assert sidecar.requests == []
 
 
-async def test_a_dropped_request_is_told_to_who_asked(app, sidecar, serving):
+async def test_a_dropped_request_is_reported_to_the_requester(app, sidecar, serving):
     @app.subscribe("orders")
     async def handler(event):
         raise Drop("no quantity")
@@ -280,7 +280,7 @@ async def test_a_drop_has_the_meaning_of_its_cause(app, sidecar, serving):
     assert reply["data"] == {"status": "NOT_FOUND", "message": "no order 7"}
 
 
-async def test_a_failure_that_is_tried_again_is_told_to_nobody(app, sidecar, serving):
+async def test_a_failure_that_is_tried_again_is_not_reported(app, sidecar, serving):
     @app.subscribe("orders")
     async def handler(event):
         raise RuntimeError
@@ -290,7 +290,7 @@ async def test_a_failure_that_is_tried_again_is_told_to_nobody(app, sidecar, ser
     assert sidecar.requests == []
 
 
-async def test_a_reply_that_json_cannot_hold_drops_the_event_and_tells(app, sidecar, serving):
+async def test_a_reply_that_json_cannot_hold_drops_the_event_and_is_reported(app, sidecar, serving):
     @app.subscribe("orders")
     async def handler(event):
         return {"when": object()}
@@ -301,7 +301,7 @@ async def test_a_reply_that_json_cannot_hold_drops_the_event_and_tells(app, side
     assert "cannot be sent as JSON" in reply["data"]["message"]
 
 
-async def test_a_reply_that_the_sidecar_does_not_take_asks_for_another_delivery(
+async def test_a_reply_that_the_sidecar_does_not_take_has_the_request_delivered_again(
     app, sidecar, serving, caplog
 ):
     sidecar.failure = (grpc.StatusCode.UNAVAILABLE, "broker away")
@@ -315,7 +315,7 @@ async def test_a_reply_that_the_sidecar_does_not_take_asks_for_another_delivery(
     assert "reply to event '1' of topic 'orders' failed" in caplog.text
 
 
-async def test_a_drop_that_cannot_be_told_is_still_a_drop(app, sidecar, serving, caplog):
+async def test_a_drop_that_cannot_be_reported_is_still_a_drop(app, sidecar, serving, caplog):
     sidecar.failure = (grpc.StatusCode.UNAVAILABLE, "broker away")
 
     @app.subscribe("orders")
@@ -327,7 +327,7 @@ async def test_a_drop_that_cannot_be_told_is_still_a_drop(app, sidecar, serving,
     assert "reporting the failure of event '1'" in caplog.text
 
 
-async def test_tokens_do_not_show_in_what_is_told(sidecar, serving):
+async def test_tokens_do_not_show_in_reports(sidecar, serving):
     app = DaprApp(port=0, sidecar_address=sidecar.address, sidecar_token="s3cret-token")
 
     @app.subscribe("orders")
@@ -423,7 +423,7 @@ async def test_a_path_stands_for_a_pattern_of_topics(app, own):
     assert seen == ["orders/7"]
 
 
-async def test_one_path_may_serve_several_topics(app, own):
+async def test_a_path_may_serve_several_topics(app, own):
     seen = []
 
     @app.subscribe("a", path="/all", declared=True)
@@ -448,11 +448,11 @@ def bulk_request(**entries):
     for name, data in entries.items():
         single = topic_event(data=data, id=name)
         entry = request.entries.add(entry_id=name)
-        told = entry.cloud_event
-        told.id, told.source, told.type = single.id, single.source, single.type
-        told.spec_version, told.data_content_type = "1.0", single.data_content_type
-        told.data = single.data
-        told.extensions.CopyFrom(single.extensions)
+        event = entry.cloud_event
+        event.id, event.source, event.type = single.id, single.source, single.type
+        event.spec_version, event.data_content_type = "1.0", single.data_content_type
+        event.data = single.data
+        event.extensions.CopyFrom(single.extensions)
     return request
 
 
@@ -537,7 +537,7 @@ async def test_data_that_the_sidecar_left_out_is_not_taken_for_empty(
     assert "subscribe without bulk=" in caplog.text
 
 
-async def test_what_cannot_be_read_is_dropped(app, own, caplog):
+async def test_an_event_that_cannot_be_read_is_dropped(app, own, caplog):
     @app.subscribe("orders")
     async def handler(event):
         pass
@@ -608,8 +608,9 @@ async def test_a_call_that_the_sidecar_gives_up_cancels_its_handler(app, own):
     async with own(app) as caller:
         call = caller.send(topic_event())
         await began.wait()
+        assert not cancelled.is_set()
         call.cancel()
-        await cancelled.wait()
+        assert await asyncio.wait_for(cancelled.wait(), 10 * UNIT)
 
 
 async def test_a_call_that_is_given_up_while_it_waits_leaves_its_place(own):
@@ -665,7 +666,7 @@ async def test_a_refused_token_is_unauthenticated(own, monkeypatch):
     assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
 
 
-async def test_what_the_sidecar_asks_of_the_app_itself_needs_no_token(serving):
+async def test_the_sidecar_s_questions_about_the_app_need_no_token(serving):
     app = DaprApp(port=0, api_token="t0ken")
     async with serving(app) as caller:
         assert await caller.subscriptions() == []

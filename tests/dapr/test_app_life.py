@@ -1,4 +1,4 @@
-"""How an app begins and ends."""
+"""Start and end of an app."""
 
 import asyncio
 import os
@@ -47,7 +47,7 @@ def test_making_an_app_needs_no_loop_and_takes_no_port():
     )
 
 
-async def test_a_running_app_tells_its_port(app):
+async def test_a_running_app_has_its_port(app):
     app.subscribe("orders")(lambda event: None)
     async with app:
         assert app.running
@@ -62,6 +62,7 @@ async def test_an_app_listens_on_ipv6():
     app = DaprApp(host="::1", port=0)
     async with app, grpc.aio.insecure_channel(f"[::1]:{app.port}") as channel:
         await channel.channel_ready()
+        assert channel.get_state() is grpc.ChannelConnectivity.READY
 
 
 async def test_an_app_that_was_stopped_can_be_started_again(app, own):
@@ -105,8 +106,8 @@ async def test_a_start_that_is_cancelled_leaves_no_server_behind(turns, unused_p
     starting.cancel()
     await asyncio.wait((starting,))
     await app.stop()
-    async with DaprApp(port=unused_port):
-        pass  # The port is free again.
+    async with DaprApp(port=unused_port) as again:
+        assert again.running
 
 
 async def test_two_apps_do_not_share_a_port(app):
@@ -314,8 +315,10 @@ async def test_a_cancelled_serve_drains(app):
 async def test_serving_ends_when_the_app_is_stopped(app):
     serving = asyncio.ensure_future(app.serve())
     await until(lambda: app.running)
+    assert not serving.done()
     await app.stop()
-    await serving
+    await asyncio.wait_for(serving, 10 * UNIT)
+    assert not app.running
 
 
 async def test_serving_gives_signals_back(app):
@@ -327,12 +330,13 @@ async def test_serving_gives_signals_back(app):
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
 
 
-async def test_one_signal_ends_every_app_of_the_process():
+async def test_a_signal_ends_every_app_of_the_process():
     apps = [DaprApp(port=0) for _ in range(2)]
     serving = [asyncio.ensure_future(app.serve()) for app in apps]
     await until(lambda: all(app.port for app in apps))
     os.kill(os.getpid(), signal.SIGTERM)
     await asyncio.wait_for(asyncio.gather(*serving), 10 * UNIT)
+    assert not any(app.running for app in apps)
 
 
 async def test_an_app_that_ends_first_leaves_the_signals_to_the_other():
@@ -349,7 +353,7 @@ async def test_an_app_that_ends_first_leaves_the_signals_to_the_other():
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-async def test_a_signal_handler_that_came_meanwhile_stays(app):
+async def test_a_signal_handler_that_was_set_in_the_meantime_stays(app):
     before = signal.getsignal(signal.SIGTERM)
     serving = asyncio.ensure_future(app.serve())
     await until(lambda: app.port)

@@ -1,4 +1,4 @@
-"""An app in a process of its own that is asked to end while it works."""
+"""An app in a process of its own that gets SIGTERM while it works."""
 
 import asyncio
 import contextlib
@@ -39,7 +39,7 @@ async def test_a_signal_ends_the_process_with_every_event_answered(number):
         first = asyncio.Event()
 
         async def deliver(seconds, **fields):
-            """Delivers one event after the other, as a sidecar does, until nobody is there."""
+            """Delivers one event after the other, as a sidecar does, while the app answers."""
             with contextlib.suppress(grpc.aio.AioRpcError):
                 while True:
                     call = caller.send(topic_event(data=seconds, **fields))
@@ -51,7 +51,7 @@ async def test_a_signal_ends_the_process_with_every_event_answered(number):
                     first.set()
 
         # Some never end, some soon, some within the grace time; more than the app takes at once.
-        deliveries = [asyncio.ensure_future(deliver(100 * GRACE, id="told")) for _ in range(5)]
+        deliveries = [asyncio.ensure_future(deliver(100 * GRACE, id="timed")) for _ in range(5)]
         for _ in range(5):
             assert await app.stdout.readline() == b"began\n"
         waits = [0.01] * 20 + [GRACE / 2] * 5
@@ -63,7 +63,7 @@ async def test_a_signal_ends_the_process_with_every_event_answered(number):
         took = asyncio.get_running_loop().time() - began
         assert await app.wait() == 0
         await asyncio.gather(*deliveries)
-    # The last call of each found nobody any more, or was under way when the server ended.
+    # The last call of each found no server, or was under way when the server ended.
     assert answers.pop("UNAVAILABLE") + answers.pop("CANCELLED", 0) == len(deliveries)
     assert set(answers) == {"SUCCESS", "RETRY"}
     assert answers["RETRY"] >= 5
@@ -72,7 +72,7 @@ async def test_a_signal_ends_the_process_with_every_event_answered(number):
 
 async def test_more_signals_change_nothing():
     async with process() as (app, caller):
-        call = asyncio.ensure_future(caller.event(id="told", data=GRACE / 2))
+        call = asyncio.ensure_future(caller.event(id="timed", data=GRACE / 2))
         assert await app.stdout.readline() == b"began\n"
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):
             app.send_signal(number)

@@ -34,7 +34,7 @@ async def test_leaving_the_block_publishes_everything(sidecar, publisher):
     assert batch.stats.published == 1050
 
 
-async def test_a_receipt_tells_that_the_event_was_accepted(sidecar, publisher):
+async def test_a_receipt_shows_that_the_event_was_accepted(sidecar, publisher):
     async with publisher.batching() as batch:
         receipt = await batch.publish_async("t", "x")
         assert not receipt.done
@@ -169,7 +169,7 @@ async def test_cancelling_a_flush_ends_the_wait_only(sidecar, publisher):
 # Bounds
 
 
-async def test_no_more_calls_are_in_flight_than_asked_for(sidecar, publisher):
+async def test_no_more_calls_are_in_flight_than_allowed(sidecar, publisher):
     sidecar.open.clear()
     async with publisher.batching(max_events=10, max_in_flight=3) as batch:
         producer = asyncio.create_task(publish_all(batch, range(300)))
@@ -195,7 +195,7 @@ async def test_publishing_waits_where_as_much_is_pending_as_may_be(sidecar, publ
     assert sorted(sidecar.data) == list(range(200))
 
 
-async def test_those_who_wait_for_room_come_in_order(sidecar, publisher):
+async def test_publishers_that_wait_for_capacity_continue_in_order(sidecar, publisher):
     sidecar.open.clear()
     order = []
 
@@ -325,7 +325,9 @@ async def test_a_receipt_raises_the_error_of_its_event(sidecar, publisher):
         await receipts[2]
 
 
-async def test_cancelling_one_who_awaits_a_receipt_leaves_it_to_the_others(sidecar, publisher):
+async def test_cancelling_a_waiter_of_a_receipt_leaves_the_receipt_to_the_others(
+    sidecar, publisher
+):
     sidecar.open.clear()
     async with publisher.batching() as batch:
         receipt = await batch.publish_async("t", 1)
@@ -361,14 +363,14 @@ async def test_leaving_the_block_raises_what_failed(sidecar, publisher):
     await batch.close()
 
 
-async def test_on_failed_is_told_instead(sidecar, publisher):
+async def test_on_failed_gets_the_failures_instead(sidecar, publisher):
     sidecar.refuse = refusing(1, 3)
-    told = []
-    async with publisher.batching(on_failed=told.append) as batch:
+    reported = []
+    async with publisher.batching(on_failed=reported.append) as batch:
         await publish_all(batch, range(5))
         await batch.flush()
-        assert sorted(one.index for one in told) == [1, 3]
-    assert len(told) == 2
+        assert sorted(one.index for one in reported) == [1, 3]
+    assert len(reported) == 2
 
 
 async def test_on_failed_may_be_async_and_publish_elsewhere(sidecar, publisher):
@@ -383,7 +385,7 @@ async def test_on_failed_may_be_async_and_publish_elsewhere(sidecar, publisher):
         assert [topic for topic, _ in sidecar.accepted].count("aside") == 1
 
 
-async def test_what_on_failed_raises_is_logged_with_the_event(sidecar, publisher, caplog):
+async def test_an_error_of_on_failed_is_logged_with_the_event(sidecar, publisher, caplog):
     sidecar.refuse = refusing(1)
 
     def broken(failed):
@@ -433,7 +435,7 @@ async def test_on_failed_cannot_wait_for_the_batch_that_waits_for_it(
     assert record.exc_info[0] is errors.FailedPreconditionError
 
 
-async def test_too_many_untold_failures_are_raised_by_the_next_publish(sidecar, publisher):
+async def test_too_many_unreported_failures_are_raised_by_the_next_publish(sidecar, publisher):
     sidecar.failure = (grpc.StatusCode.PERMISSION_DENIED, "no")
     async with publisher.batching(max_pending_events=10, max_events=5) as batch:
         with pytest.raises(PublishFailedError) as caught:
@@ -443,7 +445,7 @@ async def test_too_many_untold_failures_are_raised_by_the_next_publish(sidecar, 
             await batch.flush()
 
 
-async def test_failures_nobody_awaits_leave_no_error_behind(sidecar, publisher, caplog):
+async def test_failures_that_are_not_awaited_leave_no_error_behind(sidecar, publisher, caplog):
     sidecar.refuse = refusing(1)
     async with publisher.batching(on_failed=lambda failed: None) as batch:
         await batch.publish_async("t", 1)
@@ -616,7 +618,7 @@ async def test_closing_twice_at_once_waits_for_the_same_end(sidecar, publisher):
     assert sidecar.data == [1]
 
 
-async def test_closing_sends_those_away_who_wait_for_room(sidecar, publisher):
+async def test_closing_refuses_publishers_that_wait_for_capacity(sidecar, publisher):
     sidecar.open.clear()
     batch = publisher.batching(max_pending_events=1)
     await batch.publish_async("t", 1)
@@ -655,13 +657,13 @@ async def test_closing_is_bounded_and_names_what_was_left(sidecar, publisher):
     await until(lambda: sidecar.at_once == 0)
 
 
-async def test_on_failed_is_told_of_what_closing_left(sidecar, publisher):
+async def test_on_failed_gets_the_failures_of_closing(sidecar, publisher):
     sidecar.open.clear()
-    told = []
-    batch = publisher.batching(timeout=0.2 * UNIT, on_failed=told.append)
+    reported = []
+    batch = publisher.batching(timeout=0.2 * UNIT, on_failed=reported.append)
     await batch.publish_async("t", 1, timeout=None)
     await batch.close()
-    assert [one.index for one in told] == [0]
+    assert [one.index for one in reported] == [0]
 
 
 async def test_an_on_failed_that_never_returns_does_not_hold_up_closing(sidecar, publisher):
@@ -763,7 +765,7 @@ async def test_cancelling_the_close_of_a_publisher_closes_it_all_the_same(sideca
         await publisher.publish_async("t", 1)
 
 
-async def test_it_shows_how_far_it_is(sidecar, publisher):
+async def test_a_batch_shows_its_progress(sidecar, publisher):
     sidecar.open.clear()
     async with publisher.batching(max_events=10, max_in_flight=2, linger=3600) as batch:
         await publish_all(batch, range(25))
@@ -812,16 +814,16 @@ async def test_many_short_lived_topics_leave_nothing_behind(sidecar, publisher):
 
 
 async def test_an_unexpected_error_is_reported_for_each_event(publisher, caplog, monkeypatch):
-    async def broken(*arguments):
+    def broken(*_, **__):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("virtufin.api.dapr._publishing.sender.Sender.publish_bulk", broken)
+    monkeypatch.setattr(grpc.aio._channel.UnaryUnaryMultiCallable, "__call__", broken)
     with pytest.raises(errors.InternalError, match="ZeroDivisionError") as caught:
         async with publisher.batching() as batch:
             await publish_all(batch, range(3))
     assert len(caught.value.failed) == 3
-    errors_told = [record.name for record in caplog.records if record.levelno >= logging.ERROR]
-    assert errors_told == ["virtufin.api.client.transport"]
+    errors_logged = [record.name for record in caplog.records if record.levelno >= logging.ERROR]
+    assert errors_logged == ["virtufin.api.client.transport"]
 
 
 async def test_tasks_cancelled_by_others_fail_everything_that_is_left(sidecar, publisher):
@@ -838,7 +840,7 @@ async def test_tasks_cancelled_by_others_fail_everything_that_is_left(sidecar, p
         assert len(caught.value.failed) == 50
 
 
-async def test_a_loop_that_ends_without_closing_tells_the_log_what_was_lost(caplog):
+async def test_a_loop_that_ends_without_closing_logs_what_was_lost(caplog):
     def run():
         publisher = DaprPublisher(address="127.0.0.1:1")
 
@@ -853,7 +855,7 @@ async def test_a_loop_that_ends_without_closing_tells_the_log_what_was_lost(capl
     assert "a batch was never closed; events not published: 50" in caplog.text
 
 
-async def test_a_batch_that_was_never_sent_nor_closed_tells_the_log(caplog):
+async def test_a_batch_that_was_never_sent_nor_closed_is_logged(caplog):
     async def use():
         publisher = DaprPublisher(address="127.0.0.1:1")
         await publisher.batching(linger=3600).publish_async("t", 1)

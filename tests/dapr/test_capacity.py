@@ -5,6 +5,8 @@ import asyncio
 import pytest
 
 from virtufin.api.client.errors import ClientClosedError
+
+# Private, because what happens in one turn of the loop cannot be arranged at a publisher.
 from virtufin.api.dapr._publishing.capacity import Capacity
 
 
@@ -19,7 +21,7 @@ async def full():
     return capacity, waiting
 
 
-async def test_one_cancelled_after_capacity_was_given_gives_it_back(full):
+async def test_a_waiter_cancelled_after_it_got_capacity_returns_it(full):
     capacity, waiting = full
     capacity.release(10)
     waiting.cancel()
@@ -28,7 +30,7 @@ async def test_one_cancelled_after_capacity_was_given_gives_it_back(full):
     assert capacity.try_acquire(10)
 
 
-async def test_one_who_was_given_capacity_that_was_closed_then_is_sent_away(full):
+async def test_a_waiter_that_got_capacity_is_refused_if_the_capacity_was_closed_then(full):
     capacity, waiting = full
     capacity.release(10)
     capacity.close(lambda: ClientClosedError("closed"))
@@ -36,7 +38,7 @@ async def test_one_who_was_given_capacity_that_was_closed_then_is_sent_away(full
         await waiting
 
 
-async def test_closed_capacity_takes_nobody(full):
+async def test_closed_capacity_admits_no_event(full):
     capacity, waiting = full
     capacity.close(lambda: ClientClosedError("closed"))
     with pytest.raises(ClientClosedError):
@@ -45,7 +47,7 @@ async def test_closed_capacity_takes_nobody(full):
         capacity.try_acquire(10)
 
 
-async def test_one_who_goes_lets_those_behind_in_that_fit():
+async def test_a_waiter_that_leaves_admits_those_behind_that_fit():
     capacity = Capacity(10, 100)
     assert capacity.try_acquire(60)
     large = asyncio.create_task(capacity.acquire(90))
@@ -58,7 +60,7 @@ async def test_one_who_goes_lets_those_behind_in_that_fit():
         await large
 
 
-async def test_one_who_waits_in_vain_leaves_nothing_behind(full):
+async def test_a_waiter_that_times_out_leaves_nothing_behind(full):
     capacity, waiting = full
     assert not await capacity.acquire(10, 0.01)
     capacity.release(10)

@@ -9,6 +9,8 @@ from dapr.proto import appcallback_v1
 
 from virtufin.api.client import errors
 from virtufin.api.client.events import to_cloudevent
+
+# Private, because a sidecar would change the events on their way.
 from virtufin.api.dapr._sidecar import cloudevents_json
 from virtufin.api.protos import state_pb2
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
@@ -43,7 +45,7 @@ def handed_on(members, *, bulk=False):
 
 
 def as_delivered(event, **more):
-    """What daprd hands on of an event, with all that it adds."""
+    """Returns an event as daprd delivers it, with its additions."""
     members = parsed(event)
     data = handed_on(members)
     members.pop("data", None), members.pop("data_base64", None)
@@ -233,13 +235,13 @@ def test_an_event_from_the_sidecar_is_as_it_was_published(event):
     received = cloudevents_json.from_topic_event(as_delivered(event))
     assert received.topic == "prices"
     if event.WhichOneof("data") == "binary_data" and b"{" in event.binary_data:
-        # Dapr's message does not tell text from bytes; the media type does.
+        # Dapr's message does not distinguish text and bytes; the media type does.
         assert received.data == event.binary_data
     else:
         assert received.cloudevent == event
 
 
-def test_what_the_sidecar_adds_is_left_out():
+def test_attributes_that_the_sidecar_adds_are_left_out():
     event = cloudevents_json.from_topic_event(as_delivered(to_cloudevent("x")))
     assert event.extensions == {}
     traced = as_delivered(to_cloudevent("x"), traceparent="00-1-2-01")
@@ -276,6 +278,6 @@ def test_json_data_without_a_media_type_is_json():
 
 
 @pytest.mark.parametrize("text", [b"", b"[]", b'{"id": 1}', b'{"data_base64": "!"}', b"\xff"])
-def test_what_is_no_event_in_json_says_so(text):
+def test_text_that_is_no_event_in_json_is_an_error_that_says_so(text):
     with pytest.raises(errors.InvalidReplyError, match="CloudEvents JSON"):
         cloudevents_json.from_json(text)

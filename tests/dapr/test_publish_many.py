@@ -60,7 +60,7 @@ async def test_nothing_to_publish_is_no_call(sidecar, publisher):
 
 
 @pytest.mark.parametrize("data", ["text", b"bytes", {"a": 1}, 7, None], ids=repr)
-async def test_one_payload_is_not_many(sidecar, publisher, data):
+async def test_a_single_payload_is_not_taken_for_many(sidecar, publisher, data):
     with pytest.raises(errors.InvalidInputError, match="several payloads"):
         await publisher.publish_many_async("t", data)
 
@@ -136,7 +136,7 @@ async def test_a_call_refused_as_a_whole_is_taken_apart(sidecar, publisher):
     ],
     ids=lambda value: value.name if isinstance(value, grpc.StatusCode) else "",
 )
-async def test_one_cause_for_all_is_the_class_of_the_error(sidecar, publisher, code, meaning):
+async def test_a_cause_common_to_all_is_the_class_of_the_error(sidecar, publisher, code, meaning):
     sidecar.failure = (code, "no such thing")
     with pytest.raises(meaning, match="no such thing") as caught:
         await publisher.publish_many_async("t", range(150))
@@ -174,7 +174,7 @@ async def test_an_answer_that_names_unknown_entries_is_believed_for_none():
     assert len(caught.value.failed) == 3
 
 
-async def test_one_deadline_holds_for_all_calls(sidecar, publisher):
+async def test_a_single_deadline_holds_for_all_calls(sidecar, publisher):
     sidecar.open.clear()
     with pytest.raises(TimeoutError) as caught:
         await publisher.publish_many_async("t", range(1000), timeout=0.3 * UNIT)
@@ -191,7 +191,7 @@ async def test_a_surrounding_deadline_counts(sidecar, publisher):
         await publisher.publish_many_async("t", range(1000))
 
 
-async def test_nobody_there_is_unavailable():
+async def test_no_gateway_is_unavailable():
     async with DaprPublisher(address="127.0.0.1:1") as publisher:
         with pytest.raises(errors.UnavailableError, match="Dapr sidecar") as caught:
             await publisher.publish_many_async("t", range(300), timeout=5 * UNIT)

@@ -180,7 +180,7 @@ async def test_every_status_is_one_of_our_errors(sidecar, publisher, code):
     assert caught.value.method == "dapr.proto.runtime.v1.Dapr/PublishEvent"
 
 
-async def test_a_silent_sidecar_ends_in_a_timeout(sidecar):
+async def test_a_sidecar_that_does_not_answer_ends_in_a_timeout(sidecar):
     sidecar.delay = 60
     async with DaprPublisher(address=sidecar.address, timeout=0.2) as publisher:
         with pytest.raises(TimeoutError) as caught:
@@ -205,7 +205,7 @@ HINTS = [
 
 
 @pytest.mark.parametrize(("code", "text", "hint"), HINTS, ids=[hint for _, _, hint in HINTS])
-async def test_what_a_sidecar_answers_comes_with_what_to_do(sidecar, publisher, code, text, hint):
+async def test_an_error_of_the_sidecar_comes_with_advice(sidecar, publisher, code, text, hint):
     sidecar.failure = (code, text)
     with pytest.raises(errors.VirtufinError, match=hint) as caught:
         await publisher.publish_async("t", "x")
@@ -213,7 +213,7 @@ async def test_what_a_sidecar_answers_comes_with_what_to_do(sidecar, publisher, 
     assert caught.value.details() == text
 
 
-async def test_nobody_there_is_unavailable_and_says_where():
+async def test_no_gateway_is_unavailable_and_the_error_names_the_address():
     async with DaprPublisher(address="127.0.0.1:1") as publisher:
         with pytest.raises(errors.UnavailableError, match=r"Dapr sidecar.*127\.0\.0\.1:1"):
             await publisher.publish_async("t", "x", timeout=5)

@@ -1,14 +1,15 @@
-"""Places for work, where what happens in the same turn of the loop decides."""
+"""The pool of handlers when several things happen in one turn of the loop."""
 
 import asyncio
 
 import pytest
 
+# Private, because what happens in one turn of the loop cannot be arranged at an app.
 from virtufin.api.dapr._app.handler_pool import AppStoppingError, HandlerPool
 
 
 class Step:
-    """HandlerPool that ends when it is told to."""
+    """A handler that ends when `go` is set."""
 
     def __init__(self):
         self.go = asyncio.Event()
@@ -25,7 +26,7 @@ async def begun(work, *steps):
     return tasks
 
 
-async def test_a_place_given_to_who_is_cancelled_meanwhile_is_passed_on():
+async def test_a_place_given_to_a_step_that_is_then_cancelled_is_passed_on():
     work, first, second, third = HandlerPool(1), Step(), Step(), Step()
     one, two, three = await begun(work, first, second, third)
     [running] = work._running
@@ -38,7 +39,7 @@ async def test_a_place_given_to_who_is_cancelled_meanwhile_is_passed_on():
     await three
 
 
-async def test_a_place_given_while_the_end_begins_is_not_taken():
+async def test_a_place_given_while_the_pool_stops_is_not_taken():
     work, first, second = HandlerPool(1), Step(), Step()
     one, two = await begun(work, first, second)
     [running] = work._running
@@ -49,7 +50,7 @@ async def test_a_place_given_while_the_end_begins_is_not_taken():
         await two
 
 
-async def test_who_was_cancelled_while_waiting_is_passed_over():
+async def test_a_step_that_was_cancelled_while_waiting_is_skipped():
     work, first, second, third = HandlerPool(1), Step(), Step(), Step()
     one, two, three = await begun(work, first, second, third)
     two.cancel()
@@ -59,7 +60,7 @@ async def test_who_was_cancelled_while_waiting_is_passed_over():
     assert two.cancelled()
 
 
-async def test_an_end_passes_over_who_was_cancelled():
+async def test_a_drain_skips_a_step_that_was_cancelled():
     work, first, second = HandlerPool(1), Step(), Step()
     one, two = await begun(work, first, second)
     two.cancel()

@@ -27,7 +27,7 @@ INCLUDED = "--8<--"
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block of Python."""
+    """A fenced block of Python."""
 
     path: Path
     line: int
@@ -38,7 +38,7 @@ class Block:
 
     @property
     def place(self):
-        """Where the block is, for people."""
+        """The place of the block, for people."""
         return f"{self.path.relative_to(ROOT)}:{self.line}"
 
 

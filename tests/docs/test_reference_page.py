@@ -1,4 +1,4 @@
-"""The page of the first documented client: its code stands in ours, line by line and in order."""
+"""The page of the first documented client: its code stands in lines, line by line and in order."""
 
 import re
 
@@ -26,7 +26,7 @@ def printed_blocks():
     return [[line for line in block if line] for block in blocks]
 
 
-def our_lines():
+def client_lines():
     """Lines of code on our page, in order."""
     page = ROOT / "docs/python-client.md"
     return [line for block in blocks_of(page) for line in block.code.splitlines() if line]
@@ -42,12 +42,12 @@ def test_the_reference_has_its_blocks():
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block[0].strip()[:50])
 def test_our_page_prints_the_references_code(block):
-    ours = our_lines()
+    lines = client_lines()
     position = -1
     missing = []
     for line in block:
         try:
-            position = ours.index(line, position + 1)
+            position = lines.index(line, position + 1)
         except ValueError:
             missing.append(line)
     assert not missing

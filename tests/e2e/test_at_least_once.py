@@ -1,4 +1,4 @@
-"""What the sidecar has accepted arrives, whatever is killed meanwhile; what it has not is told."""
+"""Accepted events arrive although a process is killed; all others are reported."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ AT_ONCE = 20
 
 @pytest.fixture
 def victims(replicas, publishing_sidecar, real_redis):
-    """What can be killed on the way from a DaprPublisher to a subscriber of the first gateway."""
+    """The processes on the way from a DaprPublisher to a subscriber of the first gateway."""
     return {
         "the publisher's sidecar": publishing_sidecar,
         "the gateway's sidecar": replicas[0].sidecar,
@@ -27,7 +27,7 @@ def victims(replicas, publishing_sidecar, real_redis):
 @pytest.mark.parametrize(
     "victim", [None, "the publisher's sidecar", "the gateway's sidecar", "Redis"]
 )
-async def test_what_was_accepted_arrives_though_it_is_killed(
+async def test_accepted_events_arrive_although_a_process_is_killed(
     victim, victims, replicas, publishing_sidecar, connect, topic
 ):
     topic = topic.replace(" ", "-")

@@ -69,8 +69,8 @@ def registered(app, seen):
             raise Drop("no use")
         seen["bulk", event.data_as_text(), event.extensions["runid"]] += 1
 
-    @app.subscribe("asked")
-    async def asked(event):
+    @app.subscribe("questions")
+    async def questions(event):
         return f"re: {event.data_as_text()}"
 
     @app.binding("clock")
@@ -138,7 +138,7 @@ async def test_every_answer_has_its_effect(serving, real_parts, real_redis, unus
                 await publish("routed", f"{run} -")
                 await publish("bulk", run, extensions={"runid": 7})
                 await publish("bulk", "bad", extensions={"runid": 7})
-                await publish("asked", run, correlation_id="c", reply_topic="answers")
+                await publish("questions", run, correlation_id="c", reply_topic="answers")
                 for expected in (
                     ("dead", run),
                     ("declared-dead", run),

@@ -28,7 +28,7 @@ def running(*arguments):
             process.terminate()
 
 
-async def test_the_command_uses_the_components_it_is_told(real_parts, real_redis, connect, topic):
+async def test_the_command_uses_the_given_components(real_parts, real_redis, connect, topic):
     named = {"pubsub_name": "events", "store_name": "values"}
     resources = real_parts.redis_components(real_redis, **named)
     with (

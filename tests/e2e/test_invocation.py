@@ -15,7 +15,7 @@ POLICY = InvocationPolicy(retries=1, retry_delay=0.05 * UNIT, circuit_failures=1
 
 @pytest.fixture(scope="module")
 def app_id():
-    """Names are resolved by multicast, so nobody else on this network may have this one."""
+    """Unique, because names are resolved by multicast on the whole network."""
     return f"backend-{os.getpid()}"
 
 
@@ -37,8 +37,8 @@ def gateway(start_replica, server, backend, app_id):
     typed = {"grpc_service": "virtufin.Gateway", "reflection_address": server.target}
     services = [
         Service("other", f"dapr:{app_id}", **typed),
-        Service("nobody", "dapr:nobody", **typed),
-        Service("untyped", "dapr:nobody"),
+        Service("absent", "dapr:absent", **typed),
+        Service("untyped", "dapr:absent"),
     ]
     return start_replica("caller", services=services, invocation=POLICY)
 
@@ -54,12 +54,12 @@ async def test_a_backend_named_by_app_id_is_called_through_the_sidecar(gateway, 
 
 @pytest.mark.parametrize("header", ["dapr-app-id", "dapr-callee-app-id"])
 async def test_a_caller_cannot_send_a_call_to_another_app(gateway, connect, header):
-    client = connect(gateway, metadata={header: "nobody"})
+    client = connect(gateway, metadata={header: "absent"})
     assert await client.gateway.other.ListServices()
 
 
 @pytest.mark.heavy
-async def test_it_is_found_again_when_its_sidecar_was_killed(gateway, backend, connect):
+async def test_an_app_is_found_again_after_its_sidecar_was_killed(gateway, backend, connect):
     client = connect(gateway)
     await asyncio.to_thread(backend.restart)
     assert await until_answered(lambda: client.gateway.other.ListServices())
@@ -67,12 +67,12 @@ async def test_it_is_found_again_when_its_sidecar_was_killed(gateway, backend, c
 
 @pytest.mark.heavy
 async def test_an_app_that_is_nowhere_is_unavailable(gateway, connect):
-    for call in ("nobody", "untyped"):
-        with pytest.raises(errors.UnavailableError, match="nobody"):
+    for call in ("absent", "untyped"):
+        with pytest.raises(errors.UnavailableError, match="absent"):
             await connect(gateway).gateway.invoke_async(call, "ListServices", timeout=10 * UNIT)
 
 
-async def test_what_an_app_offers_is_not_known_without_reflection(gateway, connect):
+async def test_the_methods_of_an_app_are_not_known_without_reflection(gateway, connect):
     with pytest.raises(errors.VirtufinError, match="reflection_address"):
         await connect(gateway).gateway.list_methods_async("untyped")
 

@@ -28,7 +28,7 @@ async def clients(replicas, connect):
 
 @pytest.fixture
 async def subscriptions(clients, topic):
-    """One at each gateway, live."""
+    """A live subscription at each gateway."""
     return [await client.pubsub.subscribe_async(topic) for client in clients]
 
 
@@ -115,7 +115,7 @@ async def test_a_new_replica_does_not_hand_on_what_was_before_it(
     assert {event.data_as_text() for event in events} == {*map(str, range(20)), "news"}
 
 
-async def test_all_topics_cannot_be_had(clients):
+async def test_subscribing_to_all_topics_is_refused(clients):
     with pytest.raises(errors.VirtufinError, match="topics must not be empty"):
         await clients[0].pubsub.subscribe_async([])
 

@@ -27,10 +27,10 @@ def app_sidecar(start_sidecar, app_port):
 
 @pytest.fixture
 async def app(app_port, app_sidecar):
-    """Answers on topic `asked`; runs until the test ends."""
+    """Answers on topic `questions`; runs until the test ends."""
     app = DaprApp(port=app_port, sidecar_address=app_sidecar.address)
 
-    @app.subscribe("asked")
+    @app.subscribe("questions")
     async def answer(event):
         if event.data_as_text() == "nonsense":
             raise Drop("no such question")
@@ -47,14 +47,14 @@ async def app(app_port, app_sidecar):
 
 @pytest.fixture(scope="module")
 def gateway(start_replica):
-    return start_replica("asking", services=[Service("prices", "dapr:answering")])
+    return start_replica("requesting", services=[Service("prices", "dapr:answering")])
 
 
 @pytest.mark.usefixtures("app")
 async def test_a_request_is_answered_by_a_dapr_app(gateway, connect, topic):
     client = connect(gateway)
     reply = await client.pubsub.publish_with_result_async(
-        topic="asked", data="what", reply_topic=topic, timeout=20 * UNIT
+        topic="questions", data="what", reply_topic=topic, timeout=20 * UNIT
     )
     assert reply.topic == topic
     assert reply.data_as_json() == {"answer to": "what"}
@@ -65,7 +65,7 @@ async def test_a_request_that_the_app_drops_fails_at_once(gateway, connect, topi
     client = connect(gateway)
     with pytest.raises(errors.RequestFailedError, match="no such question"):
         await client.pubsub.publish_with_result_async(
-            topic="asked", data="nonsense", reply_topic=topic, timeout=20 * UNIT
+            topic="questions", data="nonsense", reply_topic=topic, timeout=20 * UNIT
         )
 
 
@@ -89,7 +89,7 @@ async def test_requests_are_answered_though_it_is_killed(
         "Redis": real_redis,
     }[victim]
     client = connect(gateway)
-    answered, some, told = set(), asyncio.Event(), SimpleNamespace(failed=0)
+    answered, some, reported = set(), asyncio.Event(), SimpleNamespace(failed=0)
     numbers = iter(range(REQUESTS))
 
     async def ask():
@@ -97,14 +97,14 @@ async def test_requests_are_answered_though_it_is_killed(
             while True:
                 try:
                     reply = await client.pubsub.publish_with_result_async(
-                        topic="asked",
+                        topic="questions",
                         data=str(number),
                         reply_topic=topic.replace(" ", "-"),
                         timeout=20 * UNIT,
                     )
                 except (errors.UnavailableError, errors.InternalError):
-                    # Told that it was not published: for the asker to try again.
-                    told.failed += 1
+                    # Reported as not published, so the requester tries again.
+                    reported.failed += 1
                     await asyncio.sleep(0.05 * UNIT)
                 else:
                     assert reply.data_as_json() == {"answer to": str(number)}

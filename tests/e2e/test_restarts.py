@@ -1,4 +1,4 @@
-"""What happens to subscribers when a sidecar or Redis is killed and comes back."""
+"""Subscribers while a sidecar or Redis is killed and comes back."""
 
 import asyncio
 
@@ -23,9 +23,9 @@ async def test_a_subscription_outlives_the_sidecar_of_its_gateway(
         await publisher.publish_async(topic, "before")
         assert await text_of_next(subscription) == "before"
         await asyncio.to_thread(replica.sidecar.kill)
-        await publisher.publish_async(topic, "meanwhile")
+        await publisher.publish_async(topic, "in between")
         await asyncio.to_thread(replica.sidecar.start)
-        assert await text_of_next(subscription) == "meanwhile"
+        assert await text_of_next(subscription) == "in between"
         await publisher.publish_async(topic, "after")
         assert await text_of_next(subscription) == "after"
     assert subscription.stats.interruptions == 0
@@ -65,7 +65,7 @@ async def test_a_subscription_outlives_redis(replicas, real_redis, connect, topi
     assert await text_of_next(subscription) == "after"
 
 
-async def test_what_a_gateway_took_and_never_acknowledged_comes_again(
+async def test_events_that_a_gateway_never_acknowledged_come_again(
     start_sidecar, publishing_sidecar, topic
 ):
     sidecar = await asyncio.to_thread(start_sidecar, "abandoned")

@@ -14,7 +14,7 @@ EVENTS = int(os.environ.get("VIRTUFIN_TEST_EVENTS") or 100_000)
 
 
 def content(number):
-    """What event of that number says; no two are alike."""
+    """Returns the payload of the event of that number; no two are alike."""
     return {"number": number, "digest": hashlib.sha256(str(number).encode()).hexdigest()}
 
 

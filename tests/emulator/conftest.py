@@ -1,18 +1,15 @@
 """A gateway on a real port, stubs to speak to it, and a backend that does what a test wants."""
 
-from contextlib import suppress
 from types import SimpleNamespace
 
 import grpc
 import grpc.aio
 import pytest
-from google.protobuf import descriptor_pb2
-from grpc_reflection.v1alpha import reflection_pb2
 
 from tests.backend import make_probe, probe, probe_text
+from tests.layouts import described_layout
+from tests.reflection import Reflection
 from tests.timing import UNIT
-from virtufin.api.client._protobuf.reflection_client import ReflectionClient, build_pool
-from virtufin.api.client._wire.wire import Wire
 from virtufin.api.emulator import Emulator
 from virtufin.api.protos import (
     config_pb2_grpc,
@@ -160,17 +157,10 @@ def refused():
 class Spoken:
     """The gateway's methods by short name, with the messages its reflection describes."""
 
-    def __init__(self, channel, pool):
+    def __init__(self, channel, wire, pool):
         self.channel = channel
+        self.wire = wire
         self.pool = pool
-        files = {pool.FindServiceByName(name).file for name in self.services(pool)}
-        self.wire = Wire.from_files(files, origin="reflected")
-
-    @staticmethod
-    def services(pool):
-        for name in ("Gateway", "Pubsub", "State", "Config"):
-            with suppress(KeyError):
-                yield pool.FindServiceByName(f"virtufin.{name}").full_name
 
     def __call__(self, name, /, **fields):
         method = self.wire[name]
@@ -191,28 +181,20 @@ class Spoken:
 
 @pytest.fixture
 def describe(connect):
-    """Asks one version of reflection: `await describe(emulator, V1, symbol)` returns a pool."""
+    """Uses one version of reflection: `await describe(emulator, V1, symbol)` returns a pool."""
 
-    async def ask(emulator, version, symbol):
-        question = reflection_pb2.ServerReflectionRequest(file_containing_symbol=symbol)
-        call = connect(emulator.target).unary_stream(f"/{version}/ServerReflectionInfo")
-        data = await call(question.SerializeToString()).read()
-        answer = reflection_pb2.ServerReflectionResponse.FromString(data).file_descriptor_response
-        files = answer.file_descriptor_proto
-        return build_pool([descriptor_pb2.FileDescriptorProto.FromString(one) for one in files])
+    async def fetch(emulator, version, symbol):
+        return await Reflection(connect(emulator.target), version=version).pool(symbol)
 
-    return ask
+    return fetch
 
 
 @pytest.fixture
 def learn(connect):
     """Learns a gateway's wire by reflection: `speak = await learn(emulator)`."""
 
-    async def ask(emulator):
+    async def fetch(emulator):
         channel = connect(emulator.target)
-        client = ReflectionClient(channel)
-        listed = await client.list_services()
-        own = {f"virtufin.{name}" for name in ("Gateway", "Pubsub", "State", "Config")}
-        return Spoken(channel, await client.pool(*(name for name in listed if name in own)))
+        return Spoken(channel, *await described_layout(channel))
 
-    return ask
+    return fetch

@@ -4,10 +4,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from virtufin.api.client._protobuf.reflection_client import (
-    ReflectionClient,
-    ReflectionUnavailableError,
-)
+from tests.reflection import Reflection
 from virtufin.api.emulator import Emulator
 from virtufin.api.protos import gateway_pb2, pubsub_pb2
 
@@ -43,11 +40,10 @@ async def test_streams_need_a_key_too(stubs, refused):
     assert (await refused(stream.read())).code() is grpc.StatusCode.UNAUTHENTICATED
 
 
-async def test_reflection_needs_a_key_too(stubs):
-    with pytest.raises(ReflectionUnavailableError) as caught:
-        await ReflectionClient(stubs.channel).list_services()
-    assert caught.value.code is grpc.StatusCode.UNAUTHENTICATED
-    client = ReflectionClient(stubs.channel, metadata=[("x-api-key", "first")])
+async def test_reflection_needs_a_key_too(stubs, refused):
+    error = await refused(Reflection(stubs.channel).list_services())
+    assert error.code() is grpc.StatusCode.UNAUTHENTICATED
+    client = Reflection(stubs.channel, metadata=[("x-api-key", "first")])
     assert "virtufin.State" in await client.list_services()
 
 
@@ -58,7 +54,7 @@ async def test_health_checks_need_no_key(stubs):
 
 
 @pytest.mark.parametrize("service", ["", "virtufin.Gateway", "virtufin.Pubsub", "virtufin.State"])
-async def test_health_is_told_for_each_service(stubs, service):
+async def test_health_is_reported_for_each_service(stubs, service):
     health = health_pb2_grpc.HealthStub(stubs.channel)
     response = await health.Check(health_pb2.HealthCheckRequest(service=service))
     assert response.status == health_pb2.HealthCheckResponse.SERVING
@@ -76,7 +72,7 @@ async def test_health_can_be_watched(stubs):
     watch.cancel()
 
 
-def test_one_text_is_not_taken_for_a_list_of_keys():
+def test_a_single_text_is_not_taken_for_a_list_of_keys():
     with pytest.raises(TypeError, match="iterable"):
         Emulator(api_keys="secret")
 

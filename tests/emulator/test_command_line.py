@@ -8,7 +8,7 @@ import sys
 import grpc
 import pytest
 
-from virtufin.api.client._protobuf.reflection_client import V1
+from tests.reflection import V1
 from virtufin.api.emulator import _cli
 from virtufin.api.protos import gateway_pb2, gateway_pb2_grpc, state_pb2, state_pb2_grpc
 
@@ -62,13 +62,13 @@ async def list_services(channel, key=None):
     )
 
 
-async def test_it_says_where_it_listens_and_serves(listening, connect):
+async def test_the_command_prints_its_address_and_serves(listening, connect):
     _, target = await listening()
     assert await list_services(connect(target)) == ["workmanager", "websocketmanager"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_it_ends_cleanly_on_a_signal(listening, connect, number):
+async def test_the_command_ends_cleanly_on_a_signal(listening, connect, number):
     process, target = await listening()
     await list_services(connect(target))
     process.send_signal(number)
@@ -148,7 +148,7 @@ async def test_services_and_switches_are_taken(listening, connect, probe, tmp_pa
     assert (await refused(legacy)).code() is grpc.StatusCode.UNIMPLEMENTED
 
 
-async def test_a_wire_with_heartbeats_can_be_had(listening, connect, unit):
+async def test_a_wire_with_heartbeats_can_be_chosen(listening, connect, unit):
     options = ("--wire", "earlier", "--heartbeat", str(0.05 * unit))
     _, target = await listening(*options)
     stream = connect(target).unary_stream("/virtufin.Gateway/Subscribe")(b"")

@@ -49,11 +49,11 @@ async def test_a_service_is_described_by_name(stubs):
 
 
 async def test_an_unknown_service_is_unset(stubs):
-    request = config_pb2.GetConfigServiceRequest(name="nobody")
+    request = config_pb2.GetConfigServiceRequest(name="missing")
     assert not (await stubs.config.GetService(request)).HasField("service")
 
 
-async def test_a_target_without_port_is_told_as_it_is(start, stubs_of):
+async def test_a_target_without_port_is_shown_as_it_is(start, stubs_of):
     stubs = stubs_of(await start(services=[Service("local", "unix:/tmp/x.sock")]))
     request = config_pb2.GetConfigServiceRequest(name="local")
     endpoint = (await stubs.config.GetService(request)).service.grpc

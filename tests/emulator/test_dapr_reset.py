@@ -68,7 +68,9 @@ async def test_of_a_stopped_gateway_too(gateway, store, stubs):
     await save(stubs.state, "k")
 
 
-async def test_what_could_not_be_deleted_is_told_and_deleted_the_next_time(gateway, store, stubs):
+async def test_keys_that_could_not_be_deleted_are_reported_and_deleted_the_next_time(
+    gateway, store, stubs
+):
     await save(stubs.state, "a", "b")
     store.broken = True
     gateway.faults.fail("*", "UNAVAILABLE", times=None)
@@ -80,7 +82,7 @@ async def test_what_could_not_be_deleted_is_told_and_deleted_the_next_time(gatew
     assert not store.keys
 
 
-async def test_a_process_of_its_own_tells_too(store, connect):
+async def test_a_process_of_its_own_reports_too(store, connect):
     store.broken = True
     with EmulatorProcess(dapr=DaprSettings(address=store.address)) as gateway:
         await save(state_pb2_grpc.StateStub(connect(gateway.target)), "k")

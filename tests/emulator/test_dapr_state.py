@@ -84,7 +84,7 @@ async def test_no_keys_are_no_call(store, state):
     assert not (await state.GetBulkState(bulk)).items
 
 
-async def test_what_is_not_about_the_etag_is_no_conflict(state, refused):
+async def test_a_failure_for_another_reason_than_the_etag_is_no_conflict(state, refused):
     save = state_pb2.SaveStateRequest(service="workmanager", key="k", value="v", etag="1")
     error = await refused(state.SaveState(save))
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT

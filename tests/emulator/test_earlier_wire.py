@@ -5,14 +5,9 @@ import asyncio
 import grpc
 import pytest
 
+from tests.layouts import named_layout, without
+from tests.reflection import V1, V1ALPHA, Reflection
 from tests.timing import until
-from virtufin.api.client._protobuf.reflection_client import (
-    V1,
-    V1ALPHA,
-    ReflectionClient,
-    SymbolNotFoundError,
-)
-from virtufin.api.emulator._wires.named_wires import choose_wire, without
 
 BOTH = ["Pubsub.Subscribe", "Gateway.Subscribe"]
 
@@ -60,7 +55,7 @@ EVENT = ["topic", "data", "metadata", "message_id", "timestamp"]
     ],
 )
 @pytest.mark.parametrize("version", [V1, V1ALPHA])
-async def test_reflection_tells_its_messages(gateway, describe, version, message, fields):
+async def test_reflection_describes_its_messages(gateway, describe, version, message, fields):
     pool = await describe(gateway, version, f"virtufin.{message}")
     there = pool.FindMessageTypeByName(f"virtufin.{message}").fields
     assert [(field.name, field.number) for field in there] == [
@@ -68,9 +63,9 @@ async def test_reflection_tells_its_messages(gateway, describe, version, message
     ]
 
 
-async def test_it_knows_no_cloudevents(gateway, speak, connect):
-    client = ReflectionClient(connect(gateway.target))
-    with pytest.raises(SymbolNotFoundError):
+async def test_an_earlier_gateway_knows_no_cloudevents(gateway, speak, connect):
+    client = Reflection(connect(gateway.target))
+    with pytest.raises(LookupError):
         await client.files("io.cloudevents.v1.CloudEvent")
     imports = speak.pool.FindServiceByName("virtufin.Pubsub").file.dependencies
     assert [file.name for file in imports] == ["virtufin/api/protos/gateway.proto"]
@@ -101,7 +96,7 @@ async def test_bytes_that_are_no_text_pass(speak):
 
 
 @pytest.mark.parametrize("metadata", [{}, {"ce-id": "", "ce-time": ""}])
-async def test_id_and_time_of_the_request_stand_in_for_missing_ones(speak, metadata):
+async def test_id_and_time_of_the_request_replace_missing_ones(speak, metadata):
     stream = await speak.subscribe(topics=["a"])
     await speak(
         "Pubsub.PublishEvent",
@@ -115,7 +110,7 @@ async def test_id_and_time_of_the_request_stand_in_for_missing_ones(speak, metad
     assert (item.timestamp, item.metadata["ce-time"]) == (("2026-01-31T12:00:00Z",) * 2)
 
 
-async def test_those_of_the_metadata_come_first(speak):
+async def test_id_and_time_in_the_metadata_come_first(speak):
     stream = await speak.subscribe(topics=["a"])
     await speak("Pubsub.PublishEvent", topic="a", metadata={"ce-id": "7"}, message_id="8")
     assert (await stream.read()).message_id == "7"
@@ -140,7 +135,7 @@ async def test_a_stream_carries_its_topics(speak, publish, name):
     assert await texts(everything, 2) == ["1", "2"]
 
 
-async def test_the_gateway_s_own_stream_tells_an_event_s_attributes(speak):
+async def test_the_gateway_s_own_stream_carries_an_event_s_attributes(speak):
     stream = await speak.subscribe("Gateway.Subscribe")
     metadata = {
         "ce-id": "7",
@@ -170,7 +165,7 @@ async def test_the_gateway_s_own_stream_tells_an_event_s_attributes(speak):
         ({"services": ["a", "b"]}, ["1", "2", "3"]),
         ({"event_types": ["t"]}, ["1", "3"]),
         ({"services": ["a"], "event_types": ["t", "x"]}, ["1"]),
-        ({"services": ["nobody"]}, []),
+        ({"services": ["missing"]}, []),
     ],
 )
 async def test_the_gateway_s_own_stream_filters(speak, publish, filters, expected):
@@ -317,8 +312,8 @@ async def test_a_stalled_stream_has_none(beating, unit):
     assert not (await asyncio.wait_for(reading, 5 * unit)).data
 
 
-async def test_a_gateway_with_its_own_stream_only(start, learn, refused):
-    gateway = await start(wire=without(choose_wire("earlier"), "Pubsub.Subscribe"))
+async def test_a_gateway_with_its_own_stream_only(start, learn):
+    gateway = await start(wire=without(await named_layout("earlier"), "Pubsub.Subscribe"))
     speak = await learn(gateway)
     assert "Pubsub.Subscribe" not in speak.wire
     stream = await speak.subscribe("Gateway.Subscribe", topics=["a"])

@@ -1,10 +1,12 @@
-"""What a fault plan refuses, in process and through the control service alike."""
+"""Arguments that a fault plan refuses, in process and through the control service alike."""
 
 import json
 
 import pytest
 
 from virtufin.api.emulator import Emulator
+
+# Private, because the public limit of remembered plans is reached only after thousands of them.
 from virtufin.api.emulator._process.control_server import ControlServer, PlanRegistry
 from virtufin.api.protos import state_pb2
 

@@ -24,7 +24,7 @@ async def test_the_next_calls_fail_and_the_one_after_succeeds(gateway, stubs, re
 
 
 @pytest.mark.parametrize("code", [code for code in grpc.StatusCode if code.value[0]])
-async def test_every_status_can_be_had_from_calls_and_streams(gateway, stubs, refused, code):
+async def test_calls_and_streams_can_fail_with_every_status(gateway, stubs, refused, code):
     gateway.faults.fail("*", code.name, times=2, details="broken")
     error = await refused(stubs.state.GetState(GET))
     assert (error.code(), error.details()) == (code, "broken")
@@ -118,7 +118,7 @@ async def test_every_open_stream_can_be_cut(gateway, streams, refused, unit):
     assert gateway.faults.open_streams == 0
 
 
-async def test_streams_are_cut_with_the_code_asked_for(gateway, streams, refused):
+async def test_streams_are_cut_with_the_given_code(gateway, streams, refused):
     gateway.faults.cut_streams(grpc.StatusCode.DATA_LOSS, details="gone")
     error = await refused(streams[0].read())
     assert (error.code(), error.details()) == (grpc.StatusCode.DATA_LOSS, "gone")

@@ -120,9 +120,9 @@ async def test_bytes_go_through_as_they_are(stubs, probe):
 
 
 async def test_an_unknown_service_is_not_found_in_band(stubs, invoke_json):
-    response = await invoke_json(stubs, "nobody", "Echo")
+    response = await invoke_json(stubs, "missing", "Echo")
     assert (response.success, response.status) == (False, "NOT_FOUND")
-    assert "'nobody'" in response.message
+    assert "'missing'" in response.message
 
 
 async def test_an_unknown_method_is_not_found_in_band(stubs, invoke_json):
@@ -157,7 +157,7 @@ async def test_a_streaming_method_is_unsupported(stubs, invoke_json, method):
         (grpc.StatusCode.UNAUTHENTICATED, "UNKNOWN"),
     ],
 )
-async def test_a_backend_s_failure_is_told_in_band(echo, probe, code, status):
+async def test_a_backend_s_failure_is_reported_in_band(echo, probe, code, status):
     probe.failures = [code]
     response = await echo({})
     assert (response.success, response.status) == (False, status), response.message
@@ -173,7 +173,7 @@ async def test_request_headers_reach_the_backend(echo, probe):
     assert "x-api-key" not in probe.metadata
 
 
-async def test_a_cancelled_call_is_cancelled_in_the_backend(stubs, probe, invoke_json):
+async def test_a_cancelled_call_is_cancelled_in_the_backend(stubs, probe, invoke_json, unit):
     reached, cancelled = asyncio.Event(), asyncio.Event()
 
     async def hang(request):
@@ -186,8 +186,9 @@ async def test_a_cancelled_call_is_cancelled_in_the_backend(stubs, probe, invoke
     probe.answer = hang
     call = asyncio.ensure_future(invoke_json(stubs, "probe", "Echo"))
     await reached.wait()
+    assert not cancelled.is_set()
     call.cancel()
-    await cancelled.wait()
+    assert await asyncio.wait_for(cancelled.wait(), 10 * unit)
 
 
 async def test_a_reply_that_does_not_fit_is_an_internal_error(stubs, probe, invoke_json):

@@ -1,4 +1,4 @@
-"""What an invocation policy refuses."""
+"""Numbers that an invocation policy refuses."""
 
 import dataclasses
 
@@ -32,7 +32,7 @@ def test_nothing_is_negative(name):
 
 
 @pytest.mark.parametrize("name", ABOVE_ZERO)
-def test_what_must_be_above_zero_is_not_zero(name):
+def test_settings_that_must_be_above_zero_refuse_zero(name):
     with pytest.raises(ValueError, match=f"{name} is a .*number .*, got 0"):
         InvocationPolicy(**{name: 0})
 

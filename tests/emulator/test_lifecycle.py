@@ -8,7 +8,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from virtufin.api.emulator import Emulator, Service, _ports
+from virtufin.api.emulator import Emulator, Service
 from virtufin.api.protos import gateway_pb2, pubsub_pb2, state_pb2
 
 LIST = gateway_pb2.ListServicesRequest()
@@ -27,7 +27,7 @@ def _loopbacks():
     return hosts
 
 
-async def test_it_listens_on_a_free_port_of_loopback(stubs_of):
+async def test_a_gateway_listens_on_a_free_port_of_loopback(stubs_of):
     async with Emulator() as gateway:
         assert gateway.host == "127.0.0.1"
         assert gateway.port > 0
@@ -56,8 +56,9 @@ async def test_starting_and_stopping_twice_does_no_harm(gateway, stubs_of):
 async def test_starting_twice_at_once_starts_once(stubs_of):
     gateway = Emulator()
     await asyncio.gather(gateway.start(), gateway.start())
-    await stubs_of(gateway).gateway.ListServices(LIST)
+    assert (await stubs_of(gateway).gateway.ListServices(LIST)).services
     await asyncio.gather(gateway.stop(), gateway.stop())
+    assert not gateway.running
 
 
 async def test_a_restart_keeps_port_and_state(gateway, stubs_of):
@@ -85,8 +86,13 @@ async def test_reset_forgets_state_samples_and_faults(gateway, stubs, invoke_jso
     assert workers.response_data.count('"id"') == 1
 
 
-async def test_reset_works_without_legacy_state(start):
-    await (await start(legacy_state=False)).reset()
+async def test_reset_works_without_legacy_state(start, stubs_of):
+    gateway = await start(legacy_state=False)
+    state = stubs_of(gateway).state
+    await state.SaveState(state_pb2.SaveStateRequest(service="workmanager", key="k", value="v"))
+    await gateway.reset()
+    entry = await state.GetState(state_pb2.GetStateRequest(service="workmanager", key="k"))
+    assert not entry.etag
 
 
 async def test_a_taken_port_is_an_error_in_words(gateway):
@@ -111,7 +117,7 @@ async def test_a_host_that_is_not_of_this_machine_is_an_error_in_words(host):
         await Emulator(host=host).start()
 
 
-async def test_what_grpc_refuses_is_an_error_too(monkeypatch):
+async def test_a_port_that_grpc_refuses_is_an_error_too(monkeypatch):
     def refuse(self, address):
         raise RuntimeError("no")
 
@@ -127,13 +133,14 @@ async def test_what_grpc_refuses_is_an_error_too(monkeypatch):
 async def test_other_hosts_can_be_listened_on(start, stubs_of, host):
     gateway = await start(host=host)
     assert gateway.host == host
-    await stubs_of(gateway).gateway.ListServices(LIST)
+    assert (await stubs_of(gateway).gateway.ListServices(LIST)).services
 
 
 async def test_localhost_is_one_port_on_each_loopback_address(start):
     gateway = await start(host="localhost")
     for host in _loopbacks():
-        socket.create_connection((host, gateway.port)).close()
+        with socket.create_connection((host, gateway.port)) as connection:
+            assert connection.getpeername()[1] == gateway.port
 
 
 async def test_a_port_taken_on_one_address_of_localhost_is_taken(start):
@@ -146,20 +153,24 @@ async def test_a_port_taken_on_one_address_of_localhost_is_taken(start):
 
 
 async def test_a_free_port_is_free_on_every_address(start, monkeypatch):
-    tried = []
+    hosts = _loopbacks()
+    if len(hosts) < 2:
+        pytest.skip("this machine has no IPv6")
+    taken = []
 
-    def probe(found, port):
-        # The system gives such a port once in hundreds of times.
-        tried.append(port)
-        if len(tried) < 3:
+    def bind(sock, where):
+        # The system chooses such a port once in hundreds of times.
+        if where[0] == hosts[1] and len(taken) < 2:
+            taken.append(where[1])
             raise OSError(errno.EADDRINUSE, "taken on the second address")
-        return real(found, port)
+        real(sock, where)
 
-    real = _ports._probe
-    monkeypatch.setattr(_ports, "_probe", probe)
+    real = socket.socket.bind
+    monkeypatch.setattr(socket.socket, "bind", bind)
     gateway = await start(host="localhost", services=[])
     assert gateway.running
-    assert tried == [0, 0, 0]
+    assert len(taken) == 2
+    assert gateway.port not in taken
 
 
 async def test_stop_ends_subscriptions_at_once_as_unavailable(gateway, stubs, refused, unit):
@@ -177,19 +188,21 @@ async def test_a_subscription_that_comes_while_stopping_ends_at_once(gateway, st
     assert (await refused(stream.read())).code() is grpc.StatusCode.UNAVAILABLE
 
 
-async def test_stop_ends_subscriptions_nobody_reads(gateway, stubs, unit):
+async def test_stop_ends_subscriptions_that_are_not_read(gateway, stubs, unit):
     stream = stubs.pubsub.Subscribe(pubsub_pb2.SubscribeRequest(topics=["a"]))
     await stream.initial_metadata()
     event = {"id": "1", "text_data": "x" * 1_000_000}
     for _ in range(5):
         await stubs.pubsub.PublishEvent(pubsub_pb2.PublishRequest(topic="a", cloudevent=event))
     await asyncio.wait_for(gateway.stop(), 5 * unit)
+    assert not gateway.running
 
 
 async def test_stop_does_not_wait_for_watchers_beyond_the_grace_time(gateway, stubs, unit):
     watch = health_pb2_grpc.HealthStub(stubs.channel).Watch(health_pb2.HealthCheckRequest())
     await watch.read()
     await asyncio.wait_for(gateway.stop(grace=0.1 * unit), 5 * unit)
+    assert not gateway.running
 
 
 async def test_stop_lets_calls_finish_within_the_grace_time(
@@ -253,7 +266,7 @@ async def test_a_failed_start_stops_what_was_started(gateway, monkeypatch):
         assert sample._server is None
 
 
-async def test_services_are_told(gateway):
+async def test_services_are_listed(gateway):
     assert [service.name for service in gateway.services] == ["workmanager", "websocketmanager"]
 
 

@@ -1,6 +1,8 @@
 """Emulators behind the `memory:` target."""
 
 import asyncio
+import errno
+import socket
 import subprocess
 import sys
 
@@ -62,7 +64,7 @@ async def test_a_name_given_back_can_be_leased_again(answers):
     await again.release()
 
 
-async def test_one_waiter_s_cancellation_does_not_touch_the_others(answers):
+async def test_the_cancellation_of_a_waiter_does_not_touch_the_others(answers):
     impatient = asyncio.ensure_future(_memory.lease("shared"))
     patient = asyncio.ensure_future(_memory.lease("shared"))
     await asyncio.sleep(0)
@@ -83,13 +85,13 @@ async def test_cancelling_the_only_waiter_leaves_nothing(unit):
 
 
 async def test_a_failed_start_reaches_every_waiter(monkeypatch):
-    async def fail(self):
-        raise OSError("no port left")
+    def bind(sock, where):
+        raise PermissionError(errno.EACCES, "no port left")
 
-    monkeypatch.setattr(_memory.Emulator, "start", fail)
+    monkeypatch.setattr(socket.socket, "bind", bind)
     leases = (_memory.lease("shared") for _ in range(3))
     outcomes = await asyncio.gather(*leases, return_exceptions=True)
-    assert [str(outcome) for outcome in outcomes] == ["no port left"] * 3
+    assert [type(outcome) for outcome in outcomes] == [PermissionError] * 3
     assert not _memory._shared
 
 

@@ -2,13 +2,13 @@
 
 import asyncio
 import socket
+import struct
 
 import grpc
 import pytest
 
 from tests.timing import until
 from virtufin.api.emulator import Emulator, Relay
-from virtufin.api.emulator._ports import ReservedPort
 from virtufin.api.protos import state_pb2
 
 GET = state_pb2.GetStateRequest(service="workmanager", key="k")
@@ -82,7 +82,7 @@ async def answer(connection, data, unit):
     return await asyncio.wait_for(reader.readexactly(len(data)), 10 * unit)
 
 
-async def is_silent(connection, data, unit):
+async def is_idle(connection, data, unit):
     """Sends data and returns whether nothing comes back for a while."""
     reader, writer = connection
     writer.write(data)
@@ -169,7 +169,9 @@ async def test_a_server_that_has_sent_all_still_gets_the_rest():
         writer.close()
 
 
-async def test_the_end_of_a_frozen_client_is_told_after_what_it_had_sent(relay, dial, echo, unit):
+async def test_the_end_of_a_frozen_client_arrives_after_the_data_it_had_sent(
+    relay, dial, echo, unit
+):
     with relay.freeze_connections(new=True):
         reader, writer = await dial()
         writer.write(b"held")
@@ -179,7 +181,7 @@ async def test_the_end_of_a_frozen_client_is_told_after_what_it_had_sent(relay, 
     assert await echo.endings.get() == "closed"
 
 
-async def test_a_frozen_connection_is_silent_and_open(relay, dial, echo, unit):
+async def test_a_frozen_connection_carries_nothing_and_is_open(relay, dial, echo, unit):
     connection = await dial()
     assert await answer(connection, b"x", unit) == b"x"
     plan = relay.freeze_connections()
@@ -192,11 +194,11 @@ async def test_a_frozen_connection_is_silent_and_open(relay, dial, echo, unit):
     assert await echo.endings.get() == "closed"
 
 
-async def test_what_a_frozen_connection_held_back_comes_when_it_is_thawed(relay, dial, unit):
+async def test_data_held_back_by_a_frozen_connection_arrives_after_the_thaw(relay, dial, unit):
     connection = await dial()
     assert await answer(connection, b"x", unit) == b"x"
     with relay.freeze_connections():
-        assert await is_silent(connection, b"held", unit)
+        assert await is_idle(connection, b"held", unit)
     assert await connection[0].readexactly(4) == b"held"
 
 
@@ -205,13 +207,13 @@ async def test_connections_made_after_a_freeze_work(relay, dial, unit):
     assert await answer(old, b"x", unit) == b"x"
     relay.freeze_connections()
     assert await answer(await dial(), b"new", unit) == b"new"
-    assert await is_silent(old, b"old", unit)
+    assert await is_idle(old, b"old", unit)
 
 
 async def test_new_connections_can_be_frozen_too(relay, dial, unit):
     with relay.freeze_connections(new=True) as plan:
         connection = await dial()
-        assert await is_silent(connection, b"held", unit)
+        assert await is_idle(connection, b"held", unit)
         assert plan.used == 1
     assert await connection[0].readexactly(4) == b"held"
 
@@ -221,7 +223,7 @@ async def test_a_connection_is_thawed_when_the_last_plan_on_it_is_lifted(relay, 
     assert await answer(connection, b"x", unit) == b"x"
     first, second = relay.freeze_connections(), relay.freeze_connections()
     first.lift()
-    assert await is_silent(connection, b"held", unit)
+    assert await is_idle(connection, b"held", unit)
     second.lift()
     assert await connection[0].readexactly(4) == b"held"
 
@@ -255,7 +257,7 @@ async def test_connections_are_refused_until_the_last_plan_is_lifted(relay, dial
 
 
 @pytest.mark.parametrize("turns", range(5))
-async def test_what_is_refused_for_some_turns_of_the_loop_can_be_reached_again(
+async def test_a_port_that_refused_for_some_turns_of_the_loop_can_be_reached_again(
     relay, dial, turns, unit
 ):
     for _ in range(3):
@@ -290,7 +292,7 @@ def test_a_target_is_a_host_and_a_port(target):
     assert relay.target == "[::1]:5002"
 
 
-async def test_a_target_set_anew_is_that_of_new_connections(relay, dial, echo, unit):
+async def test_a_target_that_was_changed_is_that_of_new_connections(relay, dial, echo, unit):
     relay.target = "127.0.0.1:1"
     connection = await dial()
     with pytest.raises(ConnectionResetError):
@@ -363,19 +365,47 @@ async def test_stopping_ends_frozen_connections_too(relay, dial, unit):
     await asyncio.wait_for(connection[0].read(), 5 * unit)
 
 
-async def test_a_reserved_port_is_refused_and_given_to_nobody():
-    reserved = await ReservedPort.take("127.0.0.1", 0)
-    try:
+async def test_a_port_whose_connections_are_refused_is_given_to_no_other_program(relay, dial, unit):
+    with relay.refuse_connections():
         with pytest.raises(ConnectionRefusedError):
-            await asyncio.open_connection("127.0.0.1", reserved.port)
+            await dial()
         with socket.socket() as other, pytest.raises(OSError, match="in use"):
-            other.bind(("127.0.0.1", reserved.port))
-        async with await asyncio.start_server(EchoServer().serve, sock=reserved.listen()):
-            reader, writer = await asyncio.open_connection("127.0.0.1", reserved.port)
-            writer.close()
-            assert await reader.read() == b""
-    finally:
-        reserved.close()
+            other.bind((relay.host, relay.port))
+    assert await answer(await dial(), b"x", unit) == b"x"
+
+
+@pytest.mark.parametrize("relayed", [False, True])
+async def test_the_port_of_a_gateway_that_restarts_is_given_to_no_other_program(
+    start, stubs_of, relayed, unit
+):
+    # A port of the gateway's own, because the fixture's is kept by the tests.
+    gateway = await start(relay=relayed, port=0)
+    restart = asyncio.create_task(gateway.restart(away=3600 * unit))
+    await until(lambda: not gateway.running)
+    await until(lambda: not can_connect(gateway), "the end of the server")
+    await until(lambda: is_taken(gateway), "the reservation")
+    await gateway.stop()
+    await restart
+    await gateway.start()
+    assert (await stubs_of(gateway).state.GetState(GET)).key == "k"
+
+
+def can_connect(gateway):
+    """Returns whether the gateway's port accepts a connection."""
+    with socket.socket() as probe:
+        # Closed by a reset, because a connection that lingers would keep the port taken.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        return probe.connect_ex((gateway.host, gateway.port)) == 0
+
+
+def is_taken(gateway):
+    """Returns whether another socket cannot be bound to the gateway's port."""
+    with socket.socket() as other:
+        try:
+            other.bind((gateway.host, gateway.port))
+        except OSError:
+            return True
+    return False
 
 
 @pytest.fixture
@@ -399,9 +429,10 @@ async def test_a_gateway_behind_a_relay_serves_and_can_be_reached_past_it(
 
 
 async def test_reset_lifts_faults_of_the_network(relayed, stubs_of):
-    relayed.network.freeze_connections(new=True)
+    frozen = relayed.network.freeze_connections(new=True)
     await relayed.reset()
-    await stubs_of(relayed).state.GetState(GET)
+    assert frozen.over
+    assert (await stubs_of(relayed).state.GetState(GET)).key == "k"
 
 
 @pytest.mark.parametrize("relay", [False, True])
@@ -423,7 +454,7 @@ async def test_restarting_a_gateway_that_does_not_run_starts_it(stubs_of):
     gateway = Emulator()
     await gateway.restart()
     try:
-        await stubs_of(gateway).state.GetState(GET)
+        assert (await stubs_of(gateway).state.GetState(GET)).key == "k"
     finally:
         await gateway.stop()
 

@@ -1,10 +1,12 @@
-"""What of a broker's deliveries is news: neither repeats nor what was before the gateway."""
+"""The filter of a broker's deliveries: no repeats, and no events from before the gateway."""
 
 from datetime import datetime, timedelta, timezone
 
 import pytest
 
 from virtufin.api.client.events import to_cloudevent
+
+# Private, because these moments cannot be chosen from outside: the filter takes the time.
 from virtufin.api.emulator._backends.event_filter import CATCHING_UP, REMEMBERED, DeliveryFilter
 
 STARTED = datetime(2026, 1, 31, 12, 0, 0, 500_000, tzinfo=timezone.utc)
@@ -33,18 +35,18 @@ def test_a_time_in_whole_seconds_may_be_that_of_the_start(news):
     assert news.accepts(event(-0.5), now=0.0)
 
 
-def test_after_the_first_news_old_times_are_news_too(news):
+def test_after_the_first_new_event_old_times_are_accepted_too(news):
     assert news.accepts(event(1), now=0.0)
     assert news.accepts(event(-3600), now=0.0)
 
 
-def test_after_a_while_old_times_are_news_too(news):
+def test_after_a_while_old_times_are_accepted_too(news):
     assert not news.accepts(event(-1), now=CATCHING_UP)
     assert news.accepts(event(-1), now=CATCHING_UP + 0.001)
     assert news.accepts(event(-1), now=0.0)
 
 
-def test_an_event_without_a_time_is_news(news):
+def test_an_event_without_a_time_is_accepted(news):
     timeless = event()
     del timeless.attributes["time"]
     assert news.accepts(timeless, now=0.0)
@@ -54,13 +56,13 @@ def test_an_event_without_a_time_is_news(news):
     assert not news.accepts(event(-1), now=0.0)
 
 
-def test_history_is_news_on_request():
+def test_history_is_accepted_on_request():
     news = DeliveryFilter(started=STARTED, keep_history=True)
     news.start_catch_up(0.0)
     assert news.accepts(event(-1), now=0.0)
 
 
-def test_a_repeat_is_no_news(news):
+def test_a_repeat_is_not_accepted(news):
     assert news.accepts(event(1, number=1), now=0.0)
     assert not news.accepts(event(1, number=1), now=0.0)
     other = event(1, number=1)
@@ -81,7 +83,7 @@ def test_a_repeat_of_history_is_none_either(news):
     assert not news.accepts(event(-1, number=1), now=0.0)
 
 
-def test_only_so_many_are_remembered(news):
+def test_only_the_latest_events_are_remembered(news):
     for number in range(REMEMBERED + 1):
         assert news.accepts(event(1, number=number), now=0.0)
     assert not news.accepts(event(1, number=REMEMBERED), now=0.0)

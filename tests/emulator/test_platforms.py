@@ -1,4 +1,4 @@
-"""What a Linux machine can show of other systems: no event loop there watches plain sockets."""
+"""Behaviour on other systems that Linux can show: their loops watch no plain sockets."""
 
 import asyncio
 from types import SimpleNamespace
@@ -6,6 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from virtufin.api.emulator import EmulatorProcess, Relay, sidecar
+
+# Private, because a program of its own on Windows is not available on this machine.
 from virtufin.api.emulator._sidecar import program
 
 

@@ -199,7 +199,7 @@ class Relay:
             writer.transport.abort()
 
 
-async def test_a_stream_that_does_not_read_holds_up_nobody_and_gets_all_in_order_later(
+async def test_a_stream_that_does_not_read_delays_no_other_and_gets_all_in_order_later(
     publish, subscribe
 ):
     slow, fast = await subscribe("a"), await subscribe("a")

@@ -1,4 +1,4 @@
-"""The fixtures that the distribution brings along."""
+"""The fixtures of the distribution."""
 
 import asyncio
 import os
@@ -32,7 +32,7 @@ async def test_the_fixture_is_a_gateway(virtufin_emulator, connect):
     assert (await stub.ListServices(gateway_pb2.ListServicesRequest())).services
 
 
-async def test_it_is_a_process_of_its_own(virtufin_emulator):
+async def test_the_gateway_is_a_process_of_its_own(virtufin_emulator):
     assert virtufin_emulator.pid != os.getpid()
     assert str(virtufin_emulator.pid) in repr(virtufin_emulator)
 
@@ -77,10 +77,12 @@ def test_a_plan_that_is_over_can_be_lifted_and_says_what_it_used(virtufin_emulat
 
 def test_all_plans_on_connections_can_be_lifted(virtufin_emulator):
     network = virtufin_emulator.network
-    network.refuse_connections()
-    network.freeze_connections(new=True)
+    plans = [network.refuse_connections(), network.freeze_connections(new=True)]
     network.clear()
-    socket.create_connection((virtufin_emulator.host, virtufin_emulator.port)).close()
+    where = (virtufin_emulator.host, virtufin_emulator.port)
+    with socket.create_connection(where) as connection:
+        assert connection.getpeername() == where
+    assert [plan.used for plan in plans] == [0, 0]
 
 
 @pytest.fixture
@@ -154,7 +156,7 @@ async def test_streams_and_connections_can_be_broken_from_another_process(
     assert gateway.network.close_connections() >= 0
 
 
-async def test_it_can_be_restarted_on_its_port(virtufin_emulator, stubs_of, unit):
+async def test_the_gateway_can_be_restarted_on_its_port(virtufin_emulator, stubs_of, unit):
     gateway = virtufin_emulator
     port = gateway.port
     state = stubs_of(gateway).state
@@ -210,7 +212,9 @@ def test_a_wrong_argument_says_what_is_wrong(virtufin_emulator_factory):
         ({"host": b"127.0.0.1"}, "host cannot be handed over"),
     ],
 )
-def test_what_cannot_be_handed_over_is_a_type_error(virtufin_emulator_factory, options, named):
+def test_an_option_that_cannot_be_sent_to_the_process_is_a_type_error(
+    virtufin_emulator_factory, options, named
+):
     with pytest.raises(TypeError, match=named):
         virtufin_emulator_factory(**options)
 

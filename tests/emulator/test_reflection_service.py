@@ -5,35 +5,27 @@ import socket
 
 import grpc
 import pytest
-from google.protobuf import descriptor_pb2, descriptor_pool
+from google.protobuf import descriptor_pool
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
 
+from tests.reflection import V1, V1ALPHA, Reflection, files_in, make_pool
 from tests.timing import UNIT
-from virtufin.api.client._protobuf.reflection_client import (
-    V1,
-    V1ALPHA,
-    ReflectionClient,
-    SymbolNotFoundError,
-    build_pool,
-)
 from virtufin.api.emulator import Service
-from virtufin.api.emulator._invocation.catalog import Description
-from virtufin.api.emulator._wires.descriptor_sets import DescriptorSet
 
 OWN = ["virtufin.Gateway", "virtufin.Pubsub", "virtufin.State", "virtufin.Config"]
 
 
 @pytest.fixture
 def client(stubs):
-    return ReflectionClient(stubs.channel)
+    return Reflection(stubs.channel)
 
 
 @pytest.fixture(params=[V1, V1ALPHA])
 def ask(request, stubs):
-    """One question to the given version of the service."""
+    """Sends a request to one version of the service."""
 
     async def question(**fields):
         call = stubs.channel.stream_stream(
@@ -47,11 +39,6 @@ def ask(request, stubs):
         return response
 
     return question
-
-
-def files_in(response):
-    data = response.file_descriptor_response.file_descriptor_proto
-    return [descriptor_pb2.FileDescriptorProto.FromString(one) for one in data]
 
 
 async def test_the_gateway_s_services_and_every_backend_s_are_listed(ask):
@@ -83,7 +70,7 @@ async def test_the_gateway_s_services_and_every_backend_s_are_listed(ask):
 )
 async def test_every_symbol_s_file_is_found_with_all_it_imports(ask, symbol):
     files = files_in(await ask(file_containing_symbol=symbol))
-    pool = build_pool(files)
+    pool = make_pool(files)
     owner = symbol.removesuffix(".GetState").removesuffix(".service")
     assert pool.FindFileContainingSymbol(owner).name == files[0].name
 
@@ -105,7 +92,7 @@ async def test_files_are_found_by_name(ask):
         {"all_extension_numbers_of_type": "virtufin.Nothing"},
     ],
 )
-async def test_what_is_not_there_is_not_found_and_the_stream_goes_on(ask, question):
+async def test_an_unknown_name_is_not_found_and_the_stream_goes_on(ask, question):
     error = (await ask(**question)).error_response
     assert error.error_code == grpc.StatusCode.NOT_FOUND.value[0]
     assert error.error_message
@@ -159,9 +146,9 @@ async def test_a_package_named_like_a_registered_service_is_no_alias(
 ):
     backend = await make_probe(probe_text)
     gateway = await start(services=[Service("acme", backend.address)])
-    client = ReflectionClient(stubs_of(gateway).channel)
-    assert [file.name for file in await client.files("acme.Probe")][-1] == "acme/probe.proto"
-    assert [file.name for file in await client.files("acme")][-1] == "acme/probe.proto"
+    client = Reflection(stubs_of(gateway).channel)
+    assert (await client.files("acme.Probe"))[0].name == "acme/probe.proto"
+    assert (await client.files("acme"))[0].name == "acme/probe.proto"
 
 
 async def test_of_clashing_symbols_the_first_registered_wins_and_aliases_reach_both(
@@ -170,7 +157,7 @@ async def test_of_clashing_symbols_the_first_registered_wins_and_aliases_reach_b
     first = await make_probe()
     second = await make_probe(probe_text.replace("some_text", "other_text"))
     services = [Service("first", first.address), Service("second", second.address)]
-    client = ReflectionClient(stubs_of(await start(services=services)).channel)
+    client = Reflection(stubs_of(await start(services=services)).channel)
 
     async def first_field(symbol):
         pool = await client.pool(symbol)
@@ -184,29 +171,24 @@ async def test_of_clashing_symbols_the_first_registered_wins_and_aliases_reach_b
 async def test_a_backend_that_is_down_is_left_out(start, stubs_of, make_probe, caplog):
     backend = await make_probe()
     services = [Service("up", backend.address), Service("down", "127.0.0.1:1")]
-    client = ReflectionClient(stubs_of(await start(services=services)).channel)
+    client = Reflection(stubs_of(await start(services=services)).channel)
     assert (await client.list_services())[-1] == "acme.Probe"
     assert "down" in caplog.text
-    with pytest.raises(SymbolNotFoundError):
+    with pytest.raises(LookupError):
         await client.files("down")
 
 
-async def test_a_backend_without_services_has_no_alias(start, stubs_of, make_probe):
-    backend = await make_probe()
+async def test_a_backend_without_services_has_no_alias(start, stubs_of, make_probe, probe_text):
+    backend = await make_probe(probe_text[: probe_text.index("service {")])
     gateway = await start(services=[Service("empty", backend.address)])
-
-    async def nothing(service):
-        return Description(DescriptorSet(descriptor_pool.DescriptorPool(), []), {}, float("inf"))
-
-    gateway._catalog._fetch = nothing
-    client = ReflectionClient(stubs_of(gateway).channel)
-    with pytest.raises(SymbolNotFoundError):
+    client = Reflection(stubs_of(gateway).channel)
+    with pytest.raises(LookupError):
         await client.files("empty")
 
 
 async def test_a_gateway_without_legacy_state_does_not_describe_it(start, stubs_of):
     gateway = await start(legacy_state=False)
-    pool = await ReflectionClient(stubs_of(gateway).channel).pool("virtufin.State")
+    pool = await Reflection(stubs_of(gateway).channel).pool("virtufin.State")
     methods = pool.FindServiceByName("virtufin.State").methods_by_name
     assert "GetState" in methods
     assert "GetAllState" not in methods
@@ -224,15 +206,17 @@ async def test_grpcio_s_own_client_understands_it(gateway):
 
 async def test_the_samples_have_reflection_themselves(gateway, connect):
     for service, name in zip(gateway.services, ("WorkManager", "WebSocketManager"), strict=True):
-        client = ReflectionClient(connect(gateway._registry.get_target(service)))
+        client = Reflection(connect(gateway._registry.get_target(service)))
         assert f"virtufin.{name}" in await client.list_services()
         pool = await client.pool(f"virtufin.{name}")
         assert pool.FindServiceByName(f"virtufin.{name}").methods
 
 
-async def test_what_the_gateway_itself_offers_is_told_without_asking_a_backend(start, stubs_of):
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        address = f"127.0.0.1:{silent.getsockname()[1]}"
-        gateway = await start(services=[Service("silent", address)])
-        client = ReflectionClient(stubs_of(gateway).channel)
+async def test_the_gateway_s_own_services_are_described_without_a_call_to_a_backend(
+    start, stubs_of
+):
+    with socket.create_server(("127.0.0.1", 0)) as stalled:
+        address = f"127.0.0.1:{stalled.getsockname()[1]}"
+        gateway = await start(services=[Service("stalled", address)])
+        client = Reflection(stubs_of(gateway).channel)
         assert await asyncio.wait_for(client.files("virtufin.State"), 5 * UNIT)

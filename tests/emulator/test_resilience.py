@@ -57,7 +57,9 @@ async def test_the_delay_doubles(stubs_with, probe, invoke_json, unit):
     assert asyncio.get_running_loop().time() - before >= 0.34 * unit
 
 
-async def test_a_backend_that_comes_back_meanwhile_is_reached(stubs_with, probe, invoke_json, unit):
+async def test_a_backend_that_comes_back_during_a_call_is_reached(
+    stubs_with, probe, invoke_json, unit
+):
     stubs = await stubs_with(retry_delay=0.1 * unit, retries=6)
     assert (await invoke_json(stubs, "probe", "Echo")).success
     await probe.stop()
@@ -88,7 +90,7 @@ async def test_retries_stop_at_the_limit(stubs_with, probe, invoke_json, unit):
     assert probe.calls == 2
 
 
-async def test_the_backend_is_told_the_limit_or_the_caller_s_shorter_deadline(
+async def test_the_backend_gets_the_limit_or_the_caller_s_shorter_deadline(
     stubs_with, probe, invoke_json, unit
 ):
     stubs = await stubs_with()
@@ -153,7 +155,7 @@ async def test_an_open_circuit_closes_when_a_later_call_succeeds(
     assert (await invoke_json(stubs, "probe", "Echo")).success
 
 
-async def test_one_call_tries_a_half_open_circuit_while_others_wait(
+async def test_a_single_call_tries_a_half_open_circuit_while_others_wait(
     stubs_with, probe, invoke_json, unit
 ):
     stubs = await stubs_with(retries=0, circuit_open=0.2 * unit)

@@ -194,7 +194,7 @@ async def test_a_connection_is_given_a_topic_to_publish_on(sockets):
     assert "topic" not in (await sockets("List", filters=filters))["connections"][0]
 
 
-async def test_what_is_sent_comes_back(sockets):
+async def test_a_sent_message_comes_back(sockets):
     connection_id = await connect(sockets)
     assert await sockets("Send", id=connection_id, message="AP8=") == {"response": "AP8="}
     assert await sockets("SendRaw", id=connection_id, message="AP8=") == {}

@@ -35,7 +35,7 @@ async def test_methods_are_listed_with_types_and_kinds(gateway_stub):
 
 
 async def test_methods_of_an_unknown_service_are_not_found(gateway_stub, refused):
-    call = gateway_stub.ListMethods(gateway_pb2.ListMethodsRequest(service="nobody"))
+    call = gateway_stub.ListMethods(gateway_pb2.ListMethodsRequest(service="missing"))
     assert (await refused(call)).code() is grpc.StatusCode.NOT_FOUND
 
 
@@ -61,7 +61,7 @@ async def test_a_backend_without_description_is_no_failure_of_the_gateway(
         assert (await refused(call)).code() is code
 
 
-async def test_a_schema_is_of_the_input_unless_asked_otherwise(schema):
+async def test_a_schema_is_of_the_input_by_default(schema):
     found = await schema("Watch")
     assert (found.schema_type, found.input_type_name) == ("input", "acme.Nothing")
     assert not found.fields
@@ -104,9 +104,9 @@ async def test_a_oneof_is_described_with_its_cases(schema):
     ("arguments", "code"),
     [
         ({"method": "Shout"}, grpc.StatusCode.NOT_FOUND),
-        ({"service": "nobody"}, grpc.StatusCode.NOT_FOUND),
+        ({"service": "missing"}, grpc.StatusCode.NOT_FOUND),
         ({"type": "both"}, grpc.StatusCode.INVALID_ARGUMENT),
     ],
 )
-async def test_what_has_no_schema_is_refused(schema, refused, arguments, code):
+async def test_a_name_without_schema_is_refused(schema, refused, arguments, code):
     assert (await refused(schema(**arguments))).code() is code

@@ -5,12 +5,9 @@ from dataclasses import fields
 import pytest
 
 from virtufin.api.emulator import SAMPLES, Emulator, Service
-from virtufin.api.emulator._invocation.registered_services import (
-    SAMPLE_NAMES,
-    ServicesFileError,
-    read_services,
-)
-from virtufin.api.emulator._samples.server import _KINDS
+
+# Private, because the public way to read a file is the command: a process for each of these cases.
+from virtufin.api.emulator._invocation.registered_services import ServicesFileError, read_services
 
 
 @pytest.fixture
@@ -111,14 +108,14 @@ def test_each_state_key_is_text():
         Service("a", "x:1", state_keys=["k", 5])
 
 
-def test_one_text_is_not_several_state_keys():
+def test_a_single_text_is_not_taken_for_several_state_keys():
     with pytest.raises(TypeError, match="state_keys of service 'a' is an iterable"):
         Service("a", "x:1", state_keys="k")
 
 
 @pytest.mark.parametrize("field", ["name", "address"])
 @pytest.mark.parametrize("value", ["", "a\0", "\udc80"])
-def test_name_and_address_can_be_said(field, value):
+def test_name_and_address_must_be_valid_text(field, value):
     with pytest.raises(ValueError, match=f"{field}.* must not"):
         Service(**{"name": "a", "address": "x:1", field: value})
 
@@ -129,12 +126,19 @@ def test_an_unknown_sample_is_refused_with_those_there_are(name):
         Service("a", f"sample:{name}")
 
 
-def test_every_sample_can_be_named():
-    assert set(SAMPLE_NAMES) == set(_KINDS) == {service.sample for service in SAMPLES}
+async def test_every_sample_that_an_error_names_can_be_called(start, stubs_of, invoke_json):
+    with pytest.raises(ValueError, match="no sample 'x'") as caught:
+        Service("a", "sample:x")
+    names = ["workmanager", "websocketmanager"]
+    assert str(caught.value).endswith(", ".join(names))
+    gateway = await start(services=[Service(f"my-{name}", f"sample:{name}") for name in names])
+    stubs = stubs_of(gateway)
+    assert (await invoke_json(stubs, "my-workmanager", "ListWorkers")).success
+    assert (await invoke_json(stubs, "my-websocketmanager", "List")).success
 
 
 @pytest.mark.parametrize("port", ["99999999999", "²", "", "x"])
-def test_what_is_no_port_is_part_of_the_address(port):
+def test_an_invalid_port_is_part_of_the_address(port):
     assert Service("a", f"host:{port}").endpoint == (f"host:{port}", 0)
 
 

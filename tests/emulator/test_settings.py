@@ -1,4 +1,4 @@
-"""What the constructor of an emulator refuses, before anything is started."""
+"""Arguments that an emulator refuses, before anything is started."""
 
 import pytest
 

@@ -64,7 +64,7 @@ atexit.register(interrupt)
 
 @pytest.fixture
 def command():
-    """Starts the command, with something prepared, to be told of a signal by its number."""
+    """Starts the command with some code before it, and sends it a signal by its number."""
     running = []
 
     def start(number, prepare=""):

@@ -27,7 +27,7 @@ async def publisher(gateway):
         yield open_publisher
 
 
-async def test_what_is_published_reaches_the_subscribers_of_the_gateway(publisher, subscribe):
+async def test_published_events_reach_the_subscribers_of_the_gateway(publisher, subscribe):
     stream = await subscribe("prices")
     await publisher.publish_async("prices", {"a": 1}, extensions={"runid": 7}, subject="s")
     item = await stream.read()
@@ -90,7 +90,7 @@ async def stub(gateway, connect):
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-async def test_what_a_sidecar_refuses_is_refused(stub, refused, request_, details):
+async def test_the_stand_in_refuses_the_same_as_a_sidecar(stub, refused, request_, details):
     error = await refused(stub.PublishEvent(api_v1.PublishEventRequest(**request_)))
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert details in error.details()
@@ -137,7 +137,7 @@ async def test_data_that_is_no_event_is_made_one(stub, subscribe):
     assert event.attributes["time"].ce_timestamp.seconds
 
 
-async def test_it_knows_the_components_of_the_services(start):
+async def test_the_stand_in_knows_the_components_of_the_services(start):
     gateway = await start(
         dapr_port=0, services=[Service("orders", "127.0.0.1:1", pubsub_name="orders-pubsub")]
     )
@@ -145,14 +145,14 @@ async def test_it_knows_the_components_of_the_services(start):
         assert await publisher.publish_async("t", 1)
 
 
-async def test_it_keeps_its_port_over_restarts(gateway, publisher):
+async def test_the_stand_in_keeps_its_port_over_restarts(gateway, publisher):
     address = gateway.dapr_address
     await gateway.restart()
     assert gateway.dapr_address == address
     await publisher.publish_async("t", 1)
 
 
-async def test_it_is_there_in_a_process_of_its_own(virtufin_emulator_factory):
+async def test_a_gateway_in_a_process_of_its_own_has_a_stand_in(virtufin_emulator_factory):
     gateway = virtufin_emulator_factory(dapr_port=0)
     channel = grpc.aio.insecure_channel(gateway.target)
     subscribe = channel.unary_stream(
@@ -189,7 +189,7 @@ def test_without_it_there_is_no_address():
         _ = gateway.dapr_address
 
 
-def test_it_does_not_go_with_a_real_sidecar():
+def test_a_stand_in_and_a_real_sidecar_exclude_each_other():
     with pytest.raises(ValueError, match="in memory"):
         Emulator(dapr=DaprSettings(), dapr_port=0)
 

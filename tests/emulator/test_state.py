@@ -12,7 +12,7 @@ from virtufin.api.protos import pubsub_pb2, state_pb2
 SERVICE = "workmanager"
 OTHERWISE_ON_REDIS = {
     "test_an_etag_of_a_deleted_key_is_aborted": "Redis takes any etag for a key that is not there",
-    "test_a_key_written_again_never_gets_an_old_etag": "Redis counts the versions of a key anew",
+    "test_a_key_written_again_never_gets_an_old_etag": "Redis starts again at 1",
 }
 """Said in docs/emulator.md."""
 
@@ -82,7 +82,7 @@ async def test_without_etag_the_last_write_wins(state):
     assert (await state.GetState(get())).value == "2"
 
 
-async def test_the_current_etag_lets_a_write_through_and_changes(state):
+async def test_a_write_with_the_current_etag_succeeds_and_changes_the_etag(state):
     await state.SaveState(save())
     etag = (await state.GetState(get())).etag
     await state.SaveState(save(value="new", etag=etag))
@@ -133,7 +133,7 @@ async def test_deleting_takes_a_missing_key_too(state):
         (save(key=""), "key"),
         (save(key="a||b"), "a||b"),
         (state_pb2.SaveStateRequest(service="", key="k"), "service"),
-        (state_pb2.SaveStateRequest(service="nobody", key="k"), "nobody"),
+        (state_pb2.SaveStateRequest(service="missing", key="k"), "missing"),
     ],
 )
 async def test_a_bad_key_or_service_is_an_invalid_argument(state, refused, request_, named):
@@ -144,12 +144,12 @@ async def test_a_bad_key_or_service_is_an_invalid_argument(state, refused, reque
 
 async def test_any_service_is_accepted_on_request(start, stubs_of):
     state = stubs_of(await start(accept_any_service=True)).state
-    await state.SaveState(state_pb2.SaveStateRequest(service="nobody", key="k", value="v"))
-    found = await state.GetState(state_pb2.GetStateRequest(service="nobody", key="k"))
+    await state.SaveState(state_pb2.SaveStateRequest(service="missing", key="k", value="v"))
+    found = await state.GetState(state_pb2.GetStateRequest(service="missing", key="k"))
     assert found.value == "v"
 
 
-async def test_bulk_get_answers_in_the_order_asked_missing_keys_included(state):
+async def test_bulk_get_answers_in_the_order_of_the_request_with_missing_keys(state):
     for key in "abc":
         await state.SaveState(save(key=key, value=key.upper()))
     request = state_pb2.GetBulkStateRequest(service=SERVICE, keys=["c", "none", "a"])
@@ -212,7 +212,7 @@ async def next_change(stubs):
     return change
 
 
-async def test_a_change_is_published_when_asked_for(state, next_change):
+async def test_a_change_is_published_on_request(state, next_change):
     await state.SaveState(save(key="silent"))
     await state.SaveState(save(publish_change=True))
     event = await next_change()
@@ -222,7 +222,7 @@ async def test_a_change_is_published_when_asked_for(state, next_change):
     assert json.loads(event.text_data) == {"service": SERVICE, "key": "k", "action": "save"}
 
 
-async def test_a_change_carries_the_value_when_asked_for(state, next_change):
+async def test_a_change_carries_the_value_on_request(state, next_change):
     await state.SaveState(save(publish_change=True, include_value=True))
     assert json.loads((await next_change()).text_data)["value"] == "v"
 

@@ -8,6 +8,8 @@ import grpc
 import pytest
 
 from tests.timing import until
+
+# Private, because a call of the public gateway does not outlive its event loop.
 from virtufin.api.emulator._faults.active_plans import ActivePlan
 from virtufin.api.emulator.faults import Spec
 from virtufin.api.protos import cloudevents_pb2, pubsub_pb2, state_pb2
@@ -31,11 +33,12 @@ async def ids(stream, count):
     return [(await stream.read()).cloudevent.id for _ in range(count)]
 
 
-async def silent(stream, seconds):
-    """Whether nothing comes for a while; the stream must not be read any more then."""
+async def assert_idle(stream, seconds):
+    """Asserts that nothing comes for a while; returns the task that reads the next item."""
     reading = asyncio.ensure_future(stream.read())
     done, _ = await asyncio.wait((reading,), timeout=seconds)
-    return reading if not done else None
+    assert not done
+    return reading
 
 
 async def test_a_stream_is_cut_after_its_events(gateway, subscribe, publish, refused):
@@ -86,7 +89,7 @@ async def test_a_failed_write_loses_its_event(gateway, subscribe, publish, refus
 async def test_a_failed_write_waits_for_an_event(gateway, subscribe, publish, refused, unit):
     gateway.faults.fail_write()
     stream = await subscribe("t")
-    reading = await silent(stream, 0.1 * unit)
+    reading = await assert_idle(stream, 0.1 * unit)
     await publish("t", "1")
     assert (await refused(reading)).code() is grpc.StatusCode.INTERNAL
 
@@ -96,7 +99,7 @@ async def test_a_stalled_stream_goes_on_when_the_plan_is_lifted(gateway, subscri
     stream = await subscribe("t")
     await publish("t", "1", "2", "3")
     assert await ids(stream, 1) == ["1"]
-    reading = await silent(stream, 0.1 * unit)
+    reading = await assert_idle(stream, 0.1 * unit)
     assert gateway.faults.open_streams == 1
     plan.lift()
     assert (await reading).cloudevent.id == "2"
@@ -107,7 +110,7 @@ async def test_a_stalled_stream_can_be_cut(gateway, subscribe, publish, refused,
     gateway.faults.stall()
     stream = await subscribe("t")
     await publish("t", "1")
-    reading = await silent(stream, 0.05 * unit)
+    reading = await assert_idle(stream, 0.05 * unit)
     assert gateway.faults.cut_streams("ABORTED") == 1
     assert (await refused(reading)).code() is grpc.StatusCode.ABORTED
 
@@ -116,7 +119,7 @@ async def test_a_stalled_stream_ends_with_the_gateway(gateway, subscribe, publis
     gateway.faults.stall()
     stream = await subscribe("t")
     await publish("t", "1")
-    reading = await silent(stream, 0.05 * unit)
+    reading = await assert_idle(stream, 0.05 * unit)
     await gateway.stop()
     assert (await refused(reading)).code() is grpc.StatusCode.UNAVAILABLE
 
@@ -127,7 +130,7 @@ async def test_clear_lifts_a_plan_that_is_used_up_and_still_holds(
     gateway.faults.stall(times=1)
     stream = await subscribe("t")
     await publish("t", "1")
-    reading = await silent(stream, 0.05 * unit)
+    reading = await assert_idle(stream, 0.05 * unit)
     gateway.faults.stall(topic="other")
     gateway.faults.clear()
     assert (await reading).cloudevent.id == "1"
@@ -146,7 +149,7 @@ async def test_lifting_slow_writes_lets_the_waiting_event_go(gateway, subscribe,
     plan = gateway.faults.slow_writes(1000 * unit)
     stream = await subscribe("t")
     await publish("t", "1")
-    reading = await silent(stream, 0.05 * unit)
+    reading = await assert_idle(stream, 0.05 * unit)
     plan.lift()
     assert (await reading).cloudevent.id == "1"
 
@@ -293,7 +296,7 @@ async def test_lifting_a_delay_lets_calls_go_on(gateway, stubs, unit):
     assert not done
     assert plan.used == 3
     plan.lift()
-    await asyncio.gather(*calls)
+    assert [reply.key for reply in await asyncio.gather(*calls)] == ["k"] * 3
 
 
 async def test_a_plan_can_be_lifted_from_another_thread(gateway, stubs, unit):
@@ -304,8 +307,9 @@ async def test_a_plan_can_be_lifted_from_another_thread(gateway, stubs, unit):
     # Not awaited: else the end of the thread would wake the loop.
     lifting = threading.Thread(target=plan.lift)
     lifting.start()
-    await asyncio.wait_for(call, 5 * unit)
+    assert (await asyncio.wait_for(call, 5 * unit)).key == "k"
     lifting.join()
+    assert (plan.over, plan.used) == (True, 1)
 
 
 def test_a_plan_can_be_lifted_after_its_loop_has_ended():

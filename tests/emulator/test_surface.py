@@ -1,4 +1,4 @@
-"""What the package offers, and what importing it costs."""
+"""The public names of the package, and the cost of importing it."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ import virtufin.api.emulator as package
 from virtufin.api.emulator import faults
 
 
-def test_every_public_name_can_be_had():
+def test_every_public_name_can_be_imported():
     for name in package.__all__:
         assert getattr(package, name) is not None
     assert dir(package) == sorted(package.__all__)

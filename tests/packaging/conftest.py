@@ -1,4 +1,4 @@
-"""What the packaging tests share: built files, bare environments, and running things there."""
+"""Fixtures of the packaging tests: built files, bare environments, and programs run there."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""What each distribution must be able to do where it alone is installed."""
+"""Exercises that each distribution must pass when it alone is installed."""
 
 EXERCISES = {
     "virtufin-api-protos": """
@@ -24,7 +24,7 @@ async def main():
         except VirtufinError as error:
             print(type(error).__name__)
         else:
-            raise SystemExit("nobody listens there")
+            raise SystemExit("nothing is listening there")
 
 asyncio.run(main())
 try:

@@ -108,7 +108,7 @@ def test_a_file_in_the_way_is_refused(tmp_path, output):
 
 
 @pytest.mark.parametrize("name", ["virtufin", "virtufin/api/protos"])
-def test_with_a_file_where_a_folder_is_to_be_nothing_is_written(tmp_path, name):
+def test_with_a_file_in_place_of_a_folder_nothing_is_written(tmp_path, name):
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / name).write_text("mine")
     before = sorted(tmp_path.rglob("*"))
@@ -117,13 +117,13 @@ def test_with_a_file_where_a_folder_is_to_be_nothing_is_written(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["state_pb2.py", ".virtufin-api-files"])
-def test_with_a_folder_where_a_file_is_to_be_nothing_is_written(tmp_path, name):
+def test_with_a_folder_in_place_of_a_file_nothing_is_written(tmp_path, name):
     (tmp_path / name).mkdir()
     assert f"{tmp_path / name} is a folder" in refusal(tmp_path)
     assert list(tmp_path.rglob("*")) == [tmp_path / name]
 
 
-def test_what_the_system_refuses_is_one_line(tmp_path):
+def test_an_error_of_the_system_is_one_line(tmp_path):
     assert "too long" in refusal(tmp_path / ("x" * 300)).lower()
 
 

@@ -22,7 +22,7 @@ WHEEL_KIB = {
     "virtufin-api-dapr": 80,
     "virtufin-api-emulator": 150,
 }
-"""What a wheel may weigh; the index has no metadata apart from it, so installers fetch it whole."""
+"""The largest size of a wheel. Installers fetch it whole, as the index has no other metadata."""
 
 
 def names(path):

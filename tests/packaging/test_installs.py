@@ -84,7 +84,7 @@ def test_a_package_of_others_in_the_namespace_is_not_masked(way, everything, tmp
     execute(everything, WORK, tmp_path)
 
 
-def test_the_extra_of_the_client_brings_the_plugin(built, tmp_path):
+def test_the_extra_of_the_client_installs_the_plugin(built, tmp_path):
     python = environment(tmp_path / "venv", "--find-links", str(built), "virtufin-api[dapr]")
     execute(python, "from virtufin.api.client import DaprPublisher; DaprPublisher", tmp_path)
 

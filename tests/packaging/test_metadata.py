@@ -1,4 +1,4 @@
-"""What the four distributions promise about each other and about what they need."""
+"""The metadata of the four distributions: their versions and their requirements."""
 
 import importlib
 
@@ -29,7 +29,7 @@ DIRECT = {
         "tomli",
     },
 }
-"""What each may need itself: whoever installs it gets all of these."""
+"""The requirements that each may have itself. Every user of it installs them all."""
 
 
 def leaf(distribution):

@@ -1,4 +1,4 @@
-"""What mypy and pyright see of the installed wheels, in a program of a user."""
+"""The types that mypy and pyright find in the installed wheels, in a user's program."""
 
 import json
 import shutil

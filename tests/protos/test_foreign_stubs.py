@@ -38,7 +38,9 @@ assert pubsub_pb2.PublishRequest.FromString(request.SerializeToString()).cloudev
 """
 
 
-@pytest.mark.parametrize("order", [(FOREIGN, OURS), (OURS, FOREIGN)], ids=["theirs", "ours"])
+@pytest.mark.parametrize(
+    "order", [(FOREIGN, OURS), (OURS, FOREIGN)], ids=["foreign first", "packaged first"]
+)
 def test_ours_import_beside_foreign_stubs(order):
     result = subprocess.run(
         [sys.executable, "-W", "error", "-c", "\n".join(order)],

@@ -101,7 +101,7 @@ def test_type_information_is_shipped(name):
     assert folder.joinpath("py.typed").is_file()
 
 
-def test_one_stream_and_unary_calls_only():
+def test_the_protos_have_a_single_stream_and_unary_calls():
     streams = [
         method.name
         for name in MESSAGES

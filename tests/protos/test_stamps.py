@@ -39,7 +39,7 @@ NEWER = (
 
 
 @pytest.mark.parametrize("path", GENERATED, ids=lambda path: path.name)
-def test_generated_code_asks_for_no_more_than_the_declared_floors(path):
+def test_generated_code_requires_no_more_than_the_declared_floors(path):
     if path.stem.endswith("_grpc"):
         wanted = stamp(path, r"^GRPC_GENERATED_VERSION = '([\d.]+)'")
         assert wanted

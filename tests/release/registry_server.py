@@ -6,18 +6,18 @@ import http.server
 import threading
 
 ELSEWHERE = "/elsewhere"
-"""Where redirections lead, to the page of an index."""
+"""The target of redirections, a page of an index."""
 
 
 class Server:
-    """Set `answer` to a status and a page to have that for everything, `silent` for nothing."""
+    """A package index. `answer` is a status and a page for everything; `unanswered` has methods."""
 
     def __init__(self):
         self.files = {}
         self.answer = None
         self.keeps = True
         self.ends = threading.Event()
-        self.silent = ()
+        self.unanswered = ()
         self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self.url = f"http://127.0.0.1:{self.http.server_port}/pypi"
         self.thread = threading.Thread(target=self.http.serve_forever, args=(0.05,))
@@ -67,7 +67,7 @@ def _handler(server):
                 server.files[name] = data
 
         def _misbehaves(self):
-            if self.command in server.silent:
+            if self.command in server.unanswered:
                 server.ends.wait(60)
                 return True
             if self.path.endswith(ELSEWHERE):

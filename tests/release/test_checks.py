@@ -64,7 +64,7 @@ def test_a_check_that_is_no_test_shows_its_last_lines_and_the_command(capsys):
     assert "\n  a.py:1: too long\nFAILED lint: all of it is in logs/lint.log\n" in end
 
 
-def test_what_was_left_out_is_said_again_at_the_end(capsys):
+def test_skipped_checks_are_named_again_at_the_end(capsys):
     said = "nox > LEFT OUT: tests with a real sidecar\n" + "line\n" * 100
     assert run(((check("tests", said),),)) == 0
     assert "left out: tests with a real sidecar" in capsys.readouterr().out.splitlines()[-20:]

@@ -1,4 +1,4 @@
-"""What is built is the commit, twice; what may not be published although it lies in dist/."""
+"""Builds of the commit, made twice; files in dist/ that must not be published."""
 
 import pytest
 
@@ -47,7 +47,7 @@ def dist(here, uv, tmp_path):
     return folder
 
 
-def test_what_was_built_may_be_published(dist):
+def test_built_files_may_be_published(dist):
     version = versions.current()
     names = [name for d in versions.DISTRIBUTIONS for name in distfiles.names(d, version)]
     assert [path.name for path in distfiles.check(dist)] == names
@@ -123,7 +123,7 @@ def test_only_the_commit_is_built(dist, here, tmp_path, hide):
         assert (again / path.name).read_text() == path.read_text()
 
 
-def test_what_is_left_out_is_named(here, uv, tmp_path, capsys):
+def test_files_that_are_left_out_are_named(here, uv, tmp_path, capsys):
     (here / "new.txt").touch()
     distfiles.build(tmp_path / "dist")
     assert "LEFT OUT, as it is not committed: new.txt" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""What a row of the matrix has proven, and that it has not when it failed since."""
+"""Rows of the matrix: proven by a run, and not any more after a failure."""
 
 import json
 import sys
@@ -18,7 +18,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_what_was_proven_takes_the_place_of_what_was_before():
+def test_a_new_proof_replaces_the_one_before():
     records.begin("a")
     records.prove("a", NEW)
     assert records.merged({"a": OLD, "b": OLD}, {"a", "b"}) == {"a": NEW, "b": OLD}

@@ -1,4 +1,4 @@
-"""The steps of a release: their order, what each of them is told, and what publishing needs."""
+"""The steps of a release: their order, their arguments, and the needs of publishing."""
 
 import sys
 
@@ -26,7 +26,7 @@ def start(monkeypatch, *arguments):
 
 @pytest.fixture
 def steps(monkeypatch):
-    """What is done, instead of doing it."""
+    """Records the steps instead of taking them."""
     done = []
     for owner, name in (
         (release, "verify"),
@@ -48,7 +48,7 @@ def test_all_is_every_step_in_order(steps, monkeypatch):
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_one_step_is_that_one_alone(steps, monkeypatch, step):
+def test_a_named_step_runs_alone(steps, monkeypatch, step):
     start(monkeypatch, step)
     assert [done[0] for done in steps] == [step]
 

@@ -17,7 +17,7 @@ SOURCE = smoke.Source("here", [])
 
 @pytest.fixture
 def installed(monkeypatch):
-    """What was installed; this environment, which has all of it, takes the place of the new one."""
+    """Records what was installed. This environment, which has all of it, replaces the new one."""
     found = []
 
     def install(folder, source, requirement):
@@ -38,13 +38,13 @@ def test_each_distribution_is_installed_and_says_hello(installed, capsys):
 
 
 @pytest.mark.parametrize("name", versions.DISTRIBUTIONS)
-def test_one_that_does_not_work_is_named(installed, monkeypatch, name):
+def test_a_distribution_that_does_not_work_is_named(installed, monkeypatch, name):
     monkeypatch.setitem(smoke.HELLO, name, "raise SystemExit(1)")
     with pytest.raises(versions.ReleaseError, match=f"{name} 7.8.9 of here does not work"):
         smoke.run(SOURCE, "7.8.9")
 
 
-def test_one_that_does_not_end_is_ended(installed, monkeypatch):
+def test_a_program_that_does_not_end_is_ended(installed, monkeypatch):
     monkeypatch.setattr(smoke, "HELLO_TIMEOUT", 0.5)
     monkeypatch.setitem(smoke.HELLO, "virtufin-api-protos", "import time; time.sleep(60)")
     with pytest.raises(versions.ReleaseError, match="not done after"):

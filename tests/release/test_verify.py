@@ -1,4 +1,4 @@
-"""What a tag promises, and each way to break it."""
+"""The promises of a tag, and each way to break them."""
 
 import os
 import shutil
@@ -72,7 +72,7 @@ def test_a_new_file_in_a_new_folder_is_seen_whatever_git_shows(released, setting
     assert "more/new.py" in problem
 
 
-def test_what_git_overlooks_is_not_what_is_verified(released):
+def test_files_that_git_ignores_are_not_verified(released):
     path = released / "CHANGELOG.md"
     text = path.read_text()
     path.write_text(text.replace("## [7.8.9]", "## [Unreleased]"))
@@ -96,7 +96,7 @@ def test_a_name_in_another_encoding_is_named(released):
     assert r"not committed (Stra\xdfe.txt)" in problem
 
 
-def test_a_commit_without_a_changelog_is_said_so(released):
+def test_a_commit_without_a_changelog_is_named(released):
     (released / "CHANGELOG.md").unlink()
     commit(released)
     with pytest.raises(versions.ReleaseError, match=r"CHANGELOG\.md cannot be read"):
@@ -115,7 +115,7 @@ def test_generated_code_that_is_not_current_is_refused(released, generator):
     assert verify.problems("v7.8.9", released) == ["the generated code is not current"]
 
 
-def test_a_folder_that_is_no_clone_is_said_so(released):
+def test_a_folder_that_is_no_clone_is_named(released):
     shutil.rmtree(released / ".git")
     with pytest.raises(versions.ReleaseError, match="not a git repository"):
         verify.problems("v7.8.9", released)

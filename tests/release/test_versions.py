@@ -1,4 +1,4 @@
-"""One version, moved in one step; what says another is named."""
+"""The version: moved in one step; files with another version are named."""
 
 import datetime as dt
 
@@ -48,7 +48,9 @@ def test_a_repeated_bump_changes_nothing(clone):
         ("1!0.1.0", "is not of the form"),
     ],
 )
-def test_what_is_no_next_version_is_refused_before_anything_is_written(clone, version, sentence):
+def test_a_version_that_is_not_the_next_is_refused_before_anything_is_written(
+    clone, version, sentence
+):
     before = (clone / "CHANGELOG.md").read_text()
     with pytest.raises(versions.ReleaseError, match=sentence):
         bump(version, clone)
@@ -171,7 +173,7 @@ def test_other_changes_of_a_file_with_a_version_are_seen(clone):
         bump("7.8.9", clone)
 
 
-def test_a_missing_changelog_is_said_so(clone):
+def test_a_missing_changelog_is_named(clone):
     (clone / "CHANGELOG.md").unlink()
     with pytest.raises(versions.ReleaseError, match=r"CHANGELOG\.md cannot be read"):
         bump("7.8.9", clone)

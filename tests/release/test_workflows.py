@@ -14,7 +14,7 @@ STARTS = {
     "nightly.yml": {"schedule": [{"cron": "17 3 * * *"}], "workflow_dispatch": None},
     "release.yml": {"push": {"tags": ["v*"]}},
 }
-"""What each starts on; never on what a stranger could start with our secrets."""
+"""The events that start each workflow; never one that gives a stranger our secrets."""
 COMMANDS = {
     "ci.yml": ["timeout -k 60 90m .ci/run"],
     "nightly.yml": ["timeout -k 60 60m scripts/nox -s prereleases"],
@@ -35,7 +35,7 @@ REFS = dict.fromkeys(STARTS, "${{ github.sha }}") | {
 }
 NO_ACCESS_BUT_READING = {"contents": "read"}
 JOB_MINUTES = 180
-"""After these Gitea, and its runner, end a job unless they are told otherwise."""
+"""Minutes after which Gitea, and its runner, end a job by default."""
 
 
 def workflow(name):
@@ -66,7 +66,7 @@ class TestEach:
         assert workflow(name)["on"] == STARTS[name]
 
     def test_has_no_key_but_those_that_gitea_reads(self, name):
-        """It overlooks timeout-minutes, max-parallel, continue-on-error and others."""
+        """Rejects keys that Gitea ignores: timeout-minutes, max-parallel, continue-on-error, ..."""
         assert set(workflow(name)) <= {"name", "on", "permissions", "concurrency", "jobs"}
         assert workflow(name)["permissions"] == NO_ACCESS_BUT_READING
         assert set(job(name)) == {"runs-on", "env", "steps"}
@@ -119,7 +119,7 @@ def test_each_tag_is_a_group_of_its_own():
     assert workflow("release.yml")["concurrency"]["group"] == "release-${{ github.ref_name }}"
 
 
-def test_the_checks_are_told_where_the_release_goes():
+def test_the_checks_get_the_address_of_the_release():
     _, _, checks, publishing = job("release.yml")["steps"]
     url = {"VIRTUFIN_PACKAGES_URL": "${{ vars.VIRTUFIN_PACKAGES_URL }}"}
     kind = {"VIRTUFIN_RELEASE_CHECKS": "${{ vars.VIRTUFIN_RELEASE_CHECKS }}"}
