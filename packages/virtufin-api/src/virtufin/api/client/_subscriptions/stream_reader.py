@@ -18,7 +18,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import grpc
 
@@ -46,9 +45,8 @@ class StreamReader:
         self.stream = stream
         self._deliver = deliver
         self._on_headers = on_headers
-        self._restarted_at = self._last_event_at = time.monotonic()
+        self._restarted_at = time.monotonic()
         self._answered_at: float | None = None
-        self._first_event_at: float | None = None
         self.task = asyncio.create_task(self._run(), name="virtufin-reader")
 
     @property
@@ -56,11 +54,12 @@ class StreamReader:
         """Returns whether the gateway sent response headers before the first event."""
         if self._answered_at is None:
             return False
-        return self._first_event_at is None or self._first_event_at - self._answered_at > _AT_ONCE
+        first = self.stream.first_message_at
+        return first is None or first - self._answered_at > _AT_ONCE
 
     def idle_since(self) -> float:
         """Returns the time, on the monotonic clock, from which the idle time is counted."""
-        return max(self._restarted_at, self._last_event_at)
+        return max(self._restarted_at, self.stream.last_message_at or 0.0)
 
     def restart_idle_time(self) -> float:
         """Starts to count the idle time again, and returns the current time."""
@@ -69,7 +68,8 @@ class StreamReader:
 
     def has_event_after(self, moment: float) -> bool:
         """Returns True if an event or heartbeat came after a time on the monotonic clock."""
-        return self._last_event_at > moment
+        last = self.stream.last_message_at
+        return last is not None and last > moment
 
     async def stop(self) -> None:
         """Ends and releases the stream, and waits for the end of the reader task."""
@@ -93,7 +93,7 @@ class StreamReader:
             if await self.stream.headers():
                 self._answered_at = time.monotonic()
                 self._on_headers()
-            await self.stream.read(self._on_message)
+            await self.stream.read(self._deliver)
         except VirtufinError as error:
             return error
         except asyncio.CancelledError:
@@ -101,15 +101,6 @@ class StreamReader:
             # a CancelledError would keep grpc's call and its channel alive after both are closed.
             return None
         return None
-
-    def _on_message(self, message: Any, size: int) -> Awaitable[None] | None:
-        self._last_event_at = time.monotonic()
-        if self._first_event_at is None:
-            self._first_event_at = self._last_event_at
-        # A heartbeat, which only shows that the stream is alive.
-        if message is None:
-            return None
-        return self._deliver(message, size)
 
 
 class HandoverReader:

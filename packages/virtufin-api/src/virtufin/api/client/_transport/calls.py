@@ -8,6 +8,7 @@ in a task that was not cancelled.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -79,6 +80,10 @@ class Stream:
         # An iterator instead of `read()`, because `read()` returns no message once the status has
         # arrived, even if messages arrived before the status.
         self._messages = self._call.__aiter__()
+        self.first_message_at: float | None = None
+        """The time of the first message, on the monotonic clock; None before it."""
+        self.last_message_at: float | None = None
+        """The time of the last message; heartbeats are messages too."""
 
     @property
     def connected(self) -> bool:
@@ -109,9 +114,9 @@ class Stream:
         """Reads messages until the clean end of the stream.
 
         Args:
-            deliver: A function that takes each message and its size in bytes. For an item to skip,
-                such as a heartbeat, the message is None. If the function returns an awaitable, the
-                next message is read after that, so a slow consumer makes the server pause.
+            deliver: A function that takes each message and its size in bytes. If the function
+                returns an awaitable, the next message is read after that, so a slow consumer makes
+                the server pause. A message to skip, such as a heartbeat, is not delivered.
 
         Raises:
             VirtufinError: The stream ended with an error.
@@ -142,6 +147,12 @@ class Stream:
                     **self._context,
                 )
                 break
+            self.last_message_at = now = time.monotonic()
+            if self.first_message_at is None:
+                self.first_message_at = now
+            # A heartbeat, which only shows that the stream is alive.
+            if message is None:
+                continue
             room = deliver(message, len(raw))
             if room is not None:
                 await room
