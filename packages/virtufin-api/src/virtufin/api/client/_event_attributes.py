@@ -13,6 +13,7 @@ from typing import Any
 
 from virtufin.api.client._validation import require_text, short_repr
 from virtufin.api.client.errors import InvalidInputError
+from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
 CONTEXT = frozenset(
     {"id", "source", "type", "specversion", "time", "subject", "datacontenttype", "dataschema"}
@@ -55,6 +56,36 @@ def checked_name(name: object, where: str) -> str:
             f"(lower-case letters and digits only){advice}"
         )
     return name
+
+
+def require_value(value: object, what: str) -> ExtensionValue:
+    """Returns `value`, which must be one that an attribute can hold.
+
+    Args:
+        value: The Python value.
+        what: Name of the attribute, for the error message.
+
+    Raises:
+        InvalidInputError: The Python type has no CloudEvents type, or the value does not fit.
+    """
+    set_value(CloudEvent.CloudEventAttributeValue(), value, what)
+    return value  # type: ignore[return-value]
+
+
+def nanoseconds(text: str, what: str) -> int:
+    """Returns a time as nanoseconds since 1970.
+
+    Args:
+        text: RFC 3339 text.
+        what: Name of the attribute, for the error message.
+
+    Raises:
+        InvalidInputError: The text is not RFC 3339.
+    """
+    attribute = CloudEvent.CloudEventAttributeValue()
+    set_time(attribute, text, what)
+    count: int = attribute.ce_timestamp.ToNanoseconds()
+    return count
 
 
 def set_value(attribute: Any, value: object, what: str) -> None:

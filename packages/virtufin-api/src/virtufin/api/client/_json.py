@@ -12,6 +12,10 @@ TEXT = "text/plain; charset=utf-8"
 BINARY = "application/octet-stream"
 JSON = "application/json"
 
+# One encoder for all texts, because `json.dumps` makes one for each. `allow_nan` is off, because
+# NaN is not JSON and other readers would reject the text.
+_encode = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode
+
 
 def media_type(content_type: str) -> str:
     """Returns a content type in lower case, without parameters such as the charset."""
@@ -30,8 +34,7 @@ def to_json(value: object, what: str) -> str:
     """
     try:
         _check(value, what)
-        # `allow_nan` is off, because NaN is not JSON and other readers would reject the text.
-        text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+        text = _encode(value)
     except (TypeError, ValueError) as error:
         # Raised unchanged, because `InvalidInputError` is a `ValueError` that names the position.
         if isinstance(error, InvalidInputError):
@@ -41,7 +44,8 @@ def to_json(value: object, what: str) -> str:
         raise InvalidInputError(
             f"{what} cannot be sent as JSON: it is nested too deeply, or contains itself"
         ) from None
-    return require_text(text, what)
+    # Only other texts are checked, because ASCII is valid Unicode in any case.
+    return text if text.isascii() else require_text(text, what)
 
 
 def from_json(text: str, what: str, **context: Any) -> Any:

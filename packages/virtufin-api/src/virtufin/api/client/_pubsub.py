@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 from virtufin.api.client import _subscriptions
 from virtufin.api.client._deadlines import Budget
 from virtufin.api.client._event_attributes import ExtensionValue
+from virtufin.api.client._event_template import EventTemplates, random_id
 from virtufin.api.client._settings import ReconnectSettings, SubscriptionSettings
 from virtufin.api.client._types import NOT_GIVEN, Timeout
 from virtufin.api.client._validation import require_name, require_names, short_repr
 from virtufin.api.client._wire import Rpc
 from virtufin.api.client.errors import InvalidInputError
-from virtufin.api.client.events import PubsubEvent, random_id, to_cloudevent
+from virtufin.api.client.events import PubsubEvent
 from virtufin.api.client.results import StatusResult
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
@@ -51,7 +52,7 @@ class PubsubClient:
     ) -> None:
         self._rpc = rpc
         self._transport = rpc.transport
-        self._source = source
+        self._templates = EventTemplates(source)
         self._reconnect = reconnect
         self._settings = settings
         # Kept because `publish_async` must find the subscriptions that are still connecting.
@@ -108,8 +109,7 @@ class PubsubClient:
                 illegal, or JSON cannot hold the data.
             VirtufinError: The gateway rejected the event, or the call failed; see `errors`.
         """
-        event = to_cloudevent(
-            data,
+        template = self._templates.get(
             metadata,
             type=type,
             source=source,
@@ -118,9 +118,11 @@ class PubsubClient:
             extensions=extensions,
             correlation_id=correlation_id,
             reply_topic=reply_topic,
-            default_source=self._source,
         )
-        topic = require_name(topic, "topic")
+        event = template.make_event(data)
+        # Not for ASCII, because every event would pay for a check that nearly no topic needs.
+        if not (isinstance(topic, str) and topic and topic.isascii()):
+            topic = require_name(topic, "topic")
         budget = self._rpc.budget(timeout)
         await self._own_subscribers(topic, budget)
         return await self._publish(topic, event, budget)
@@ -252,13 +254,10 @@ class PubsubClient:
         # Read from the metadata too, because a generated id would contradict the caller's own.
         if correlation_id is None and isinstance(metadata, Mapping):
             correlation_id = metadata.get("correlationid")
-        event = to_cloudevent(
-            data,
-            metadata,
-            correlation_id=correlation_id or random_id(),
-            reply_topic=reply_topic,
-            default_source=self._source,
+        template = self._templates.get(
+            metadata, correlation_id=correlation_id or random_id(), reply_topic=reply_topic
         )
+        event = template.make_event(data)
         # Taken from the event, because that is the text which the reply will repeat.
         identifier = event.attributes["correlationid"].ce_string
         # A function, because the request must be sent only after the reply stream is live.

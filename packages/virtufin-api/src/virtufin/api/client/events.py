@@ -7,78 +7,23 @@ names for extensions. That is the older documented form; both forms describe the
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Mapping
 from typing import Any
 
-from google.protobuf.message import Message
-
-from virtufin.api.client._event_attributes import (
-    CONTEXT,
-    ExtensionValue,
-    checked_name,
-    set_time,
-    set_value,
-    text_of,
-    value_of,
-)
-from virtufin.api.client._json import BINARY, JSON, TEXT, from_json, to_json
+from virtufin.api.client._event_attributes import CONTEXT, ExtensionValue, text_of, value_of
+from virtufin.api.client._event_template import DEFAULT_TYPE, EventTemplate
+from virtufin.api.client._json import from_json
 from virtufin.api.client._settings import SOURCE
-from virtufin.api.client._validation import require_text, short_repr
-from virtufin.api.client.errors import InvalidInputError, InvalidReplyError
+from virtufin.api.client.errors import InvalidReplyError
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
 __all__ = ["DEFAULT_SOURCE", "DEFAULT_TYPE", "PubsubEvent", "to_cloudevent"]
 
 DEFAULT_SOURCE = SOURCE
 """The source of events published without a source."""
-DEFAULT_TYPE = "com.virtufin.client.event.published"
-"""The type of events published without a type."""
 
 # The backends' own convention, because CloudEvents itself has no attribute for a service.
 _URN = "urn:com.virtufin."
-_SPEC_VERSION = "1.0"
-# A block of so many, because a system call for each id costs more than all the rest of making it.
-_BLOCK = 64
-_VARIANTS = "89ab"
-
-
-class _Identifiers:
-    """A stock of identifiers, made in blocks."""
-
-    def __init__(self) -> None:
-        self._left: list[str] = []
-        self._process = 0
-
-    def take(self) -> str:
-        """Returns the next identifier."""
-        # A forked child drops what it has inherited, because its parent returns the same ones.
-        if self._process != os.getpid():
-            self._left = []
-            self._process = os.getpid()
-        while True:
-            try:
-                # One step, because threads share the pool.
-                return self._left.pop()
-            except IndexError:
-                self._left += _make_block()
-
-
-def _make_block() -> list[str]:
-    digits = os.urandom(16 * _BLOCK).hex()
-    block = []
-    for start in range(0, len(digits), 32):
-        some = digits[start : start + 32]
-        variant = _VARIANTS[int(some[16], 16) & 3]
-        # Version 4 and variant 10, where RFC 9562 has them.
-        block.append(f"{some[:8]}-{some[8:12]}-4{some[13:16]}-{variant}{some[17:20]}-{some[20:]}")
-    return block
-
-
-# Shared by the process although it is state, because an identifier depends on nothing before it.
-random_id = _Identifiers().take
-"""Returns a random UUID (RFC 9562, version 4) as text."""
 
 
 def source_of(service: str) -> str:
@@ -275,124 +220,15 @@ def to_cloudevent(
         InvalidInputError: A name is illegal, a keyword contradicts `metadata`, or the data cannot
             be sent.
     """
-    given = {
-        "type": type,
-        "source": source,
-        "subject": subject,
-        "datacontenttype": content_type,
-        "correlationid": correlation_id,
-        "replytopic": reply_topic,
-    }
-    keywords = {
-        name: require_text(value, _KEYWORDS.get(name, name))
-        for name, value in given.items()
-        if value is not None
-    }
-    for what, mapping in (("metadata", metadata), ("extensions", extensions)):
-        if mapping is not None and not isinstance(mapping, Mapping):
-            raise InvalidInputError(f"{what} must be a mapping, not {short_repr(mapping)}")
-    if isinstance(data, Message):
-        return _require_cloudevent(data, [*keywords, *(metadata or ()), *(extensions or ())])
-    context, others = _from_metadata(metadata)
-    for name, value in keywords.items():
-        into: dict[str, Any] = context if name in CONTEXT else others
-        _merge(into, name, value)
-    for name, extension in (extensions or {}).items():
-        _merge(others, checked_name(name, "extensions"), extension)
-    return _assemble(data, context, others, default_source)
-
-
-# For error texts, because people know the keywords of this function, not the attribute names.
-_KEYWORDS = {
-    "datacontenttype": "content_type",
-    "correlationid": "correlation_id",
-    "replytopic": "reply_topic",
-}
-
-
-def _require_cloudevent(data: Message, extras: list[object]) -> CloudEvent:
-    # By name, because other packages have CloudEvent classes of their own for the same message.
-    if data.DESCRIPTOR.full_name != CloudEvent.DESCRIPTOR.full_name:
-        raise InvalidInputError(
-            f"data is a {data.DESCRIPTOR.full_name} message; publish data.SerializeToString(), "
-            "or a CloudEvent that holds it"
-        )
-    # Rejected, because a ready event is sent unchanged and the extras would be lost.
-    if extras:
-        names = ", ".join(sorted(map(str, extras)))
-        raise InvalidInputError(f"a ready CloudEvent goes out untouched; set {names} in it instead")
-    if isinstance(data, CloudEvent):
-        return data
-    return CloudEvent.FromString(data.SerializeToString())
-
-
-def _from_metadata(metadata: Mapping[str, str] | None) -> tuple[dict[str, str], dict[str, Any]]:
-    context: dict[str, str] = {}
-    others: dict[str, Any] = {}
-    for key, value in (metadata or {}).items():
-        text = require_text(value, f"metadata {key!r}")
-        # Only with the prefix, because bare names are reserved for extensions.
-        name = key[3:] if isinstance(key, str) and key.startswith("ce-") else key
-        if name is not key and name in CONTEXT:
-            context[name] = text
-        else:
-            _merge(others, checked_name(name, "metadata"), text)
-    return context, others
-
-
-def _merge(into: dict[str, Any], name: str, value: object) -> None:
-    if name in into and into[name] != value:
-        raise InvalidInputError(
-            f"{_KEYWORDS.get(name, name)} is given twice and differs: {into[name]!r} and {value!r}"
-        )
-    into[name] = value
-
-
-def _assemble(
-    data: object, context: dict[str, str], extensions: dict[str, Any], default_source: str
-) -> CloudEvent:
-    version = context.get("specversion", _SPEC_VERSION)
-    if version != _SPEC_VERSION:
-        raise InvalidInputError(f"ce-specversion must be {_SPEC_VERSION!r}, not {version!r}")
-    event = CloudEvent(
-        # A random id, because ids must be unique together with the source.
-        id=context["id"] if "id" in context else random_id(),
-        source=context.get("source", default_source),
-        spec_version=version,
-        type=context.get("type", DEFAULT_TYPE),
+    template = EventTemplate(
+        metadata,
+        type=type,
+        source=source,
+        subject=subject,
+        content_type=content_type,
+        extensions=extensions,
+        correlation_id=correlation_id,
+        reply_topic=reply_topic,
+        default_source=default_source,
     )
-    # Rejected here, because CloudEvents 1.0 requires these attributes to have a value.
-    for name in ("id", "source", "type"):
-        if not getattr(event, name):
-            raise InvalidInputError(f"{name} must not be empty (CloudEvents 1.0)")
-    default_content_type = _set_data(event, data)
-    attributes = event.attributes
-    time_given = context.get("time")
-    if time_given is None:
-        # Not `GetCurrentTime()`, because that emits a warning on Python 3.12 and later.
-        attributes["time"].ce_timestamp.FromNanoseconds(time.time_ns())
-    else:
-        set_time(attributes["time"], time_given, "ce-time")
-    attributes["datacontenttype"].ce_string = context.get("datacontenttype", default_content_type)
-    for name in ("subject", "dataschema"):
-        if name in context:
-            attributes[name].ce_string = context[name]
-    for name, value in extensions.items():
-        set_value(attributes[name], value, f"attribute {name!r}")
-    return event
-
-
-def _set_data(event: CloudEvent, data: object) -> str:
-    """Stores the payload in a CloudEvent and returns its media type.
-
-    Raises:
-        InvalidInputError: JSON cannot hold the data.
-    """
-    if isinstance(data, str):
-        event.text_data = require_text(data, "data")
-        return TEXT
-    if isinstance(data, (bytes, bytearray, memoryview)):
-        event.binary_data = bytes(data)
-        return BINARY
-    event.text_data = to_json(data, "data")
-    return JSON
+    return template.make_event(data)
