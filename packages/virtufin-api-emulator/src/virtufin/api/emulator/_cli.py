@@ -22,6 +22,7 @@ from virtufin.api.emulator._wires import WIRES
 
 KEYS_VARIABLE = "VIRTUFIN_EMULATOR_API_KEYS"
 PROGRAM = "virtufin-emulator"
+# 2, because argparse ends with this code, too.
 USAGE_ERROR = 2
 FAILURE = 1
 

@@ -38,7 +38,7 @@ from virtufin.api.emulator.network import Network
 
 # 4 MiB, because that is the default of gRPC.
 DEFAULT_MAX_MESSAGE_BYTES = 4 * 1024 * 1024
-DEFAULT_GRACE = 0.5
+DEFAULT_GRACE = 0.5  # in seconds
 # Behind a relay the server needs only loopback, because clients connect to the relay's host.
 _DIRECT_HOST = "127.0.0.1"
 # A placeholder, because the server has no port before its start. The relay listens only after it

@@ -49,6 +49,7 @@ CHANNEL_OPTIONS = (
 """The options of every channel from the gateway to a backend or sidecar."""
 
 _BACKLOG = 128
+"""Number of connections that may wait for the relay to accept them."""
 # Many, because a port that is free on one address may be taken on the next, and each attempt gets
 # another port.
 _ATTEMPTS = 100

@@ -21,6 +21,7 @@ CALL_ACTIONS = ("fail", "delay")
 STREAM_ACTIONS = ("cut", "fail_write", "stall", "slow_writes", "hold_headers")
 """The actions of plans on the streams that carry events to subscribers."""
 STREAMING = "Pubsub/Subscribe"
+"""The method that plans on streams name, although they apply to every method that streams."""
 ANY = "*"
 """The name that stands for every method of the gateway's own services."""
 # Calls that name a topic. A plan with `topic` for any other method is rejected, because such a

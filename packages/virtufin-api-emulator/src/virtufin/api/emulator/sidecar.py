@@ -51,6 +51,7 @@ __all__ = [
 ]
 
 _HOST = "127.0.0.1"
+# Long, because programs start slowly on a busy machine.
 _START_TIMEOUT = 30.0
 # A bound, because a program that is still starting may accept a connection without answering.
 _PROBE_TIMEOUT = 2.0
@@ -267,6 +268,7 @@ class Redis(_Part):
         return arguments
 
     def _is_ready(self) -> bool:
+        # Suppressed, because a server that is still starting refuses connections.
         with suppress(OSError), socket.create_connection((_HOST, self.port), _PROBE_TIMEOUT) as one:
             one.sendall(b"PING\r\n")
             return one.recv(16).startswith(b"+PONG")
@@ -391,6 +393,7 @@ class Sidecar(_Part):
             answer = connection.getresponse()
             return answer.read() if answer.status in _OK_STATUSES else None
         except (OSError, http.client.HTTPException):
+            # None, because a sidecar that is still starting refuses or breaks connections.
             return None
         finally:
             connection.close()

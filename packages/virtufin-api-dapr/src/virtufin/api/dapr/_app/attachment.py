@@ -205,4 +205,5 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
+        # Raised by asyncio if no event loop runs, which is the usual case for a caller of `close`.
         return None

@@ -79,6 +79,7 @@ class Dispatch:
         try:
             return await self._work.run(lambda: self._handle(route, event))
         except AppStoppingError:
+            # RETRY, because another instance of the app can handle the event.
             return Outcome.RETRY
         except HandlerCancelledError as error:
             return await self._handle_failure(f"handler of {_name_event(event)}", error)
@@ -163,6 +164,7 @@ class Dispatch:
             # DROP and not RETRY, because the handler would return the same data again.
             return Outcome.DROP
         except VirtufinError as error:
+            # RETRY, because the sidecar may accept the reply after the next delivery.
             return await self._handle_failure(f"reply to {_name_event(event)}", error)
         return Outcome.SUCCESS
 

@@ -34,6 +34,7 @@ from .settings import AppSettings
 
 _METADATA = "_metadata_"
 """Prefix that the App adds to the keys of a call's metadata among an event's extensions."""
+# The names that CloudEvents allows for attributes.
 _ATTRIBUTE = re.compile(r"[a-z0-9]+")
 _CALLBACK = "dapr.proto.runtime.v1.AppCallback"
 _BULK = "OnBulkTopicEvent"
@@ -238,6 +239,7 @@ class _Registrar:
         try:
             return self._attachment.call(work)
         except AppStoppingError:
+            # RETRY, because another instance of the app can handle the event.
             return Outcome.RETRY
 
     def _require_token(self, metadata: Mapping[str, str]) -> None:
@@ -286,6 +288,7 @@ def _find_version(distribution: str) -> str | None:
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
+        # No error, because the distribution need not be installed.
         return None
 
 

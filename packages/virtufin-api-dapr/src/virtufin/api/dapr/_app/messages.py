@@ -25,6 +25,7 @@ logger = logging.getLogger("virtufin.api.dapr.app")
 # The same attributes as in single deliveries, because daprd adds these to a payload that was
 # published without being an event (FromRawPayload in Dapr's code).
 _RAW: dict[str, Any] = {"source": "Dapr", "type": "com.dapr.event.sent", "spec_version": "1.0"}
+# Media type of a raw payload that names none.
 _BINARY = "application/octet-stream"
 
 

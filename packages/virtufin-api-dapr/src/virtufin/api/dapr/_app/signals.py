@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+# Both, because a terminal sends SIGINT and the supervisor of a service sends SIGTERM.
 ENDING = (signal.SIGTERM, signal.SIGINT)
 
 

@@ -29,6 +29,7 @@ _PROTOBUF = "application/protobuf"
 # Removed from events, because the sidecar adds these attributes, see "Publishing & subscribing
 # messages with Cloudevents" in the Dapr docs. The topic is also in the message beside the event.
 _SIDECAR_S_OWN = frozenset({"topic", "pubsubname", "traceid"})
+# Media types whose member `data` a sidecar parses as JSON and passes on.
 _HANDED_ON_AS_JSON = frozenset({"application/json", CONTENT_TYPE})
 # Refused as attributes, because these members of the JSON format come from other fields of the
 # message.
@@ -177,6 +178,7 @@ def _add_data(members: dict[str, Any], event: CloudEvent) -> str | None:
     if is_text and _is_json(content_type):
         _require_json(event.text_data)
     if _is_handed_on_as_text(content_type):
+        # Suppressed, because data that is not UTF-8 can be sent as base64.
         with suppress(UnicodeDecodeError):
             members["data"] = data.decode()
             return None

@@ -23,6 +23,7 @@ _AT_ONCE = 500
 """Largest number of keys that one call of a reset deletes."""
 # Dapr reports an etag that is malformed for the store as INVALID_ARGUMENT, not as ABORTED.
 _ETAG_REFUSED = (grpc.StatusCode.ABORTED, grpc.StatusCode.INVALID_ARGUMENT)
+# First write wins, because the etag says which value the client has seen.
 _FIRST_WRITE = common_v1.StateOptions(concurrency=common_v1.StateOptions.CONCURRENCY_FIRST_WRITE)
 
 

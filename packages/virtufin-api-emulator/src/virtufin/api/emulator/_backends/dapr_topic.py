@@ -32,6 +32,7 @@ _BACKOFF = (0.1, 5.0, 2.0, 0.3)
 # the sidecar each further one would be followed by the longest delay.
 _STABLE = 5.0
 """Seconds that a stream must have been live for the delays to begin with the first again."""
+# Always success, because the gateway takes over the delivery to its subscribers.
 _SUCCESS = appcallback_v1.TopicEventResponse(status=appcallback_v1.TopicEventResponse.SUCCESS)
 
 

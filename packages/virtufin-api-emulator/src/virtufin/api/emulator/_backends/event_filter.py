@@ -90,4 +90,5 @@ def _read_time(event: CloudEvent) -> datetime | None:
     try:
         return attribute.ce_timestamp.ToDatetime(tzinfo=timezone.utc)
     except (ValueError, OverflowError):
+        # None, because a time that Python cannot hold does not say whether the event is history.
         return None

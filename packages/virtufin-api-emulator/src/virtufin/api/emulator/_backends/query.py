@@ -93,6 +93,7 @@ def _parse_document(value: str) -> Any:
     try:
         return json.loads(value)
     except (ValueError, RecursionError):
+        # No error, because a service may store values that are not JSON beside others that are.
         return _MISSING
 
 

@@ -85,6 +85,7 @@ class Request:
     `InvocationError`."""
 
 
+# The names by which the documented gateway reports the failures of backends.
 _STATUS = {
     grpc.StatusCode.INTERNAL: "INTERNAL",
     grpc.StatusCode.DATA_LOSS: "INTERNAL",
@@ -97,10 +98,12 @@ _STATUS = {
     grpc.StatusCode.DEADLINE_EXCEEDED: "UNAVAILABLE",
     grpc.StatusCode.UNIMPLEMENTED: "UNSUPPORTED",
 }
+# Prefix of the headers by which a call controls its sidecar.
 _DAPR_PREFIX = "dapr-"
 # Texts of a sidecar that did not reach an app. They are needed, because the sidecar reports this as
 # INTERNAL or UNKNOWN, which callers take for a failure of the app.
 _NOT_REACHED = ("couldn't find service", "timeout waiting for address", "code = Unavailable")
+# Only these count as failures for a circuit, because any other status is an answer.
 _NO_ANSWER = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 

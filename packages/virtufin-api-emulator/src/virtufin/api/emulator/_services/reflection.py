@@ -166,6 +166,7 @@ def _find_file_in(one: DescriptorSet, symbol: str) -> FileDescriptor:
         parent, _, name = symbol.rpartition(".")
         file = one.pool.FindFileContainingSymbol(parent)
         for find in (one.pool.FindServiceByName, one.pool.FindMessageTypeByName):
+            # Suppressed, because the parent is either a service or a message.
             with suppress(KeyError):
                 owner: Any = find(parent)
                 if name in getattr(owner, "methods_by_name", getattr(owner, "fields_by_name", ())):

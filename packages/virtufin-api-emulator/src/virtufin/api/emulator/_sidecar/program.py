@@ -179,6 +179,7 @@ class Program:
             # pipe open.
             guard.stdin.write(b".")
             guard.stdin.flush()
+        # Suppressed, because closing writes what is left, and the guard may have ended already.
         with suppress(BrokenPipeError):
             guard.stdin.close()
         try:

@@ -13,6 +13,7 @@ from google.protobuf.descriptor_pb2 import (
     FileDescriptorProto,
 )
 
+# Both messages that carry events had the same fields.
 _EVENT = ("string topic", "bytes data", "texts metadata", "string message_id", "string timestamp")
 
 # Messages by the service of their file. Fields are numbered in this order, and `texts` stands for
