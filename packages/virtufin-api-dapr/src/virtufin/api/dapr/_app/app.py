@@ -182,7 +182,7 @@ class DaprApp(Decorators):
                 that handler, so start a task for this call instead.
             WrongLoopError: The app runs in another event loop.
         """
-        seconds = self._settings.grace_or(grace)
+        seconds = self._settings.resolve_grace(grace)
         run = self._run
         if run is None:
             return
@@ -192,14 +192,13 @@ class DaprApp(Decorators):
             raise FailedPreconditionError(
                 "a handler cannot wait for the end of its own app; start a task for it"
             )
-        if run.state is not AppState.DRAINING:
+        if run.stopping is None:
             run.state = AppState.DRAINING
             # An empty context, because the deadline of the caller must not bound the draining.
             context = contextvars.Context()
             run.stopping = context.run(
                 run.loop.create_task, self._stop(run, seconds), name="virtufin-dapr-stop"
             )
-        assert run.stopping is not None
         # Shielded, because a caller that is cancelled must not leave the app half stopped.
         await asyncio.shield(run.stopping)
 
@@ -229,7 +228,7 @@ class DaprApp(Decorators):
             UnsupportedError: The installed version of `dapr` has an App of another form.
         """
         self._require_idle()
-        attachment = attach(ext_app, self._registrations, self._core(), self._settings, loop)
+        attachment = attach(ext_app, self._registrations, self._make_core(), self._settings, loop)
         self._attachment = attachment
         return attachment
 
@@ -251,7 +250,7 @@ class DaprApp(Decorators):
 
     # Parts
 
-    def _core(self) -> Core:
+    def _make_core(self) -> Core:
         settings = self._settings
         return Core(
             self._registrations,
@@ -264,7 +263,7 @@ class DaprApp(Decorators):
     async def _start(self, over: asyncio.Event) -> None:
         self._require_idle()
         settings = self._settings
-        core = self._core()
+        core = self._make_core()
         handlers = Servicer(core.dispatch, settings.api_token).make_handlers()
         server = Server(settings.host, settings.port, handlers)
         # Set before the await, because a second start must be refused while this one is under way.

@@ -81,7 +81,7 @@ class Attachment:
             FailedPreconditionError: The method was called in the event loop of the handlers; use
                 `aclose()`.
         """
-        seconds = self._settings.grace_or(grace)
+        seconds = self._settings.resolve_grace(grace)
         if _running_loop() is self._loop:
             raise FailedPreconditionError(
                 "close() would wait for the event loop that it runs in; use `await aclose()`"
@@ -103,7 +103,7 @@ class Attachment:
         Raises:
             InvalidInputError: `grace` is not a number of at least 0.
         """
-        seconds = self._settings.grace_or(grace)
+        seconds = self._settings.resolve_grace(grace)
         # In a thread, because `close` blocks until the other event loop has drained.
         if _running_loop() is not self._loop:
             await asyncio.to_thread(self.close, seconds)

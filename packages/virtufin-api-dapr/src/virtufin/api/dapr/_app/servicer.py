@@ -145,12 +145,12 @@ class Servicer:
         if token is None:
             return behaviour
 
-        async def guarded(request: Any, context: Any) -> Any:
+        async def check_and_call(request: Any, context: Any) -> Any:
             if not has_token(token, select_texts(context.invocation_metadata())):
                 await context.abort(grpc.StatusCode.UNAUTHENTICATED, WRONG_TOKEN)
             return await behaviour(request, context)
 
-        return guarded
+        return check_and_call
 
 
 def has_token(token: str, metadata: Mapping[str, str]) -> bool:

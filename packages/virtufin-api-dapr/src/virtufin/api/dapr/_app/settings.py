@@ -38,7 +38,7 @@ class AppSettings:
     redact: Callable[[str], str] = field(repr=False)
     """Function that removes tokens from texts that leave the app."""
 
-    def grace_or(self, grace: float | None) -> float:
+    def resolve_grace(self, grace: float | None) -> float:
         """Returns a grace time, or the grace time of the app for None.
 
         Args:
@@ -72,13 +72,13 @@ def resolve_settings(
     own_token = resolve_token(sidecar_token, "DAPR_API_TOKEN", "sidecar_token")
     own_source = resolve_source(source)
 
-    def publisher(component: str) -> DaprPublisher:
+    def make_publisher(component: str) -> DaprPublisher:
         return DaprPublisher(
             component, address=sidecar_address, api_token=own_token, source=own_source
         )
 
     # Created once here, because invalid arguments must raise now and not at the first reply.
-    publisher(pubsub_name)
+    make_publisher(pubsub_name)
     secrets = [("token", token) for token in (app_token, own_token) if token is not None]
     return AppSettings(
         pubsub_name=pubsub_name,
@@ -87,7 +87,7 @@ def resolve_settings(
         max_concurrency=require_whole("max_concurrency", max_concurrency, 1),
         grace=_require_grace(grace),
         on_error=None if on_error is None else require_function(on_error, "on_error"),
-        publisher=publisher,
+        publisher=make_publisher,
         api_token=app_token,
         redact=Credentials(None, tuple(secrets)).redact,
     )

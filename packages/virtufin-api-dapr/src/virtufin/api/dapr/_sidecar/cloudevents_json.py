@@ -106,11 +106,11 @@ def from_json(text: bytes) -> CloudEvent:
         _set_attributes(event, members.items())
         if encoded is not None:
             _set_data(event, base64.b64decode(_require_text(encoded), validate=True), binary=True)
-        elif has_data and isinstance(data, str) and not _is_json(_content_type(event)):
+        elif has_data and isinstance(data, str) and not _is_json(_get_content_type(event)):
             event.text_data = data
         elif has_data:
             event.text_data = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-            if not _content_type(event):
+            if not _get_content_type(event):
                 event.attributes["datacontenttype"].ce_string = "application/json"
     except (ValueError, TypeError, RecursionError, binascii.Error) as error:
         raise InvalidReplyError(f"not an event in the CloudEvents JSON format: {error}") from None
@@ -210,7 +210,7 @@ def _set_attributes(event: CloudEvent, members: Iterable[tuple[str, object]]) ->
 
 
 def _set_data(event: CloudEvent, data: bytes, *, binary: bool) -> None:
-    content_type = _content_type(event)
+    content_type = _get_content_type(event)
     schema = event.attributes["dataschema"].ce_string if "dataschema" in event.attributes else ""
     if content_type == _PROTOBUF and schema:
         event.proto_data.type_url = schema
@@ -240,7 +240,7 @@ def _require_text(value: object) -> str:
     return value
 
 
-def _content_type(event: CloudEvent) -> str:
+def _get_content_type(event: CloudEvent) -> str:
     attributes = event.attributes
     return attributes["datacontenttype"].ce_string if "datacontenttype" in attributes else ""
 

@@ -57,13 +57,13 @@ def add_hint(error: VirtufinError) -> VirtufinError:
     if isinstance(error, grpc.RpcError):
         # From `details` and not from the message, because the message has a hint for a gateway.
         details = str(error.details() or error.status)
-        hint = _hint(error.code(), details)
+        hint = _find_hint(error.code(), details)
         # Changed in place, because the error must keep its class and its gRPC accessors.
         error.message = f"{details} ({hint})" if hint else details
     return error
 
 
-def _hint(code: grpc.StatusCode, details: str) -> str | None:
+def _find_hint(code: grpc.StatusCode, details: str) -> str | None:
     for its_code, text, hint in _BY_TEXT:
         if code is its_code and text in details:
             return hint

@@ -227,10 +227,10 @@ class Catalog:
 
         Backends whose description cannot be fetched are left out.
         """
-        found = await asyncio.gather(*(self._descriptors_or_none(one) for one in self._registry))
+        found = await asyncio.gather(*(self._try_fetch_descriptors(one) for one in self._registry))
         return [one for one in found if one is not None]
 
-    async def _descriptors_or_none(self, service: Service) -> DescriptorSet | None:
+    async def _try_fetch_descriptors(self, service: Service) -> DescriptorSet | None:
         try:
             return (await self.describe(service)).descriptors
         except StatusError as error:

@@ -178,7 +178,9 @@ class Invoker:
                 f"for another {wait:.1f} s",
             )
         try:
-            result = await self._try(service, method_name, request, metadata, clock() + limit)
+            result = await self._call_with_retries(
+                service, method_name, request, metadata, clock() + limit
+            )
         except StatusError as error:
             if error.code in _NO_ANSWER:
                 circuit.record_failure(clock())
@@ -195,7 +197,7 @@ class Invoker:
         circuit.record_answer()
         return result
 
-    async def _try(
+    async def _call_with_retries(
         self,
         service: Service,
         method_name: str,
@@ -207,7 +209,7 @@ class Invoker:
         delay = self._policy.retry_delay
         for retries_left in reversed(range(self._policy.retries + 1)):
             try:
-                return await self._once(service, method_name, request, metadata, deadline)
+                return await self._attempt(service, method_name, request, metadata, deadline)
             except StatusError as error:
                 # Only UNAVAILABLE, because the documented gateway retries nothing else.
                 out_of_time = clock() + delay >= deadline
@@ -217,7 +219,7 @@ class Invoker:
             delay *= 2
         raise AssertionError("unreachable")
 
-    async def _once(
+    async def _attempt(
         self,
         service: Service,
         method_name: str,
@@ -230,7 +232,7 @@ class Invoker:
             # Removed, because a caller could otherwise choose another app or the sidecar's token.
             metadata = [pair for pair in metadata if not pair[0].startswith(_DAPR_PREFIX)]
         if service.is_untyped:
-            return None, await self._invoke(service, method_name, request, metadata, left)
+            return None, await self._invoke_app(service, method_name, request, metadata, left)
         method = await self._catalog.find_method(service, method_name)
         if method is None:
             raise InvocationError("NOT_FOUND", f"{service.name} has no method {method_name!r}")
@@ -250,7 +252,7 @@ class Invoker:
             raise StatusError(error.code(), error.details() or "") from error
         return method, reply
 
-    async def _invoke(
+    async def _invoke_app(
         self, service: Service, method: str, request: Request, metadata: Metadata, left: float
     ) -> bytes:
         assert self._catalog.route is not None

@@ -74,6 +74,7 @@ class EmulatorProcess:
             self._end()
             raise
         self.control = ControlClient(control, f"the emulator process {self.pid}")
+        """The connection to the control service of the process."""
         self._faults = RemoteFaults(self.control)
         self._network = RemoteNetwork(self.control)
 
