@@ -9,7 +9,7 @@ import pytest
 CLIENT = "virtufin.api.client"
 OURS = """
 _asyncio _backoff _client _config _deadlines _environment _error_mapping _event_attributes _gateway
-_json _lazy _protobuf _protobuf.names _pubsub _settings _state _subscriptions _transport
+_ids _json _lazy _protobuf _protobuf.names _pubsub _settings _state _subscriptions _transport
 _transport.calls _transport.channel_options _transport.channels _transport.connection
 _transport.credentials _transport.health _transport.in_band_status _transport.method
 _transport.target _transport.transport _types _validation _version _wire _wire.discovery _wire.rpc

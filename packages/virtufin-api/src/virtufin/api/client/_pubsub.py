@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 from virtufin.api.client import _subscriptions
 from virtufin.api.client._deadlines import Budget
 from virtufin.api.client._event_attributes import ExtensionValue
+from virtufin.api.client._ids import random_id
 from virtufin.api.client._settings import ReconnectSettings, SubscriptionSettings
 from virtufin.api.client._types import NOT_GIVEN, Timeout
 from virtufin.api.client._validation import require_name, require_names, short_repr
 from virtufin.api.client._wire import Rpc
 from virtufin.api.client.errors import InvalidInputError
-from virtufin.api.client.events import PubsubEvent, random_id, to_cloudevent
+from virtufin.api.client.events import PubsubEvent, to_cloudevent
 from virtufin.api.client.results import StatusResult
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 

@@ -22,6 +22,7 @@ from virtufin.api.client._event_attributes import (
     text_of,
     value_of,
 )
+from virtufin.api.client._ids import random_id
 from virtufin.api.client._json import BINARY, JSON, TEXT, from_json, to_json
 from virtufin.api.client._settings import SOURCE
 from virtufin.api.client._validation import require_text, short_repr
@@ -38,14 +39,6 @@ DEFAULT_TYPE = "com.virtufin.client.event.published"
 # The backends' own convention, because CloudEvents itself has no attribute for a service.
 _URN = "urn:com.virtufin."
 _SPEC_VERSION = "1.0"
-
-
-def random_id() -> str:
-    """Returns a random UUID as text."""
-    # Imported here, because importing `uuid` takes longer than a program that only reads may wait.
-    import uuid
-
-    return str(uuid.uuid4())
 
 
 def source_of(service: str) -> str:
