@@ -96,12 +96,21 @@ class Pending(Outgoing):
 class Delivery:
     """Queues the events of a batch publisher, sends them, and settles each event once.
 
-    To settle an event means to do these steps after its outcome is known:
+    An event is open from `put` until it is settled. Settling follows when the outcome is known:
 
-    1. The receipt of the event gets the outcome.
-    2. A failure is reported to `on_failed`, or retained.
-    3. The limiter gets back the capacity that `put`'s caller acquired for the event.
-    4. The event is no longer an open event of this object.
+    - The receipt of the event gets the outcome.
+    - A failure is reported to `on_failed`, or retained.
+    - The capacity that the event takes in the limiter is released, so that a waiting
+      `publish_async` can go on.
+
+    `in_flight`, `published`, `failed` and `batches` are the counters of `BatchStats`.
+
+    Args:
+        transport: Transport that runs the tasks for sending.
+        sender: Sender that makes the calls to the sidecar.
+        capacity: Limiter for the open events of the batch publisher.
+        reports: Reports of failed events.
+        settings: Settings of the batch publisher.
     """
 
     def __init__(
@@ -149,7 +158,7 @@ class Delivery:
         self.dispatch()
 
     def flush_for_capacity(self) -> None:
-        """Sends a batch although none is full, so that capacity becomes free for other events."""
+        """Sends queued events at once if no batch is due, so that their capacity becomes free."""
         if not self._queue.has_due:
             # Without lingering, because the events that would fill the batch wait for capacity.
             self._queue.flush()

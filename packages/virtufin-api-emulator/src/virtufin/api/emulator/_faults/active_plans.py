@@ -1,7 +1,7 @@
 """Fault plans in force in this process, and the streams that they affect.
 
-A plan holds a call or stream while the call waits because of the plan, or while the plan applies to
-the stream.
+A plan holds a call while it delays the call, and a stream while it applies to the stream. A plan
+that is used up is over only when it holds nothing any more.
 """
 
 from __future__ import annotations
