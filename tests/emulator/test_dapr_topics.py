@@ -13,8 +13,7 @@ from virtufin.api.emulator import DaprSettings
 from virtufin.api.protos import pubsub_pb2
 
 proto = pytest.importorskip("dapr.proto", reason="the Dapr plugin is not installed")
-_dapr_backend = pytest.importorskip("virtufin.api.emulator._backends.dapr")
-_dapr_topic = pytest.importorskip("virtufin.api.emulator._backends.dapr_topic")
+pytest.importorskip("virtufin.api.dapr", reason="the Dapr plugin is not installed")
 
 
 class Streams(proto.api_service_v1.DaprServicer):
@@ -76,6 +75,17 @@ async def gateway(start_on):
     return await start_on()
 
 
+@pytest.fixture
+async def skip_time(monkeypatch):
+    """Sets the clock of the event loop forward: `skip_time(seconds)`. What is due runs at once."""
+    loop = asyncio.get_running_loop()
+    if not isinstance(loop, asyncio.BaseEventLoop):
+        pytest.skip("the timers of this loop do not follow its clock")
+    skipped, time = [], loop.time
+    monkeypatch.setattr(loop, "time", lambda: time() + sum(skipped))
+    return skipped.append
+
+
 async def ids(stream, count):
     return [(await asyncio.wait_for(stream.read(), 10 * UNIT)).cloudevent.id for _ in range(count)]
 
@@ -112,18 +122,21 @@ async def test_a_stream_that_ends_before_its_events_are_acknowledged_is_opened_a
     assert await ids(stream, 2) == ["unacknowledged", "last"]
 
 
-async def test_a_stream_that_was_stable_is_opened_again_soon(streams, subscribe, monkeypatch):
-    monkeypatch.setattr(_dapr_topic, "_BACKOFF", (0.01 * UNIT, 600 * UNIT, 600.0, 0.0))
-    monkeypatch.setattr(_dapr_topic, "_STABLE", 0.05 * UNIT)
+async def test_a_stream_that_was_stable_is_opened_again_soon(streams, subscribe, skip_time):
+    times, stable, enough = 30, 10, asyncio.Event()
 
     async def end_later(context):
-        await asyncio.sleep(0.1 * UNIT)
-        return
-        yield
+        # After the acknowledgement of the event the stream is live.
+        yield event(len(streams.opened))
+        skip_time(stable)
+        if len(streams.opened) == times:
+            enough.set()
 
-    streams.scripts = [end_later] * 4
+    streams.scripts = [end_later] * times
     await subscribe("t")
-    await until(lambda: len(streams.opened) == 5, "the fifth stream")
+    # The waits take 3 s. If they grew from stream to stream, they would take more than 80 s.
+    await asyncio.wait_for(enough.wait(), times * stable + 60 * UNIT)
+    assert len(streams.opened) >= times
 
 
 async def test_a_stream_that_was_not_stable_waits_longer_each_time(streams, subscribe):
@@ -155,11 +168,7 @@ async def test_events_sent_with_the_confirmation_reach_the_waiting_subscriber(
     assert await ids(stream, 5) == ["0", "1", "2", "3", "4"]
 
 
-async def test_history_is_none_however_long_the_sidecar_takes(
-    gateway, streams, connect, monkeypatch
-):
-    monkeypatch.setattr("virtufin.api.emulator._backends.event_filter.CATCHING_UP", 0.5 * UNIT)
-    monkeypatch.setattr(_dapr_backend, "_CONFIRMATION", 0.1 * UNIT)
+async def test_history_is_none_however_long_the_sidecar_takes(gateway, streams, connect, skip_time):
     now = datetime.now(timezone.utc)
     go = asyncio.Event()
 
@@ -172,9 +181,11 @@ async def test_history_is_none_however_long_the_sidecar_takes(
     streams.scripts = [script]
     streams.open.clear()
     channel = connect(gateway.target)
-    assert await subscription(channel, "t").code() is grpc.StatusCode.UNAVAILABLE
-    await asyncio.sleep(UNIT)
-    monkeypatch.setattr(_dapr_backend, "_CONFIRMATION", 10 * UNIT)
+    waiting = subscription(channel, "t")
+    await until(lambda: streams.opened, "the stream")
+    skip_time(3600)
+    assert await waiting.code() is grpc.StatusCode.UNAVAILABLE
+    assert "did not confirm" in await waiting.details()
     stream = subscription(channel, "t")
     streams.open.set()
     await stream.initial_metadata()
