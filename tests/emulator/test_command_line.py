@@ -161,7 +161,7 @@ async def test_heartbeats_need_the_wire_that_has_them(run):
     assert b"heartbeat needs wire='earlier'" in err
 
 
-async def test_an_unknown_wire_is_refused_with_those_there_are(run):
+async def test_an_unknown_wire_is_refused_with_a_list_of_the_wires(run):
     process = await run("--wire", "later")
     _, err = await process.communicate()
     assert process.returncode == 2
