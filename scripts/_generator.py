@@ -68,14 +68,14 @@ def find_python() -> str:
     )
 
 
-def _environment() -> Path:
+def environment() -> Path:
     """The generator's virtual environment, made on first use."""
     return _venv.ensure("generator", find_python(), REQUIREMENTS)
 
 
 def generate(package: str, destination: Path) -> list[Path]:
     """Generates one of `PACKAGES` below `destination`; returns the files written."""
-    home = _environment()
+    home = environment()
     destination.mkdir(parents=True, exist_ok=True)
     sources = sorted((PROTOS / package).glob("*.proto"))
     command = [str(home / "bin/python"), "-m", "grpc_tools.protoc", f"-I{PROTOS}"]

@@ -274,7 +274,7 @@ async def test_many_requests_share_one_stream(swift, gateway, connect, amount):
 @AMOUNTS
 async def test_requests_end_though_the_gateway_restarts(swift, gateway, client, amount):
     # Those that the restart loses take all of it; on a loaded machine the others take much of it.
-    timeout = amount / 50 * UNIT
+    timeout = max(20, amount / 50) * UNIT
     handled = 0
     middle = asyncio.Event()
 

@@ -7,7 +7,7 @@ import pytest
 from virtufin.api.emulator import Emulator
 
 # Private, because the public limit of remembered plans is reached only after thousands of them.
-from virtufin.api.emulator._process.control import ControlServer, PlanRegistry
+from virtufin.api.emulator._process.control_server import ControlServer, PlanRegistry
 from virtufin.api.protos import state_pb2
 
 PLAN = {"action": "fail", "method": "State/GetState", "code": "INTERNAL"}

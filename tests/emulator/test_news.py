@@ -21,7 +21,7 @@ def event(seconds=0.0, number=None):
 @pytest.fixture
 def news():
     news = DeliveryFilter(started=STARTED, keep_history=False)
-    news.begin(0.0)
+    news.start_catch_up(0.0)
     return news
 
 
@@ -58,7 +58,7 @@ def test_an_event_without_a_time_is_accepted(news):
 
 def test_history_is_accepted_on_request():
     news = DeliveryFilter(started=STARTED, keep_history=True)
-    news.begin(0.0)
+    news.start_catch_up(0.0)
     assert news.accepts(event(-1), now=0.0)
 
 

@@ -12,7 +12,7 @@ from tests.reflection import Reflection
 from virtufin.api.emulator import SAMPLES, Emulator, InvocationPolicy, Service
 
 # Private, because a detector of blocking calls needs the control service in the test's own loop.
-from virtufin.api.emulator._process.control import ControlServer
+from virtufin.api.emulator._process.control_server import ControlServer
 from virtufin.api.protos import cloudevents_pb2, config_pb2, gateway_pb2, pubsub_pb2, state_pb2
 
 KEY = {"service": "workmanager", "key": "k"}

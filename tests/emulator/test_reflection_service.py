@@ -206,7 +206,7 @@ async def test_grpcio_s_own_client_understands_it(gateway):
 
 async def test_the_samples_have_reflection_themselves(gateway, connect):
     for service, name in zip(gateway.services, ("WorkManager", "WebSocketManager"), strict=True):
-        client = Reflection(connect(gateway._registry.target(service)))
+        client = Reflection(connect(gateway._registry.get_target(service)))
         assert f"virtufin.{name}" in await client.list_services()
         pool = await client.pool(f"virtufin.{name}")
         assert pool.FindServiceByName(f"virtufin.{name}").methods

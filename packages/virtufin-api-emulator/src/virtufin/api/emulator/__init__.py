@@ -17,7 +17,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from virtufin.api.emulator._emulator import Emulator
-    from virtufin.api.emulator._faults.relay import Relay
+    from virtufin.api.emulator._faults.tcp_relay import Relay
     from virtufin.api.emulator._invocation.registered_services import SAMPLES, Service
     from virtufin.api.emulator._process.process import EmulatorProcess
     from virtufin.api.emulator._settings import DaprSettings, InvocationPolicy
@@ -47,7 +47,7 @@ _HOMES = {
     "InvocationPolicy": "_settings",
     "Network": "network",
     "Plan": "faults",
-    "Relay": "_faults.relay",
+    "Relay": "_faults.tcp_relay",
     "SAMPLES": "_invocation.registered_services",
     "Service": "_invocation.registered_services",
 }

@@ -1,4 +1,8 @@
-"""The choice of a gateway's backend, and imports of parts that need the Dapr plugin."""
+"""The choice between state and events in memory and those on a Dapr sidecar.
+
+Apart, because this is the only module that imports parts which need the Dapr plugin, when they are
+used. The emulator works without the plugin.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +14,19 @@ from virtufin.api.emulator._invocation import AppRoute, Registry
 from virtufin.api.emulator._settings import DaprSettings
 
 
-def chosen(dapr: DaprSettings | None, registry: Registry) -> tuple[Backend, AppRoute | None]:
-    """Returns the backend for state and events, and the route to backends named by app-id.
+def choose_backend(
+    dapr: DaprSettings | None, registry: Registry
+) -> tuple[Backend, AppRoute | None]:
+    """Returns the store of state and events, and the route to services behind the sidecar.
 
     Args:
-        dapr: Settings of the sidecar. None means a backend in memory without a route.
-        registry: Registered services.
+        dapr: Settings of the sidecar. None means that state and events are in memory, without a
+            route.
+        registry: The services that the gateway calls. A service named by app-id is called through
+            the sidecar.
+
+    Returns:
+        The store, and the route or None.
 
     Raises:
         ValueError: A service is named by app-id, but there is no sidecar.
@@ -31,18 +42,17 @@ def chosen(dapr: DaprSettings | None, registry: Registry) -> tuple[Backend, AppR
         return MemoryBackend(), None
     if not isinstance(dapr, DaprSettings):
         raise TypeError(f"dapr is a DaprSettings or None, got {dapr!r}")
-    backend = plugin("_backends.dapr").DaprBackend(dapr)
-    return backend, backend.link
+    backend = import_plugin("_backends.dapr").DaprBackend(dapr)
+    return backend, backend.connection
 
 
-def plugin(module: str) -> Any:
+def import_plugin(module: str) -> Any:
     """Imports a module of this package that needs the Dapr plugin, and returns the module.
 
     Raises:
         ImportError: The Dapr plugin is not installed. The text says how to install it.
     """
-    # Imported by name at run time, because the emulator must also work without the plugin. Only
-    # this module imports such parts.
+    # Imported by name at run time, because the emulator must also work without the plugin.
     try:
         return import_module(f"{__package__}.{module}")
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""The command `virtufin-emulator`."""
+"""The command line of `virtufin-emulator`."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from virtufin.api.emulator._wires import WIRES
 
 KEYS_VARIABLE = "VIRTUFIN_EMULATOR_API_KEYS"
 PROGRAM = "virtufin-emulator"
+# 2, because argparse ends with this code, too.
 USAGE_ERROR = 2
 FAILURE = 1
 
@@ -67,8 +68,8 @@ _DAPR_OPTIONS = ("address", "pubsub_name", "store_name", "keep_history")
 _FLAGS = {"address": "dapr-address", "store-name": "state-store"}
 
 
-def parser() -> argparse.ArgumentParser:
-    """Returns the parser of the command line."""
+def make_parser() -> argparse.ArgumentParser:
+    """Returns the parser of the arguments of the command."""
     cli = argparse.ArgumentParser(
         prog=PROGRAM,
         description=_DESCRIPTION,
@@ -77,7 +78,7 @@ def parser() -> argparse.ArgumentParser:
     )
     cli.add_argument("--host", default="127.0.0.1", help="where to listen (default: %(default)s)")
     cli.add_argument(
-        "--port", type=_port, default=5002, help="0 takes a free one (default: %(default)s)"
+        "--port", type=_parse_port, default=5002, help="0 takes a free one (default: %(default)s)"
     )
     cli.add_argument(
         "--api-key",
@@ -156,7 +157,7 @@ def parser() -> argparse.ArgumentParser:
     )
     cli.add_argument(
         "--dapr-port",
-        type=_port,
+        type=_parse_port,
         metavar="PORT",
         help="stand in for the publishing part of a Dapr sidecar on this port, 0 for a free one; "
         "a second line on stdout says which",
@@ -169,7 +170,7 @@ def parser() -> argparse.ArgumentParser:
     )
     cli.add_argument(
         "--control-port",
-        type=_port,
+        type=_parse_port,
         metavar="PORT",
         help="advanced: serve fault plans to other processes on this loopback port, 0 for a free "
         "one; a further line on stdout says which",
@@ -182,12 +183,20 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs the emulator until a signal or the end of stdin, and returns the exit code."""
-    cli = parser()
+    """Runs the emulator until SIGINT or SIGTERM, and returns the exit code of the command.
+
+    With the option `--piped`, the end of stdin ends the emulator, too.
+
+    Args:
+        arguments: The arguments of the command, without its name.
+    """
+    cli = make_parser()
     options = cli.parse_args(arguments)
     logging.basicConfig(level=options.log_level.upper(), stream=sys.stderr)
     try:
-        emulator = Emulator(**(_piped_settings() if options.piped else _settings(options)))
+        emulator = Emulator(
+            **(_read_piped_settings() if options.piped else _read_settings(options))
+        )
     except (ValueError, TypeError, ImportError) as error:
         return _fail(USAGE_ERROR, str(error))
     try:
@@ -202,7 +211,7 @@ def _fail(code: int, why: str) -> int:
     return code
 
 
-def _settings(options: argparse.Namespace) -> dict[str, Any]:
+def _read_settings(options: argparse.Namespace) -> dict[str, Any]:
     keys = options.api_key
     if keys is None:
         keys = [key.strip() for key in os.environ.get(KEYS_VARIABLE, "").split(",") if key.strip()]
@@ -219,12 +228,12 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
         "heartbeat": options.heartbeat,
         "reflection": not options.no_reflection,
         "relay": options.relay,
-        "dapr": _dapr_settings(options),
+        "dapr": _read_dapr_settings(options),
         "dapr_port": options.dapr_port,
     }
 
 
-def _dapr_settings(options: argparse.Namespace) -> DaprSettings | None:
+def _read_dapr_settings(options: argparse.Namespace) -> DaprSettings | None:
     options_given = ((name, getattr(options, name)) for name in _DAPR_OPTIONS)
     given = {name: value for name, value in options_given if value not in (None, False)}
     if options.backend == "dapr":
@@ -235,7 +244,7 @@ def _dapr_settings(options: argparse.Namespace) -> DaprSettings | None:
     return None
 
 
-def _piped_settings() -> dict[str, Any]:
+def _read_piped_settings() -> dict[str, Any]:
     settings: dict[str, Any] = json.loads(sys.stdin.readline())
     if settings.get("services") is not None:
         settings["services"] = [Service(**service) for service in settings["services"]]
@@ -247,39 +256,39 @@ def _piped_settings() -> dict[str, Any]:
 
 
 async def _serve(emulator: Emulator, control_port: int | None, *, piped: bool) -> None:
-    told_to_end = asyncio.Event()
+    ending = asyncio.Event()
     loop = asyncio.get_running_loop()
     if piped:
         # A thread, because event loops on Windows cannot watch standard input. A daemon thread,
         # because it waits in a system call that nothing ends before the process does.
-        ending = threading.Thread(target=_await_end_of_input, args=(loop, told_to_end), daemon=True)
-        ending.start()
+        reader = threading.Thread(target=_await_end_of_input, args=(loop, ending), daemon=True)
+        reader.start()
     control = ControlServer(emulator)
     try:
         await emulator.start()
         # Set only now, because until the emulator listens a signal should end the process at once.
-        _signals.call(lambda: loop.call_soon_threadsafe(told_to_end.set))
+        _signals.call_once(lambda: loop.call_soon_threadsafe(ending.set))
         print(f"listening on {emulator.target}", flush=True)
         if emulator.has_stand_in:
             print(f"dapr on {emulator.dapr_address}", flush=True)
         if control_port is not None:
             print(f"control on 127.0.0.1:{await control.start(control_port)}", flush=True)
-        await told_to_end.wait()
+        await ending.wait()
     finally:
         _signals.ignore()
         await control.stop()
         await emulator.stop()
 
 
-def _await_end_of_input(loop: asyncio.AbstractEventLoop, told_to_end: asyncio.Event) -> None:
+def _await_end_of_input(loop: asyncio.AbstractEventLoop, ending: asyncio.Event) -> None:
     # Not `sys.stdin.read`, because Python crashes if it ends while `sys.stdin` holds its lock.
     while os.read(sys.stdin.fileno(), 1024):
         pass
     with suppress(RuntimeError):  # The loop is closed, because the emulator has already ended.
-        loop.call_soon_threadsafe(told_to_end.set)
+        loop.call_soon_threadsafe(ending.set)
 
 
-def _port(text: str) -> int:
+def _parse_port(text: str) -> int:
     number = int(text) if text.isdecimal() else -1
     if not 0 <= number <= 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is no port number")

@@ -1,4 +1,8 @@
-"""Emulators behind `ApiClient(host="memory:")`: started with a lease, stopped after its release."""
+"""Emulators behind `ApiClient(host="memory:")`, which start and stop with their clients.
+
+Each client has a lease of its emulator, from the client's first use until its end. An emulator runs
+while it has leases.
+"""
 
 from __future__ import annotations
 
@@ -10,34 +14,40 @@ from virtufin.api.emulator._emulator import Emulator
 # Global, because clients that name the same emulator do not know each other. Keyed by event loop,
 # because an emulator belongs to one. An entry is removed when its emulator ends. Weak keys would
 # not help, because the emulator's server refers to its event loop.
-_shared: dict[tuple[asyncio.AbstractEventLoop, str], _Shared] = {}
+_shared: dict[tuple[asyncio.AbstractEventLoop, str], _SharedEmulator] = {}
 
 
 class MemoryLease:
-    """A lease of an emulator until `release`."""
+    """A lease of a running emulator. The emulator runs at least until `release`."""
 
-    def __init__(self, shared: _Shared, target: str) -> None:
-        self._shared: _Shared | None = shared
+    def __init__(self, shared: _SharedEmulator, target: str) -> None:
+        self._shared: _SharedEmulator | None = shared
         self._target = target
 
     @property
     def target(self) -> str:
-        """The gRPC target to connect to."""
+        """The gRPC target of the emulator."""
         return self._target
 
     async def release(self) -> None:
-        """Releases the lease. The last release stops the emulator. Idempotent."""
+        """Ends the lease. If it is the last of its emulator, stops the emulator. Idempotent."""
         shared, self._shared = self._shared, None
         if shared is not None:
             await shared.leave()
 
 
 async def lease(name: str) -> MemoryLease:
-    """Leases a running emulator with the default settings.
+    """Starts an emulator with the default settings, or shares a running one, and returns a lease.
 
     Args:
         name: Name of the emulator. Leases with the same name in the same event loop share an
             emulator. An emulator with an empty name is never shared.
+
+    Returns:
+        The lease, which the caller must release.
+
+    Raises:
+        OSError: The emulator could not be started.
     """
     # Entries of closed loops are removed here, because their emulators did not end in order.
     loop = asyncio.get_running_loop()
@@ -45,11 +55,11 @@ async def lease(name: str) -> MemoryLease:
         del _shared[key]
     shared = _shared.get((loop, name)) if name else None
     if shared is None:
-        shared = _Shared(name)
+        shared = _SharedEmulator(name)
     return MemoryLease(shared, await shared.enter())
 
 
-class _Shared:
+class _SharedEmulator:
     """An emulator and the number of its leases."""
 
     def __init__(self, name: str) -> None:
@@ -65,7 +75,11 @@ class _Shared:
         self._task = loop.create_task(self._run(), name=f"virtufin memory:{name}")
 
     async def enter(self) -> str:
-        """Adds a lease, waits until the emulator is running, and returns its target."""
+        """Adds a lease, waits until the emulator is running, and returns its gRPC target.
+
+        Raises:
+            OSError: The emulator could not be started. The lease is removed then.
+        """
         self._users += 1
         try:
             either: list[asyncio.Future[Any]] = [self._target, self._task]
@@ -78,7 +92,7 @@ class _Shared:
             raise
 
     async def leave(self) -> None:
-        """Removes a lease, and stops the emulator after the last one."""
+        """Removes a lease. After the last, stops the emulator and waits for its end."""
         self._users -= 1
         if not self._users:
             self._forget()
@@ -94,6 +108,6 @@ class _Shared:
             self._forget()
 
     def _forget(self) -> None:
-        """Removes the name, so that the next lease of the name starts another emulator."""
+        """Forgets the name of the emulator, so that the next lease of the name starts another."""
         if _shared.get(self._key) is self:
             del _shared[self._key]

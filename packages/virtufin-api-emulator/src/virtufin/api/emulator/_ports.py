@@ -1,4 +1,7 @@
-"""Ports of servers: opening them with clear errors, and reserving them."""
+"""Ports of servers: opening them with clear errors, and reserving them.
+
+The gRPC options of all servers and channels of the emulator are here, too.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,8 @@ SERVER_OPTIONS = (
     # Without these two, gRPC cancels calls at random when more than 1,000 are waiting to start.
     ("grpc.server.max_pending_requests", LARGEST),
     ("grpc.server.max_pending_requests_hard_limit", LARGEST),
+    # A day, because gRPC cancels calls that a busy process does not get to within 30 s.
+    ("grpc.server_max_unrequested_time_in_server", 24 * 3600),
 )
 """The options of every server of the emulator."""
 
@@ -44,26 +49,27 @@ CHANNEL_OPTIONS = (
 """The options of every channel from the gateway to a backend or sidecar."""
 
 _BACKLOG = 128
+"""Number of connections that may wait for the relay to accept them."""
+# Many, because a port that is free on one address may be taken on the next, and each attempt gets
+# another port.
 _ATTEMPTS = 100
 _LOOPBACKS = ("127.0.0.1", "::1")
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 async def listen(server: grpc.aio.Server, host: str, port: int) -> int:
-    """Binds a server to a port and returns the port.
-
-    The port is the same on every address of the host.
+    """Binds a server to a port on every address of a host, and returns the port.
 
     Args:
         server: Server to bind.
         host: Address or host name of this machine.
-        port: TCP port. 0 takes a free port.
+        port: TCP port. 0 takes a port that is free on every address.
 
     Raises:
         OSError: The port cannot be opened, because it is taken, the host is not of this machine,
-            or for another reason.
+            or for another reason. The text says which.
     """
-    hosts, port = await _free(host, port)
+    hosts, port = await _find_free_port(host, port)
     for numeric in hosts:
         try:
             bound = server.add_insecure_port(address(numeric, port))
@@ -74,8 +80,11 @@ async def listen(server: grpc.aio.Server, host: str, port: int) -> int:
     return port
 
 
-def endpoint(target: str) -> tuple[str, int]:
-    """Splits `host:port` and returns the host and the port.
+def split_target(target: str) -> tuple[str, int]:
+    """Splits `host:port` and returns the host without brackets and the port.
+
+    Args:
+        target: Host and port. An IPv6 address is in brackets.
 
     Raises:
         ValueError: `target` has another form.
@@ -88,38 +97,46 @@ def endpoint(target: str) -> tuple[str, int]:
     return host, number
 
 
-def reachable(host: str, port: int) -> str:
-    """Returns an address for calls to a server that listens on `host`."""
+def to_reachable(host: str, port: int) -> str:
+    """Returns the `host:port` to connect to, for a server that listens on `host`."""
     # A wildcard address is replaced by loopback, because it is not an address to connect to.
     return address(_WILDCARDS.get(host, host), port)
 
 
 class ReservedPort:
-    """A port that stays reserved while nothing is listening on it.
+    """A TCP port that no other process can take, although nothing is listening on it.
 
-    The port is held by a socket that is bound and never listens. Connections are refused. The
-    system gives the port to no other socket, neither for a server nor for an outgoing connection.
+    A socket that is bound and never listens holds the port, until `close`. Connections are refused.
+    The system gives the port to no other socket, neither for a server nor for an outgoing
+    connection.
+
+    Args:
+        address: Address of the socket, as for `socket.bind`.
+        family: Address family of the socket.
+
+    Raises:
+        OSError: The port is taken.
     """
 
     def __init__(self, address: Any, family: int) -> None:
         self._family = family
-        self._socket = self._bound(address)
+        self._socket = self._bind(address)
         self._address = self._socket.getsockname()
 
     @classmethod
     async def take(cls, host: str, port: int) -> ReservedPort:
-        """Reserves a port.
+        """Reserves a port and returns the reservation, which the caller must close.
 
         Args:
-            host: Address or host name of this machine.
+            host: Address or host name of this machine. Only its first address is reserved.
             port: TCP port. 0 takes a free port.
 
         Raises:
             OSError: The port cannot be reserved, because it is taken, the host is not of this
-                machine, or for another reason.
+                machine, or for another reason. The text says which.
         """
-        hosts, port = await _free(host, port)
-        family, where = (await _resolved(hosts[0], port))[0]
+        hosts, port = await _find_free_port(host, port)
+        family, where = (await _resolve_host(hosts[0], port))[0]
         return cls(where, family)
 
     @property
@@ -128,8 +145,8 @@ class ReservedPort:
         return int(self._address[1])
 
     def listen(self) -> socket.socket:
-        """Returns a new socket that listens on the port."""
-        sock = self._bound(self._address)
+        """Returns a new socket that listens on the port. The caller must close the socket."""
+        sock = self._bind(self._address)
         sock.listen(_BACKLOG)
         return sock
 
@@ -143,7 +160,7 @@ class ReservedPort:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _bound(self, address: Any) -> socket.socket:
+    def _bind(self, address: Any) -> socket.socket:
         sock = socket.socket(self._family, socket.SOCK_STREAM)
         try:
             # Set on both sockets, because otherwise the listening socket could not be bound.
@@ -156,14 +173,19 @@ class ReservedPort:
         return sock
 
 
-async def _free(host: str, port: int) -> tuple[list[str], int]:
-    """Returns the addresses of the host on this machine, and the port.
+async def _find_free_port(host: str, port: int) -> tuple[list[str], int]:
+    """Returns the addresses of a host on this machine, and a port that is free on all of them.
 
-    For port 0 the returned port is free on all addresses.
+    Args:
+        host: Address or host name of this machine.
+        port: TCP port. 0 means any free port.
+
+    Raises:
+        OSError: The port is taken, or the host is not of this machine.
     """
     # Checked before gRPC binds, because gRPC gives no reason for a failure, writes to stderr, and
     # accepts a port that is taken on some of the addresses.
-    found = await _resolved(host, port)
+    found = await _resolve_host(host, port)
     for _ in range(1 if port else _ATTEMPTS):
         try:
             return _probe(found, port)
@@ -177,7 +199,7 @@ async def _free(host: str, port: int) -> tuple[list[str], int]:
     raise OSError(failure.errno, f"cannot listen on {address(host, port)}: {text}")
 
 
-async def _resolved(host: str, port: int) -> list[tuple[int, Any]]:
+async def _resolve_host(host: str, port: int) -> list[tuple[int, Any]]:
     loop = asyncio.get_running_loop()
     # Both loopback addresses, because a client may use either for `localhost` (RFC 6761).
     names = _LOOPBACKS if host == "localhost" else (host,)

@@ -1,6 +1,7 @@
-"""Handlers for SIGINT and SIGTERM that end the command without a traceback at any time.
+"""Handlers of SIGINT and SIGTERM that end the command without a traceback at any time.
 
-The module imports very little, because it runs first.
+Apart from the command, because this module runs before anything else is imported: a signal during
+the slow imports must not end in a traceback. It imports very little itself.
 """
 
 from __future__ import annotations
@@ -17,31 +18,31 @@ _NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
 
 def leave_at_once() -> None:
-    """Makes the signals end the process immediately, with the exit code that a shell reports."""
+    """Makes each signal end the process at once. The exit code is 128 plus the signal number."""
     # `os._exit` and not an exception, because an exception could occur in the middle of an import,
     # in an `except` of other code, or in a destructor.
     for number in _NUMBERS:
         signal.signal(number, lambda number, _: os._exit(128 + number))
 
 
-def call(told_to_end: Callable[[], object]) -> None:
-    """Makes the first signal call a function in the main thread. Later signals are ignored.
+def call_once(on_signal: Callable[[], object]) -> None:
+    """Makes the first signal call a function in the main thread. Further signals are ignored.
 
     Args:
-        told_to_end: Function to call.
+        on_signal: Function without arguments, called between two steps of the running code.
     """
     # Not a handler of the event loop, because the loop removes its handlers while it is being
     # closed, and a signal is a KeyboardInterrupt then.
 
-    def tell(number: int, frame: object) -> None:
+    def handle(number: int, frame: object) -> None:
         ignore()
-        told_to_end()
+        on_signal()
 
     for number in _NUMBERS:
-        signal.signal(number, tell)
+        signal.signal(number, handle)
 
 
 def ignore() -> None:
-    """Makes the process ignore the signals, because it is already ending."""
+    """Makes the process ignore the signals from now on, for a process that is already ending."""
     for number in _NUMBERS:
         signal.signal(number, signal.SIG_IGN)

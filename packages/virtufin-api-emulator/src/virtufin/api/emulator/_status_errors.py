@@ -1,4 +1,7 @@
-"""Errors and handlers that end a call with a gRPC status."""
+"""Errors and handlers that end a call with a gRPC status.
+
+Apart, because the wings of backends, faults, calls and services all raise these errors.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,12 @@ Continuation: TypeAlias = "Callable[[grpc.HandlerCallDetails], Awaitable[Handler
 
 
 class StatusError(Exception):
-    """Raised to end the current call with a gRPC status."""
+    """Raised to end the current call with a gRPC status.
+
+    Args:
+        code: Code of the status.
+        details: Text of the status.
+    """
 
     def __init__(self, code: grpc.StatusCode, details: str = "") -> None:
         super().__init__(f"{code.name}: {details}")
@@ -22,13 +30,22 @@ class StatusError(Exception):
         self.details = details
 
 
-def invalid(details: str) -> StatusError:
-    """Returns an error with the status INVALID_ARGUMENT."""
-    return StatusError(grpc.StatusCode.INVALID_ARGUMENT, details)
+class InvalidArgumentError(StatusError):
+    """Raised to end the current call with the status INVALID_ARGUMENT.
+
+    Args:
+        details: Text of the status.
+    """
+
+    def __init__(self, details: str) -> None:
+        super().__init__(grpc.StatusCode.INVALID_ARGUMENT, details)
 
 
-def refusing_handler(code: grpc.StatusCode, details: str) -> Handler:
-    """Returns a handler that ends a call of any kind before reading its request."""
+def make_refusing_handler(code: grpc.StatusCode, details: str) -> Handler:
+    """Returns a handler that ends each call with a status, without reading its request.
+
+    The handler serves unary calls and streams.
+    """
     # Stream to stream, because such a handler also serves unary calls.
 
     async def refuse(requests: AsyncIterator[bytes], context: Any) -> None:

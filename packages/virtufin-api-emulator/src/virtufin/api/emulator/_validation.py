@@ -1,4 +1,7 @@
-"""Checks of arguments. A wrong type raises TypeError, and a wrong value raises ValueError."""
+"""Checks of arguments. A wrong type raises TypeError, and a wrong value raises ValueError.
+
+Each check returns the value that it has checked.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +15,17 @@ LONGEST = 10 * 365 * 24 * 3600
 """Longest accepted time in seconds."""
 
 
-def text(value: object, what: str, *, empty: bool = False) -> str:
-    """Checks and returns text.
+def require_text(value: object, what: str, *, empty: bool = False) -> str:
+    """Verifies that a value is text that can be sent, and returns the text.
 
     Args:
         value: Value to check.
         what: Name of the value in error texts.
-        empty: Whether empty text is accepted.
+        empty: True if empty text is accepted.
 
     Raises:
         TypeError: The value is not text.
-        ValueError: The text is empty, or contains NUL or lone surrogates.
+        ValueError: The text is empty without `empty`, or contains NUL or lone surrogates.
     """
     if not isinstance(value, str):
         raise TypeError(f"{what} is text, got {value!r}")
@@ -34,14 +37,14 @@ def text(value: object, what: str, *, empty: bool = False) -> str:
     return value
 
 
-def whole(value: object, what: str, lowest: int, highest: int = LARGEST) -> int:
-    """Checks and returns a whole number.
+def require_whole(value: object, what: str, lowest: int, highest: int = LARGEST) -> int:
+    """Verifies that a value is a whole number in a range, and returns the number.
 
     Args:
         value: Value to check.
         what: Name of the value in error texts.
         lowest: Smallest accepted number.
-        highest: Largest accepted number.
+        highest: Largest accepted number. If omitted, the largest number of 32 bits.
 
     Raises:
         TypeError: The value is not a whole number.
@@ -55,13 +58,13 @@ def whole(value: object, what: str, lowest: int, highest: int = LARGEST) -> int:
     return value
 
 
-def seconds(value: object, what: str, *, zero: bool = False) -> float:
-    """Checks and returns a time in seconds.
+def require_seconds(value: object, what: str, *, zero: bool = False) -> float:
+    """Verifies that a value is a time in seconds, and returns the time.
 
     Args:
         value: Value to check.
         what: Name of the value in error texts.
-        zero: Whether 0 is accepted.
+        zero: True if 0 is accepted.
 
     Raises:
         TypeError: The value is not a number.
@@ -75,8 +78,8 @@ def seconds(value: object, what: str, *, zero: bool = False) -> float:
     return value
 
 
-def switch(value: object, what: str) -> bool:
-    """Checks and returns True or False.
+def require_bool(value: object, what: str) -> bool:
+    """Verifies that a value is True or False, and returns the value.
 
     Args:
         value: Value to check.
@@ -90,8 +93,8 @@ def switch(value: object, what: str) -> bool:
     return value
 
 
-def several(values: object, what: str) -> tuple[Any, ...]:
-    """Checks an iterable and returns its items.
+def require_items(values: object, what: str) -> tuple[Any, ...]:
+    """Verifies that a value is an iterable of items, and returns the items as a tuple.
 
     Args:
         values: Iterable to check.
@@ -106,15 +109,18 @@ def several(values: object, what: str) -> tuple[Any, ...]:
     return tuple(values)
 
 
-def api_keys(values: object) -> tuple[str, ...]:
-    """Checks API keys and returns them.
+def require_api_keys(values: object) -> tuple[str, ...]:
+    """Verifies that values are API keys, and returns the keys.
+
+    Args:
+        values: Iterable to check.
 
     Raises:
         TypeError: `values` is not an iterable of texts.
         ValueError: A key is empty, or contains characters that a header cannot carry.
     """
     # The errors do not contain the keys, because error texts end up in logs.
-    keys = several(values, "api_keys")
+    keys = require_items(values, "api_keys")
     for key in keys:
         if not isinstance(key, str):
             raise TypeError(f"an API key is text, got {type(key).__name__}")

@@ -1,4 +1,8 @@
-"""Fault plans: failures of calls and streams that a test causes on purpose."""
+"""Faults of calls and streams that a test causes on purpose.
+
+A fault plan, or plan, is the instruction to cause one kind of fault, such as: fail the next two
+calls of `State/GetState`. A plan is in force from its creation until it is used up or lifted.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +12,18 @@ from dataclasses import dataclass
 import grpc
 
 from virtufin.api.client._validation import LARGEST
-from virtufin.api.emulator._validation import seconds as duration
-from virtufin.api.emulator._validation import text, whole
+from virtufin.api.emulator._validation import require_seconds, require_text, require_whole
 
 __all__ = ["Code", "Faults", "Plan"]
 
 CALL_ACTIONS = ("fail", "delay")
-"""Actions on calls, carried out when a call arrives."""
+"""The actions of plans on calls. They are carried out when a call arrives."""
 STREAM_ACTIONS = ("cut", "fail_write", "stall", "slow_writes", "hold_headers")
-"""Actions on subscribing streams, regardless of their method."""
+"""The actions of plans on the streams that carry events to subscribers."""
 STREAMING = "Pubsub/Subscribe"
+"""The method that plans on streams name, although they apply to every method that streams."""
 ANY = "*"
+"""The name that stands for every method of the gateway's own services."""
 # Calls that name a topic. A plan with `topic` for any other method is rejected, because such a
 # plan could never match a call and the test would pass without a fault.
 _WITH_TOPIC = (
@@ -30,14 +35,17 @@ _WITH_TOPIC = (
 )
 
 
-def short(full_name: str) -> str:
-    """Returns a full method name without its package: `State/GetState`."""
+def shorten_method(full_name: str) -> str:
+    """Returns a full method name without its package, such as `State/GetState`."""
     service, _, method = full_name.partition("/")
     return f"{service.rpartition('.')[2]}/{method}"
 
 
-def status_code(code: grpc.StatusCode | str) -> grpc.StatusCode:
-    """Returns the gRPC status for a status or the name of a status.
+def to_status_code(code: grpc.StatusCode | str) -> grpc.StatusCode:
+    """Returns a gRPC status code, given as such or by its name.
+
+    Args:
+        code: The status code, or a name such as `UNAVAILABLE`.
 
     Raises:
         ValueError: No status has that name.
@@ -57,9 +65,9 @@ def status_code(code: grpc.StatusCode | str) -> grpc.StatusCode:
 
 @dataclass(frozen=True)
 class Spec:
-    """The description of one fault plan.
+    """The content of one fault plan, as plain values.
 
-    All fields are plain values, so that a plan can be sent to another process.
+    The values can be sent as JSON, to an emulator in another process.
 
     Raises:
         ValueError: A value is out of its range, or does not fit the other values.
@@ -67,51 +75,63 @@ class Spec:
     """
 
     action: str
+    """The kind of fault: one of `CALL_ACTIONS` or `STREAM_ACTIONS`."""
     method: str = STREAMING
+    """The method whose calls the plan applies to. Plans on streams ignore it."""
     topic: str | None = None
+    """The topic of the calls or streams that the plan applies to. None means any."""
     times: int | None = 1
+    """The number of calls or streams that the plan applies to. None means no limit."""
     # The name, not the status: the control service sends a plan as JSON.
     code: str = "UNAVAILABLE"
+    """The name of the status that ends calls or streams."""
     details: str = ""
+    """The status text. Empty means a text that names the fault plan as the cause."""
     after: int = 0
+    """The number of events that a stream sends before the fault."""
     seconds: float = 0.0
+    """The delay of a call, or the wait before each event of a stream."""
 
     def __post_init__(self) -> None:
         # Checked here, so that the gateway's process and another process reject the same plans.
         if self.action not in (*CALL_ACTIONS, *STREAM_ACTIONS):
             raise ValueError(f"unknown action {self.action!r}")
-        text(self.method, "method", empty=True)
+        require_text(self.method, "method", empty=True)
         if self.times is not None:
-            whole(self.times, "times", 1)
-        text(self.details, "details", empty=True)
-        whole(self.after, "after", 0, LARGEST)
-        code = status_code(self.code)
+            require_whole(self.times, "times", 1)
+        require_text(self.details, "details", empty=True)
+        require_whole(self.after, "after", 0, LARGEST)
+        code = to_status_code(self.code)
         # Streams may be cut with OK, because a clean end of a stream is a fault as well.
         if code is grpc.StatusCode.OK and self.action in ("fail", "fail_write"):
             raise ValueError("OK is no failure")
         if self.topic is not None:
-            text(self.topic, "topic")
-            if self.method != ANY and short(self.method.removeprefix("/")) not in _WITH_TOPIC:
+            require_text(self.topic, "topic")
+            if (
+                self.method != ANY
+                and shorten_method(self.method.removeprefix("/")) not in _WITH_TOPIC
+            ):
                 raise ValueError(
                     f"topic goes with {' and '.join(_WITH_TOPIC)}, not with {self.method!r}"
                 )
         if self.action in ("delay", "slow_writes"):
-            duration(self.seconds, "seconds")
+            require_seconds(self.seconds, "seconds")
 
     @property
     def status(self) -> grpc.StatusCode:
-        """The status with which the plan ends calls or streams."""
-        return status_code(self.code)
+        """The status that ends calls or streams."""
+        return to_status_code(self.code)
 
 
 class Plan(ABC):
-    """A fault plan in force, until it is used up or lifted.
+    """A fault plan in force: the instruction to cause a fault, until it is used up or lifted.
 
-    The end of a `with` block lifts the plan.
+    A plan is used up after the number of calls or streams that it was made for. `lift`, or the end
+    of a `with` block, ends the plan earlier.
 
-    If the plan is in another process and that process does not answer, `used` and `lift` raise
-    ConnectionError. The end of a `with` block raises ConnectionError only if the block raised
-    nothing.
+    The plan may be in force in another process. If that process does not answer, `used` and `lift`
+    raise ConnectionError. The end of a `with` block raises ConnectionError only if the block has
+    not raised.
 
     Example:
         >>> from virtufin.api.emulator import Emulator
@@ -124,14 +144,15 @@ class Plan(ABC):
     @property
     @abstractmethod
     def used(self) -> int:
-        """The number of calls, streams or connections that the plan has been applied to."""
+        """The number of calls, streams or connections that the fault has been caused in so far."""
 
     @abstractmethod
     def lift(self) -> None:
-        """Ends the plan and releases the calls, events or data that it holds back. Idempotent.
+        """Ends the plan. Idempotent.
 
-        Plans of `Faults` can be lifted from any thread. A plan of a `Network` in this process
-        must be lifted in the thread of its event loop.
+        Calls, events or data that the plan holds back go on at once. Plans of `Faults` can be
+        lifted in any thread. A plan of a `Network` in this process must be lifted in the thread of
+        the emulator's event loop.
         """
 
     def __enter__(self) -> Plan:
@@ -147,33 +168,37 @@ class Plan(ABC):
 
 
 class LocalPlan(Plan):
-    """A plan in force in this process."""
+    """A fault plan in force in this process."""
 
     @property
     @abstractmethod
     def over(self) -> bool:
-        """True if the plan applies to nothing more and holds nothing back."""
+        """True if the plan has no further effect: used up or lifted, and nothing is held back."""
 
 
 Code = grpc.StatusCode | str
-"""A gRPC status, given as `grpc.StatusCode` or by name."""
+"""A gRPC status code, given as `grpc.StatusCode` or by its name."""
 
 
 class Faults(ABC):
-    """The faults in the calls and streams of one gateway. Faults survive its restart.
+    """Makes an emulated gateway fail, delay or interrupt its calls and streams.
 
-    The same methods work in the gateway's process and from another process.
+    Most methods return a plan: the instruction to cause one fault. A plan is in force from then on,
+    also over restarts of the gateway, until it is used up or lifted:
 
-    Each plan applies to `times` calls or streams. With `times=None` a plan applies to all calls or
-    streams until the plan is lifted.
+    - `times` is the number of calls or streams that a plan applies to. With `times=None`, a plan
+      applies to all calls or streams until it is lifted.
+    - `topic` limits a plan to calls that publish to that topic, and to streams that carry that
+      topic. A stream of all topics carries every topic.
+    - A plan on streams applies first to the open streams of subscribers, beginning with the oldest,
+      and then to new streams. `after` counts the events that a stream sends from the moment at
+      which the plan applies to it.
 
-    Plans on streams (Subscribe) apply first to the open streams, the oldest first, and then to new
-    streams. `after` counts the events that a stream sends from the moment the plan applies to it.
+    Several plans can be in force at the same time. If only one of them can act on a call or stream,
+    the oldest does.
 
-    With `topic`, a plan applies only to streams that carry that topic or all topics, and to calls
-    that publish to that topic.
-
-    Several plans can be in force at the same time. If only one of them can apply, the oldest does.
+    The emulator may run in this process (`Emulator`) or in another one (`EmulatorProcess`). The
+    methods are the same.
 
     Example:
         >>> import grpc
@@ -185,7 +210,8 @@ class Faults(ABC):
         >>> gateway.faults.clear()
 
     Every method raises ValueError if a value is out of its range or unknown, and TypeError if a
-    value has the wrong type.
+    value has the wrong type. For an emulator in another process, every method also raises
+    ConnectionError if that process does not answer.
     """
 
     # Faults of calls
@@ -199,19 +225,19 @@ class Faults(ABC):
         times: int | None = 1,
         details: str = "",
     ) -> Plan:
-        """Fails the next calls of a method before the gateway carries out any part of them.
+        """Fails the next calls of a method. The gateway does nothing else for these calls.
 
         Args:
             method: `"State/GetState"`, `"virtufin.State/GetState"`, or `"*"` for any method of
-                the gateway's own services. Methods of health and reflection can be named
+                the gateway's own services. Methods of health checks and reflection can be named
                 (`"grpc.health.v1.Health/Check"`), but `"*"` does not include them.
             code: Status of the failure. OK is rejected.
-            topic: Topic of the calls to fail (`Pubsub/PublishEvent`, `Pubsub/Subscribe`, and
-                `Gateway/Subscribe` of earlier gateways). None means any call.
+            topic: Topic of the calls to fail. Only for methods that name a topic, such as
+                `Pubsub/PublishEvent` and `Pubsub/Subscribe`. None means any call.
             times: Number of calls to fail, at least 1. None means all until the plan is lifted.
-            details: Status text. The default text names the method.
+            details: Status text. If omitted, a text that names the method.
         """
-        name = status_code(code).name
+        name = to_status_code(code).name
         return self.add(Spec("fail", method, topic, times, code=name, details=details))
 
     def delay(
@@ -219,12 +245,12 @@ class Faults(ABC):
     ) -> Plan:
         """Delays the next calls of a method before the gateway carries them out.
 
-        Lifting the plan releases the delayed calls at once.
+        When the plan is lifted, delayed calls go on at once.
 
         Args:
             method: Name of the method, as for `fail`.
             seconds: Delay of each call in seconds, above 0.
-            topic: Topic of the calls to delay. None means any call.
+            topic: Topic of the calls to delay, as for `fail`. None means any call.
             times: Number of calls to delay. None means all until the plan is lifted.
         """
         return self.add(Spec("delay", method, topic, times, seconds=seconds))
@@ -238,19 +264,23 @@ class Faults(ABC):
         topic: str | None = None,
         details: str = "",
     ) -> int:
-        """Ends every open Subscribe stream at once. Events that were not sent yet are lost.
+        """Ends every open stream of a subscriber at once. Events that were not sent yet are lost.
+
+        No plan is left: streams that are opened later are not affected.
 
         Args:
             code: Status that the streams end with. OK is a clean end.
             topic: Topic of the streams to end. None means all streams.
-            details: Status text.
+            details: Status text. If omitted, a text that names the fault plan as the cause.
 
         Returns:
             The number of streams that were ended.
         """
         if topic is not None:
-            text(topic, "topic")
-        return self._cut(status_code(code).name, topic, text(details, "details", empty=True))
+            require_text(topic, "topic")
+        return self._cut(
+            to_status_code(code).name, topic, require_text(details, "details", empty=True)
+        )
 
     def cut_after(
         self,
@@ -268,9 +298,9 @@ class Faults(ABC):
             code: Status that the streams end with. OK is a clean end.
             topic: Topic of the streams to end. None means any stream.
             times: Number of streams to end. None means all until the plan is lifted.
-            details: Status text.
+            details: Status text. If omitted, a text that names the fault plan as the cause.
         """
-        name = status_code(code).name
+        name = to_status_code(code).name
         spec = Spec("cut", topic=topic, times=times, code=name, details=details, after=events)
         return self.add(spec)
 
@@ -290,17 +320,17 @@ class Faults(ABC):
             after: Number of events that a stream sends before the failure.
             topic: Topic of the streams to end. None means any stream.
             times: Number of streams to end. None means all until the plan is lifted.
-            details: Status text.
+            details: Status text. If omitted, a text that names the fault plan as the cause.
         """
-        name = status_code(code).name
+        name = to_status_code(code).name
         spec = Spec("fail_write", topic=topic, times=times, code=name, details=details, after=after)
         return self.add(spec)
 
     def stall(self, *, after: int = 0, topic: str | None = None, times: int | None = 1) -> Plan:
-        """Makes streams stay open without sending anything more.
+        """Makes streams stay open and send nothing more.
 
-        Gateways that drop idle subscriptions behave like this. Lifting the plan sends the events
-        that are waiting.
+        Gateways that drop idle subscriptions behave like this. When the plan is lifted, the events
+        that wait are sent.
 
         Args:
             after: Number of events that a stream sends before it stalls.
@@ -322,9 +352,9 @@ class Faults(ABC):
         return self.add(Spec("slow_writes", topic=topic, times=times, seconds=seconds))
 
     def hold_headers(self, *, topic: str | None = None, times: int | None = 1) -> Plan:
-        """Makes the next streams send their response headers only with their first event.
+        """Makes new streams send their response headers only with their first event.
 
-        Lifting the plan sends the headers at once.
+        Open streams are not affected. When the plan is lifted, headers that wait are sent at once.
 
         Args:
             topic: Topic of the streams to affect. None means any stream.
@@ -337,17 +367,21 @@ class Faults(ABC):
 
     @abstractmethod
     def clear(self) -> None:
-        """Lifts all plans."""
+        """Lifts all plans of this object."""
 
     @property
     @abstractmethod
     def open_streams(self) -> int:
-        """The number of open subscribing streams."""
+        """The number of open streams that carry events to subscribers."""
 
     @abstractmethod
     def add(self, spec: Spec) -> Plan:
-        """Puts a plan into force. The methods above call this one."""
+        """Puts a plan into force and returns it. The methods above call this method.
+
+        Args:
+            spec: The content of the plan.
+        """
 
     @abstractmethod
     def _cut(self, code: str, topic: str | None, details: str) -> int:
-        """Ends the open streams, as `cut_streams` describes."""
+        """Ends open streams and returns their number, as `cut_streams` describes."""

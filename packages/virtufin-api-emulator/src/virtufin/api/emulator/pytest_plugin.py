@@ -1,8 +1,9 @@
-"""Fixtures for tests against an emulated gateway. pytest finds them automatically.
+"""Fixtures for tests against an emulated gateway. pytest finds them without configuration.
 
-The fixtures are synchronous and the emulator is a separate process. The reason: a gRPC server and
-a client in two event loops of one process disturb each other, and test frameworks give each test
-its own event loop. `async with Emulator()` runs an emulator in the test's own event loop.
+The fixtures are synchronous, and each emulator is a process of its own. The reason: a gRPC server
+and a client in two event loops of one process disturb each other, and test frameworks give each
+test an event loop of its own. `async with Emulator()` runs an emulator in the event loop of the
+test.
 
 Example:
     ```python
@@ -38,10 +39,11 @@ def _virtufin_emulator_process() -> Iterator[EmulatorProcess]:
 
 @pytest.fixture
 def virtufin_emulator(_virtufin_emulator_process: EmulatorProcess) -> EmulatorProcess:
-    """A gateway with `host`, `port`, `target`, `faults`, `network`, `reset()` and `restart()`.
+    """Returns a running emulator with a relay, in a process that all tests of the session share.
 
-    All tests of a session share one process. State, faults, registered keys and the samples are
-    reset before each test.
+    Before each test, state, faults, registered keys and the data of the sample backends are reset.
+    The most useful attributes are `host`, `port`, `target`, `faults`, `network`, `reset()` and
+    `restart()`.
     """
     _virtufin_emulator_process.reset()
     return _virtufin_emulator_process
@@ -49,9 +51,9 @@ def virtufin_emulator(_virtufin_emulator_process: EmulatorProcess) -> EmulatorPr
 
 @pytest.fixture
 def virtufin_emulator_factory() -> Iterator[Callable[..., EmulatorProcess]]:
-    """A function that starts additional gateways, each in its own process.
+    """Returns a function that starts a further emulator in a process of its own.
 
-    The function takes the arguments of `Emulator`. The gateways end after the test.
+    The function takes the arguments of `Emulator`. The fixture stops the emulators after the test.
     """
     from virtufin.api.emulator._process.process import EmulatorProcess
 

@@ -1,8 +1,9 @@
-"""A real Dapr sidecar and a real Redis for tests: found on the machine, started, always ended.
+"""A real Dapr sidecar and a real Redis for tests.
 
-Nothing is simulated. `daprd` and `redis-server` run as separate processes on free ports of this
-machine, with files in a temporary folder. No other part of Dapr is needed (no placement, no
-scheduler, no containers).
+Nothing is simulated. `daprd` and `redis-server` are found on this machine and run as processes of
+their own, on free ports of 127.0.0.1, with files in a temporary folder. They end at the latest when
+this process ends for any reason. No other part of Dapr is needed (no placement, no scheduler, no
+containers).
 
 Example:
     >>> from virtufin.api.emulator import sidecar
@@ -31,11 +32,13 @@ from virtufin.api.emulator._ports import ReservedPort
 from virtufin.api.emulator._sidecar import (
     MissingProgramError,
     Program,
-    component_names,
-    find,
-    redelivery,
+    component,
+    find_daprd,
+    find_redis,
+    make_redelivery_policy,
+    read_component_names,
 )
-from virtufin.api.emulator._validation import several, text, whole
+from virtufin.api.emulator._validation import require_items, require_text, require_whole
 
 __all__ = [
     "MissingProgramError",
@@ -48,57 +51,11 @@ __all__ = [
 ]
 
 _HOST = "127.0.0.1"
+# Long, because programs start slowly on a busy machine.
 _START_TIMEOUT = 30.0
 # A bound, because a program that is still starting may accept a connection without answering.
 _PROBE_TIMEOUT = 2.0
 _OK_STATUSES = range(200, 300)
-
-
-def find_daprd() -> str:
-    """Returns the path of `daprd`, from VIRTUFIN_DAPRD, PATH, or the folder of `dapr init`.
-
-    Raises:
-        MissingProgramError: `daprd` is not on this machine.
-    """
-    advice = "install Dapr (`dapr init` puts it into ~/.dapr/bin)"
-    return find("daprd", "VIRTUFIN_DAPRD", Path.home() / ".dapr/bin/daprd", advice)
-
-
-def find_redis() -> str:
-    """Returns the path of `redis-server`, from VIRTUFIN_REDIS_SERVER or PATH.
-
-    Raises:
-        MissingProgramError: `redis-server` is not on this machine.
-    """
-    advice = "install Redis (package redis-server on Debian and Ubuntu)"
-    return find("redis-server", "VIRTUFIN_REDIS_SERVER", None, advice)
-
-
-def component(
-    name: str, kind: str, metadata: Mapping[str, str] | None = None, *, scopes: Sequence[str] = ()
-) -> str:
-    """Returns the text of a Dapr component file.
-
-    Args:
-        name: Name of the component in calls, such as `pubsub`.
-        kind: Type of the component, such as `pubsub.redis` (see Dapr's component reference).
-        metadata: Settings of the component.
-        scopes: App-ids that may use the component. Empty means all.
-    """
-    document: dict[str, Any] = {
-        "apiVersion": "dapr.io/v1alpha1",
-        "kind": "Component",
-        "metadata": {"name": name},
-        "spec": {
-            "type": kind,
-            "version": "v1",
-            "metadata": [{"name": key, "value": value} for key, value in (metadata or {}).items()],
-        },
-    }
-    if scopes:
-        document["scopes"] = list(scopes)
-    # JSON, because JSON is valid YAML and can be written without a YAML library.
-    return json.dumps(document, indent=2)
 
 
 def redis_components(
@@ -108,16 +65,20 @@ def redis_components(
     store_name: str = "statestore",
     pubsub_metadata: Mapping[str, str] | None = None,
 ) -> list[str]:
-    """Returns a pub/sub component and a state store on one Redis, as this project's tests use them.
+    """Returns resource files for a pub/sub component and a state store on one Redis.
 
     Events that an app has not acknowledged after a second, or rejects with RETRY, are delivered
     again without limit. Hundreds of topics are possible (`poolSize`). All app-ids share the state.
 
     Args:
-        redis: Redis server of both components.
+        redis: The Redis server. It must run while a sidecar uses the components.
         pubsub_name: Name of the pub/sub component.
-        store_name: Name of the state store.
-        pubsub_metadata: Additional settings of the pub/sub component. They override the defaults.
+        store_name: Name of the state store component.
+        pubsub_metadata: Further settings of the pub/sub component, which override the settings of
+            this function. None means no further settings.
+
+    Returns:
+        Three texts for `Sidecar(resources=)`: the two components, and a resiliency policy.
 
     Raises:
         ValueError: `processingTimeout` is not a whole number of milliseconds.
@@ -138,12 +99,20 @@ def redis_components(
     return [
         component(pubsub_name, "pubsub.redis", pubsub),
         component(store_name, "state.redis", store),
-        redelivery(pubsub_name, pubsub["processingTimeout"]),
+        make_redelivery_policy(pubsub_name, pubsub["processingTimeout"]),
     ]
 
 
 class _Part(ABC):
-    """A program that can be ended and started again on the same ports with the same files."""
+    """A program that can be ended and started again, on the same ports and with the same files.
+
+    Methods and properties that need the running program raise ConnectionError if the program was
+    not started, or was ended.
+
+    Args:
+        program: Path of the program.
+        ports: Number of ports that the program needs.
+    """
 
     _running: Program | None = None
 
@@ -156,70 +125,70 @@ class _Part(ABC):
 
     @property
     def folder(self) -> Path:
-        """The folder of the program's files. `close` deletes the folder."""
+        """The folder with the files of the program. `close` deletes the folder."""
         return Path(self._folder)
 
     @property
     def running(self) -> bool:
-        """True if the program was started and not ended through this object since."""
+        """True between `start` and the next `stop`, `kill` or `close` of this object.
+
+        True also for a program that has ended by itself in the meantime.
+        """
         return self._running is not None
 
     @property
     def pid(self) -> int:
-        """Id of the process.
-
-        Raises:
-            ConnectionError: The program is not running.
-        """
-        return self._started().pid
+        """The id of the process."""
+        return self._get_program().pid
 
     @property
     def output(self) -> str:
-        """Output of the program since its last start.
-
-        Raises:
-            ConnectionError: The program is not running.
-        """
-        return self._started().output()
+        """The output of the program since its last start, from stdout and stderr."""
+        return self._get_program().output()
 
     def start(self) -> None:
-        """Starts the program and waits until it is ready. Does nothing if already running.
+        """Starts the program and waits until it is ready, 30 s at most. Idempotent.
 
         Raises:
-            RuntimeError: The program did not start. The text contains its output.
+            RuntimeError: The program has ended, or is not ready in time. The text contains its
+                output. The program is not running then.
         """
         if self._running is None:
-            command = [self._program, *self._arguments()]
-            program = Program(command, self._environment(), folder=self._folder)
-            program.wait_until(self._ready, _START_TIMEOUT)
+            command = [self._program, *self._make_arguments()]
+            program = Program(command, self._make_environment(), folder=self._folder)
+            program.wait_until(self._is_ready, _START_TIMEOUT)
             self._running = program
 
     def stop(self) -> None:
-        """Ends the program gracefully (SIGTERM). Idempotent; `start` starts the program again."""
+        """Ends the program with SIGTERM. `start` starts the program again. Idempotent."""
         program, self._running = self._running, None
         if program is not None:
             program.stop()
 
     def kill(self) -> None:
-        """Ends the program immediately (SIGKILL). `start` starts the program again."""
-        program, self._running = self._started(), None
+        """Ends the program with SIGKILL. `start` starts the program again."""
+        program, self._running = self._get_program(), None
         program.kill()
 
     def restart(self) -> None:
-        """Ends the program with `kill` and starts it again."""
+        """Ends the program with SIGKILL, starts it again, and waits until it is ready.
+
+        Raises:
+            RuntimeError: The program did not start again.
+        """
         self.kill()
         self.start()
 
     def freeze(self) -> None:
-        """Freezes the program (SIGSTOP) until `thaw`. Connections stay open without answers."""
-        self._started().freeze()
+        """Freezes the program with SIGSTOP until `thaw`. Its connections stay open, unanswered."""
+        self._get_program().freeze()
 
     def thaw(self) -> None:
         """Continues the program after `freeze`."""
-        self._started().thaw()
+        self._get_program().thaw()
 
     def close(self) -> None:
-        """Ends the program and deletes its files. Idempotent."""
+        """Ends the program for good: deletes its files and releases its ports. Idempotent."""
         self.stop()
         for port in self._reserved:
             port.close()
@@ -236,32 +205,33 @@ class _Part(ABC):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _started(self) -> Program:
+    def _get_program(self) -> Program:
         if self._running is None:
             raise ConnectionError(f"{self!r} does not run; start() starts it")
         return self._running
 
     @abstractmethod
-    def _arguments(self) -> list[str]:
-        """Returns the arguments of the command line."""
+    def _make_arguments(self) -> list[str]:
+        """Returns the arguments of the program's command line."""
 
-    def _environment(self) -> dict[str, str] | None:
-        """Returns the environment variables. None means those of this process."""
+    def _make_environment(self) -> dict[str, str] | None:
+        """Returns the environment variables of the program. None means those of this process."""
         return None
 
     @abstractmethod
-    def _ready(self) -> bool:
-        """Returns True if the program is ready for use."""
+    def _is_ready(self) -> bool:
+        """Returns True if the program can be used. Called again and again during the start."""
 
 
 class Redis(_Part):
-    """A separate Redis server on a free port of 127.0.0.1.
+    """A Redis server on a free port of 127.0.0.1, as a process of its own.
 
-    From async code: `await asyncio.to_thread(redis.restart)`.
+    The constructor starts nothing; call `start`, or use the server as a context manager. All
+    methods block. From async code: `await asyncio.to_thread(redis.restart)`.
 
     Args:
-        persistent: Whether acknowledged data survives `kill` and `restart` (an append-only file,
-            written to disk at every command).
+        persistent: True to keep acknowledged data over `kill` and `restart`: Redis then writes each
+            command to a file on disk. If False, only a frozen server keeps its data.
         program: Path of `redis-server`. None means the path from `find_redis`.
 
     Raises:
@@ -279,7 +249,7 @@ class Redis(_Part):
 
     @property
     def address(self) -> str:
-        """The address of the server, `host:port`."""
+        """The address of the server as `host:port`."""
         return f"{_HOST}:{self.port}"
 
     def __enter__(self) -> Redis:
@@ -289,7 +259,7 @@ class Redis(_Part):
     def __repr__(self) -> str:
         return f"<Redis {self.address}>"
 
-    def _arguments(self) -> list[str]:
+    def _make_arguments(self) -> list[str]:
         arguments = ["--bind", _HOST, "--port", str(self.port), "--dir", self._folder]
         arguments += ["--save", "", "--loglevel", "warning"]
         # Both options, because without them a restart loses a stream and its consumer group.
@@ -297,7 +267,8 @@ class Redis(_Part):
             arguments += ["--appendonly", "yes", "--appendfsync", "always"]
         return arguments
 
-    def _ready(self) -> bool:
+    def _is_ready(self) -> bool:
+        # Suppressed, because a server that is still starting refuses connections.
         with suppress(OSError), socket.create_connection((_HOST, self.port), _PROBE_TIMEOUT) as one:
             one.sendall(b"PING\r\n")
             return one.recv(16).startswith(b"+PONG")
@@ -305,16 +276,19 @@ class Redis(_Part):
 
 
 class Sidecar(_Part):
-    """A Dapr sidecar (`daprd`) on free ports of 127.0.0.1.
+    """A Dapr sidecar (`daprd`) on free ports of 127.0.0.1, as a process of its own.
 
-    From async code: `await asyncio.to_thread(sidecar.restart)`.
+    The constructor starts nothing; call `start`, or use the sidecar as a context manager. All
+    methods block. From async code: `await asyncio.to_thread(sidecar.restart)`.
 
     Args:
         app_id: The app-id. Subscribers with the same app-id share the events of a topic.
-        resources: Texts of resource files: components, subscriptions, configurations.
+        resources: Texts of resource files, as JSON or YAML: components, subscriptions,
+            configurations.
         app_port: gRPC port of the sidecar's app. None means that the sidecar has no app.
-        arguments: Additional arguments of daprd.
-        environment: Additional environment variables, such as DAPR_API_TOKEN and APP_API_TOKEN.
+        arguments: Further command-line arguments of daprd.
+        environment: Environment variables of daprd beside those of this process, such as
+            DAPR_API_TOKEN and APP_API_TOKEN. None means no further variables.
         program: Path of `daprd`. None means the path from `find_daprd`.
 
     Raises:
@@ -333,14 +307,18 @@ class Sidecar(_Part):
         environment: Mapping[str, str] | None = None,
         program: str | None = None,
     ) -> None:
-        self.app_id = text(app_id, "app_id")
-        self._app_port = None if app_port is None else whole(app_port, "app_port", 1, 65535)
-        self._more = [text(one, "each argument") for one in several(arguments, "arguments")]
+        self.app_id = require_text(app_id, "app_id")
+        self._app_port = None if app_port is None else require_whole(app_port, "app_port", 1, 65535)
+        self._extra_arguments = [
+            require_text(one, "each argument") for one in require_items(arguments, "arguments")
+        ]
         self._variables = dict(environment or {})
         for name, value in self._variables.items():
-            text(value, f"{name} of environment", empty=True)
-        files = [text(one, "each resource") for one in several(resources, "resources")]
-        self._components = {name for file in files for name in component_names(file, app_id)}
+            require_text(value, f"{name} of environment", empty=True)
+        files = [
+            require_text(one, "each resource") for one in require_items(resources, "resources")
+        ]
+        self._components = {name for file in files for name in read_component_names(file, app_id)}
         # Last, because wrong arguments must not leave reserved ports and a folder behind.
         super().__init__(program or find_daprd(), ports=4)
         for number, file in enumerate(files):
@@ -358,20 +336,21 @@ class Sidecar(_Part):
 
     @property
     def address(self) -> str:
-        """The address of the sidecar's gRPC API (`host:port`), for `DaprPublisher(address=)`."""
+        """The address of the gRPC API as `host:port`, for `DaprPublisher(address=)`."""
         return f"{_HOST}:{self.grpc_port}"
 
     def wait_for_app(self, timeout: float = 30.0) -> None:
-        """Waits until the sidecar has found its app and delivers events to the app.
+        """Waits until the sidecar has found its app and can deliver events to the app.
 
         Args:
             timeout: Seconds to wait at most.
 
         Raises:
             RuntimeError: The sidecar did not find its app in time, or ended. In both cases the
-                sidecar is no longer running.
+                process of the sidecar has ended.
+            ConnectionError: The sidecar was not started, or was ended.
         """
-        self._started().wait_until(lambda: self._get("/v1.0/healthz") is not None, timeout)
+        self._get_program().wait_until(lambda: self._get("/v1.0/healthz") is not None, timeout)
 
     def __enter__(self) -> Sidecar:
         super().__enter__()
@@ -380,7 +359,7 @@ class Sidecar(_Part):
     def __repr__(self) -> str:
         return f"<Sidecar {self.app_id!r} {self.address}>"
 
-    def _arguments(self) -> list[str]:
+    def _make_arguments(self) -> list[str]:
         names = ("dapr-grpc-port", "dapr-http-port", "dapr-internal-grpc-port", "metrics-port")
         arguments = ["--app-id", self.app_id, "--resources-path", self._folder]
         for name, port in zip(names, self._reserved, strict=True):
@@ -391,12 +370,12 @@ class Sidecar(_Part):
         arguments += ["--dapr-graceful-shutdown-seconds", "1"]
         if self._app_port is not None:
             arguments += ["--app-protocol", "grpc", "--app-port", str(self._app_port)]
-        return arguments + self._more
+        return arguments + self._extra_arguments
 
-    def _environment(self) -> dict[str, str]:
+    def _make_environment(self) -> dict[str, str]:
         return {**os.environ, **self._variables}
 
-    def _ready(self) -> bool:
+    def _is_ready(self) -> bool:
         if self._get("/v1.0/healthz/outbound") is None:
             return False
         # The health check is not enough, because a sidecar that is ending after a component could
@@ -405,15 +384,16 @@ class Sidecar(_Part):
         return self._components <= {one["name"] for one in metadata.get("components", ())}
 
     def _get(self, path: str) -> bytes | None:
-        """Returns the body of the answer, or None without an answer or with an error status."""
+        """Returns the body of the HTTP API's answer; None for no answer or an error status."""
         connection = http.client.HTTPConnection(_HOST, self.http_port, timeout=_PROBE_TIMEOUT)
         # A token in the environment protects the HTTP API of daprd as well.
-        token = self._environment().get("DAPR_API_TOKEN")
+        token = self._make_environment().get("DAPR_API_TOKEN")
         try:
             connection.request("GET", path, headers={"dapr-api-token": token} if token else {})
             answer = connection.getresponse()
             return answer.read() if answer.status in _OK_STATUSES else None
         except (OSError, http.client.HTTPException):
+            # None, because a sidecar that is still starting refuses or breaks connections.
             return None
         finally:
             connection.close()

@@ -21,7 +21,7 @@ from virtufin.api.client._client import ApiClient
 from virtufin.api.client._config import ConfigClient
 from virtufin.api.client._deadlines import Deadline, deadline
 from virtufin.api.client._gateway import GatewayClient, ServiceProxy
-from virtufin.api.client._protobuf import Difference
+from virtufin.api.client._lazy import at_first_use
 from virtufin.api.client._pubsub import PubsubClient
 from virtufin.api.client._settings import (
     KeepaliveSettings,
@@ -31,14 +31,6 @@ from virtufin.api.client._settings import (
     TlsSettings,
 )
 from virtufin.api.client._state import StateClient
-from virtufin.api.client._subscriptions import (
-    EventHandler,
-    HandlerSubscription,
-    StreamEventHandler,
-    Subscription,
-    SubscriptionState,
-    SubscriptionStats,
-)
 from virtufin.api.client._types import NOT_GIVEN, NotGiven
 from virtufin.api.client._version import __version__
 from virtufin.api.client._wire import Wire
@@ -71,9 +63,18 @@ from virtufin.api.client.errors import (
 )
 from virtufin.api.client.events import PubsubEvent
 
-# For type checkers only: few programs use the first two modules, and `virtufin.api.dapr` is another
+# For type checkers only: not every program uses these modules, and `virtufin.api.dapr` is another
 # distribution, which may not be installed and imports this package.
 if TYPE_CHECKING:
+    from virtufin.api.client._protobuf import Difference
+    from virtufin.api.client._subscriptions import (
+        EventHandler,
+        HandlerSubscription,
+        StreamEventHandler,
+        Subscription,
+        SubscriptionState,
+        SubscriptionStats,
+    )
     from virtufin.api.client.descriptions import (
         EnumDescription,
         FieldDescription,
@@ -146,28 +147,34 @@ __all__ = [
     "deadline",
 ]
 
-_AT_FIRST_USE = {
-    **dict.fromkeys(("Check", "Outcome", "Report"), "diagnosis"),
-    **dict.fromkeys(
-        (
+_import_at_first_use = at_first_use(
+    __name__,
+    {
+        "_protobuf": ("Difference",),
+        "_subscriptions": (
+            "EventHandler",
+            "HandlerSubscription",
+            "StreamEventHandler",
+            "Subscription",
+            "SubscriptionState",
+            "SubscriptionStats",
+        ),
+        "descriptions": (
             "EnumDescription",
             "FieldDescription",
             "MessageDescription",
             "MethodDescription",
             "ServiceDescription",
         ),
-        "descriptions",
-    ),
-}
+        "diagnosis": ("Check", "Outcome", "Report"),
+    },
+)
 
 
 def __getattr__(name: str) -> object:
-    """Imports names that few programs use at their first use, and so `DaprPublisher`."""
-    if name in _AT_FIRST_USE:
-        module = importlib.import_module(f"virtufin.api.client.{_AT_FIRST_USE[name]}")
-        return getattr(module, name)
+    """Imports a name at its first use, if it is one that not every program uses."""
     if name != "DaprPublisher":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return _import_at_first_use(name)
     try:
         return importlib.import_module("virtufin.api.dapr").DaprPublisher
     except ModuleNotFoundError as error:

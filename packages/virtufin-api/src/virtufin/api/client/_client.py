@@ -30,7 +30,6 @@ from virtufin.api.client._settings import (
     TlsSettings,
 )
 from virtufin.api.client._state import StateClient
-from virtufin.api.client._subscriptions import Handler, HandlerSubscription
 from virtufin.api.client._transport import Transport, wait_for_gateway
 from virtufin.api.client._types import NOT_GIVEN, ApiKey, NotGiven, Request, Timeout
 from virtufin.api.client._validation import (
@@ -48,6 +47,7 @@ from virtufin.api.client.errors import InvalidInputError
 from virtufin.api.client.results import AllStateResult, MethodInfo, StateResult, StatusResult
 
 if TYPE_CHECKING:
+    from virtufin.api.client._subscriptions import Handler, HandlerSubscription
     from virtufin.api.client.diagnosis import Report
 
 

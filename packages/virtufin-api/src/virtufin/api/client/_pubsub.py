@@ -4,23 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from functools import partial
-from typing import Any
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
 
+from virtufin.api.client import _subscriptions
 from virtufin.api.client._deadlines import Budget
 from virtufin.api.client._event_attributes import ExtensionValue
 from virtufin.api.client._settings import ReconnectSettings, SubscriptionSettings
-from virtufin.api.client._subscriptions import (
-    EventStream,
-    Handler,
-    HandlerOptions,
-    HandlerSubscription,
-    OnEvent,
-    ReplyRouter,
-    Responder,
-    Subscription,
-    SubscriptionState,
-)
 from virtufin.api.client._types import NOT_GIVEN, Timeout
 from virtufin.api.client._validation import require_name, require_names, short_repr
 from virtufin.api.client._wire import Rpc
@@ -28,6 +18,17 @@ from virtufin.api.client.errors import InvalidInputError
 from virtufin.api.client.events import PubsubEvent, random_id, to_cloudevent
 from virtufin.api.client.results import StatusResult
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
+
+if TYPE_CHECKING:
+    from virtufin.api.client._subscriptions import (
+        EventStream,
+        Handler,
+        HandlerOptions,
+        HandlerSubscription,
+        OnEvent,
+        ReplyRouter,
+        Subscription,
+    )
 
 # Two seconds, because a subscription that cannot connect must not delay publishing for longer.
 _PUBLISH_WAIT = 2.0
@@ -55,7 +56,10 @@ class PubsubClient:
         self._settings = settings
         # Kept because `publish_async` must find the subscriptions that are still connecting.
         self._streams: set[EventStream] = set()
-        self._requests = ReplyRouter(rpc.transport, self._stream, settings)
+
+    @cached_property
+    def _requests(self) -> ReplyRouter:
+        return _subscriptions.ReplyRouter(self._transport, self._stream, self._settings)
 
     @property
     def ignored_replies(self) -> int:
@@ -134,7 +138,7 @@ class PubsubClient:
         Raises:
             InvalidInputError: A topic is not text, or is empty.
         """
-        return Subscription(self._stream(_topics(topics, topic)))
+        return _subscriptions.Subscription(self._stream(_topics(topics, topic)))
 
     async def subscribe_async(
         self,
@@ -199,7 +203,7 @@ class PubsubClient:
             InvalidInputError: The handler cannot be called, or a name is not text, or is empty.
             VirtufinError: The gateway rejected the subscription, so that trying again is useless.
         """
-        handling = HandlerOptions(
+        handling = _subscriptions.HandlerOptions(
             require_names(services, "services"),
             require_names(event_types, "event_types"),
             max_concurrency=max_concurrency,
@@ -326,8 +330,10 @@ class PubsubClient:
             ...     await client.pubsub.respond("worker-commands", lambda event: {"status": "ok"})
         """
         # Redacted, because the text of a handler's error leaves this process in the reply.
-        responder = Responder(self.reply_async, handler, self._transport.credentials.redact)
-        handling = HandlerOptions(max_concurrency=max_concurrency)
+        responder = _subscriptions.Responder(
+            self.reply_async, handler, self._transport.credentials.redact
+        )
+        handling = _subscriptions.HandlerOptions(max_concurrency=max_concurrency)
         return await self._handle(responder, handling, (require_name(topic, "topic"),), timeout)
 
     async def unsubscribe_async(
@@ -356,14 +362,14 @@ class PubsubClient:
         waits = [
             stream.wait_live(budget.at_most(_PUBLISH_WAIT, 0.5))
             for stream in self._streams
-            if stream.state is SubscriptionState.CONNECTING and stream.carries(topic)
+            if stream.state is _subscriptions.SubscriptionState.CONNECTING and stream.carries(topic)
         ]
         if waits:
             # Failures are ignored, because a subscription reports them to its own consumer.
             await asyncio.gather(*waits, return_exceptions=True)
 
     def _stream(self, topics: tuple[str, ...]) -> EventStream:
-        return EventStream(
+        return _subscriptions.EventStream(
             self._rpc,
             topics,
             reconnect=self._reconnect,
@@ -375,7 +381,9 @@ class PubsubClient:
     async def _handle(
         self, handler: Handler, handling: HandlerOptions, topics: tuple[str, ...], timeout: Timeout
     ) -> HandlerSubscription:
-        handle = HandlerSubscription(self._transport, self._stream(topics), handler, handling)
+        handle = _subscriptions.HandlerSubscription(
+            self._transport, self._stream(topics), handler, handling
+        )
         try:
             await handle.ready(timeout)
         # Cancellation included, because no caller would hold the handle and end the stream.

@@ -1,9 +1,10 @@
-"""DaprApp, which handles the deliveries of a Dapr sidecar."""
+"""`DaprApp`, which handles the deliveries of a Dapr sidecar."""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
+import enum
 import logging
 from dataclasses import dataclass
 from typing import Any
@@ -18,17 +19,33 @@ from .ext_app import attach
 from .handler_pool import LATE
 from .server import Server
 from .servicer import Servicer
-from .settings import AppSettings, resolve
-from .signals import on_ending
+from .settings import AppSettings, resolve_settings
+from .signals import call_at_signals
 
 logger = logging.getLogger("virtufin.api.dapr.app")
 
 
-class DaprApp(Decorators):
-    """Handles the deliveries of a Dapr sidecar: events, method calls and input bindings.
+class AppState(enum.Enum):
+    """The state of an app."""
 
-    Handlers are coroutine functions. Plain functions work too, but run in the event loop and must
-    not block. The end of an event's handler decides the answer to the sidecar:
+    IDLE = "idle"
+    """No server calls the handlers. Handlers can be registered, and the app can be started."""
+    STARTING = "starting"
+    """The app's own server is opening its port."""
+    RUNNING = "running"
+    """The app's own server calls the handlers."""
+    ATTACHED = "attached"
+    """The server of a `dapr.ext.grpc.App` calls the handlers, until the attachment is closed."""
+    DRAINING = "draining"
+    """Running handlers finish within the grace time. New events are answered RETRY."""
+
+
+class DaprApp(Decorators):
+    """Handles what a Dapr sidecar delivers to its app: events, method calls and input bindings.
+
+    The user registers handlers with the decorators `subscribe`, `method`, `binding` and
+    `health_check`. Handlers are coroutine functions. Plain functions work too, but run in the event
+    loop and must not block. The end of an event's handler decides the answer to the sidecar:
 
     - The handler returns: the event is done (SUCCESS). If the event is a request, which carries
       `replytopic` and `correlationid`, the app publishes the returned data as the reply.
@@ -42,18 +59,22 @@ class DaprApp(Decorators):
     Args:
         pubsub_name: Pub/sub component of the subscriptions that name no component.
         host: Address to listen on.
-        port: Port to listen on; 0 takes a free port. Default: APP_PORT, else 3010, the default of
-            `dapr.ext.grpc`.
-        max_concurrency: Largest number of handlers that run concurrently in this app; others wait.
+        port: Port to listen on; 0 takes a free port. If omitted, APP_PORT; if that is not set,
+            3010, the default of `dapr.ext.grpc`.
+        max_concurrency: Largest number of handlers that run concurrently in this app. Further
+            deliveries wait.
         grace: Seconds that running handlers get when the app stops.
-        api_token: Token that the sidecar's deliveries must carry; None accepts deliveries without a
-            token. Default: APP_API_TOKEN.
+        api_token: Token that the sidecar's deliveries must carry. If omitted, APP_API_TOKEN; None
+            accepts deliveries without a token.
         on_error: Function or coroutine function, called with each error of a handler (except
-            `Drop`) and of a reply that could not be published. Errors are logged in any case.
+            `Drop`) and of a reply that could not be published. Errors are logged in any case. None
+            means only the log.
         sidecar_address: Address of the sidecar that replies are published to, as in
-            `DaprPublisher`. Default: Dapr's environment variables.
-        sidecar_token: Token that the sidecar demands. Default: DAPR_API_TOKEN.
-        source: Source of replies. Default: VIRTUFIN_API_SOURCE, else `urn:com.virtufin.client`.
+            `DaprPublisher`. If omitted, Dapr's environment variables.
+        sidecar_token: Token that the sidecar demands. If omitted, DAPR_API_TOKEN; None sends no
+            token.
+        source: Source of replies. If omitted, VIRTUFIN_API_SOURCE; if that is not set,
+            `urn:com.virtufin.client`.
 
     Raises:
         InvalidInputError: An argument, or the environment variable behind it, is invalid.
@@ -82,7 +103,7 @@ class DaprApp(Decorators):
         sidecar_token: str | NotGiven | None = NOT_GIVEN,
         source: str | None = None,
     ) -> None:
-        self._settings: AppSettings = resolve(
+        self._settings: AppSettings = resolve_settings(
             pubsub_name=pubsub_name,
             host=host,
             port=port,
@@ -107,22 +128,26 @@ class DaprApp(Decorators):
 
     @property
     def running(self) -> bool:
-        """Returns whether the app's own server is running; True until draining has ended."""
+        """Returns whether the app has a server of its own, from the start to the end of `stop`.
+
+        False for an app that is attached to a `dapr.ext.grpc.App`.
+        """
         return self._run is not None
 
     async def serve(self) -> None:
-        """Runs the app until SIGTERM, SIGINT, cancellation or `stop()`, then stops the app.
+        """Starts the app, waits for SIGTERM, SIGINT, cancellation or `stop()`, and stops the app.
 
-        The end is that of `stop()`. Signals are handled only in the main thread; the earlier signal
-        handlers are restored afterwards. Further signals while the app stops have no effect.
+        The app ends as `stop()` describes. Signals are handled only in the main thread. The signal
+        handlers from before are restored at the end. Further signals while the app stops have no
+        effect.
 
         Raises:
-            FailedPreconditionError: The app is running already.
+            FailedPreconditionError: The app is running or attached already.
             OSError: The app cannot listen on its address.
         """
         over = asyncio.Event()
         # Before the start, because a signal during the start must end the app too.
-        with on_ending(over.set):
+        with call_at_signals(over.set):
             await self._start(over)
             try:
                 await over.wait()
@@ -130,24 +155,26 @@ class DaprApp(Decorators):
                 await self.stop()
 
     async def start(self) -> None:
-        """Starts listening and returns.
+        """Opens the port and returns. The app then runs in this event loop until `stop()`.
 
         Raises:
-            FailedPreconditionError: The app is running already.
+            FailedPreconditionError: The app is running or attached already.
             OSError: The app cannot listen on its address.
         """
         await self._start(asyncio.Event())
 
     async def stop(self, grace: float | None = None) -> None:
-        """Drains the app and stops its server. Idempotent.
+        """Drains the app, stops its server and returns after the end. Idempotent.
 
-        While the app stops, the health check fails. New and waiting events are answered RETRY, so
-        that another instance gets them. Running handlers may finish within the grace time. After
-        that they are cancelled and their events are answered RETRY. Then the server stops. Stopping
-        takes the grace time plus two seconds at most.
+        Draining means: running handlers finish, and no further handler is started. The health check
+        fails. New and waiting events are answered RETRY, so that another instance gets them.
+        Handlers that still run after the grace time are cancelled and their events are answered
+        RETRY. Then the server stops. Stopping takes the grace time plus two seconds at most.
+
+        Does nothing for an attached app; close the attachment instead.
 
         Args:
-            grace: Seconds that running handlers may take. Default: the app's `grace`.
+            grace: Seconds that running handlers may take. If omitted, the app's `grace`.
 
         Raises:
             InvalidInputError: `grace` is not a number of at least 0.
@@ -155,7 +182,7 @@ class DaprApp(Decorators):
                 that handler, so start a task for this call instead.
             WrongLoopError: The app runs in another event loop.
         """
-        seconds = self._settings.grace_or(grace)
+        seconds = self._settings.resolve_grace(grace)
         run = self._run
         if run is None:
             return
@@ -166,6 +193,7 @@ class DaprApp(Decorators):
                 "a handler cannot wait for the end of its own app; start a task for it"
             )
         if run.stopping is None:
+            run.state = AppState.DRAINING
             # An empty context, because the deadline of the caller must not bound the draining.
             context = contextvars.Context()
             run.stopping = context.run(
@@ -177,28 +205,30 @@ class DaprApp(Decorators):
     def attach(self, ext_app: Any, *, loop: asyncio.AbstractEventLoop | None = None) -> Attachment:
         """Registers this app's handlers on a `dapr.ext.grpc.App`, whose server then calls them.
 
-        The handlers run in an event loop. Without `loop`, the attachment creates an event loop and
-        a thread, and closing the attachment ends both. Attach before the App runs. Results are
-        those of this app's own server, as far as the App can express them; see "An App of
-        dapr.ext.grpc" in the documentation.
+        The App calls handlers in threads. The attachment, which this method returns, passes each
+        call on to an event loop, in which the handlers run. Attach before the App runs. The App
+        answers the sidecar as this app's own server would, as far as the App can express that; see
+        "An App of dapr.ext.grpc" in the documentation.
 
         Args:
             ext_app: A `dapr.ext.grpc.App`.
-            loop: Event loop for the handlers, which runs in another thread than the App.
+            loop: Event loop for the handlers, which must run in another thread than the App. If
+                omitted, the attachment creates an event loop and a thread, and its `close()` ends
+                both.
 
         Returns:
-            The attachment. Close the attachment before the App stops.
+            The attachment. The caller must close it before the App stops.
 
         Raises:
             ImportError: `dapr.ext.grpc` is not installed, is installed by two distributions, or
                 does not fit the installed `dapr`.
             InvalidInputError: `ext_app` is not an App, `loop` is not an event loop, or the App has
-                a handler of its own for the same.
-            FailedPreconditionError: The app is running, or attached already.
+                a handler of its own for the same topic, method, binding or health check.
+            FailedPreconditionError: The app is running or attached already.
             UnsupportedError: The installed version of `dapr` has an App of another form.
         """
-        self._check_idle()
-        attachment = attach(ext_app, self._registrations, self._core(), self._settings, loop)
+        self._require_idle()
+        attachment = attach(ext_app, self._registrations, self._make_core(), self._settings, loop)
         self._attachment = attachment
         return attachment
 
@@ -220,7 +250,7 @@ class DaprApp(Decorators):
 
     # Parts
 
-    def _core(self) -> Core:
+    def _make_core(self) -> Core:
         settings = self._settings
         return Core(
             self._registrations,
@@ -231,10 +261,10 @@ class DaprApp(Decorators):
         )
 
     async def _start(self, over: asyncio.Event) -> None:
-        self._check_idle()
+        self._require_idle()
         settings = self._settings
-        core = self._core()
-        handlers = Servicer(core.dispatch, settings.api_token).handlers()
+        core = self._make_core()
+        handlers = Servicer(core.dispatch, settings.api_token).make_handlers()
         server = Server(settings.host, settings.port, handlers)
         # Set before the await, because a second start must be refused while this one is under way.
         run = self._run = _Run(core, server, over, asyncio.get_running_loop(), settings.port)
@@ -244,6 +274,9 @@ class DaprApp(Decorators):
             # Also after a cancellation, because the app must be free to start again.
             self._run = None
             raise
+        # Unless `stop` was called during the start.
+        if run.state is AppState.STARTING:
+            run.state = AppState.RUNNING
         logger.info("listening on %s port %d", settings.host, run.port)
 
     async def _stop(self, run: _Run, grace: float) -> None:
@@ -258,20 +291,30 @@ class DaprApp(Decorators):
             run.over.set()
         logger.info("ended")
 
-    def _check_idle(self) -> None:
+    @property
+    def _state(self) -> AppState:
         if self._run is not None:
-            raise FailedPreconditionError("the app is running")
-        if self._attachment is not None and not self._attachment.closed:
+            return self._run.state
+        attached = self._attachment is not None and not self._attachment.closed
+        return AppState.ATTACHED if attached else AppState.IDLE
+
+    def _require_idle(self) -> None:
+        state = self._state
+        if state is AppState.ATTACHED:
             raise FailedPreconditionError("the app is attached to a dapr.ext.grpc.App")
+        if state is not AppState.IDLE:
+            raise FailedPreconditionError("the app is running")
 
 
 @dataclass
 class _Run:
-    """The parts of an app between start and stop."""
+    """The parts of an app with a server of its own, from its start to the end of `stop`."""
 
     core: Core
     server: Server
     over: asyncio.Event
     loop: asyncio.AbstractEventLoop
     port: int
+    state: AppState = AppState.STARTING
     stopping: asyncio.Task[None] | None = None
+    """The task that drains the handlers and stops the server; None before `stop`."""

@@ -1,9 +1,10 @@
-"""The event loop in which handlers run beside a synchronous server."""
+"""The attachment of an app to a synchronous server, whose threads call the app's async handlers."""
 
 from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import enum
 import logging
 import threading
 from collections.abc import Callable, Coroutine
@@ -18,18 +19,28 @@ from .settings import AppSettings
 logger = logging.getLogger("virtufin.api.dapr.app")
 
 # A repeated check, because a loop that stops never completes the futures that threads wait for.
-_LOOK = 1.0
-"""Seconds after which a waiting thread checks whether the event loop still runs."""
+_CHECK_INTERVAL = 1.0
+"""Seconds between two checks of a waiting thread whether the event loop still runs."""
 
 Result = TypeVar("Result")
 
 
-class Attachment:
-    """The handlers of a DaprApp on a `dapr.ext.grpc.App`, and the event loop they run in.
+class AttachmentState(enum.Enum):
+    """The state of an attachment."""
 
-    `DaprApp.attach` returns instances of this class. Close an attachment before the App stops, or
-    use the attachment as a context manager around `App.run()`. Closing drains the handlers as
-    `DaprApp.stop` does.
+    ATTACHED = "attached"
+    """The threads of the App can call handlers."""
+    DRAINING = "draining"
+    """Running handlers finish within the grace time. New events are answered RETRY."""
+    CLOSED = "closed"
+    """No handler is called any more. Events are answered RETRY."""
+
+
+class Attachment:
+    """The connection between the threads of a `dapr.ext.grpc.App` and the handlers of a `DaprApp`.
+
+    The handlers run in an event loop. `DaprApp.attach` returns instances of this class. Close an
+    attachment before the App stops, or use the attachment as a context manager around `App.run()`.
     """
 
     def __init__(
@@ -39,8 +50,8 @@ class Attachment:
         self._settings = settings
         self._calls: set[concurrent.futures.Future[Any]] = set()
         self._lock = threading.Lock()
-        self._closing: concurrent.futures.Future[None] | None = None
-        self._closed = False
+        self._state = AttachmentState.ATTACHED
+        self._draining: concurrent.futures.Future[None] | None = None
         self._thread: threading.Thread | None = None
         if loop is None:
             loop = asyncio.new_event_loop()
@@ -52,57 +63,60 @@ class Attachment:
 
     @property
     def closed(self) -> bool:
-        """Returns whether the attachment is closed and calls no more handlers."""
-        return self._closed
+        """Returns whether the attachment is closed, so that no handler is called any more."""
+        return self._state is AttachmentState.CLOSED
 
     def close(self, grace: float | None = None) -> None:
-        """Drains the handlers as `DaprApp.stop` does, then stops their event loop. Idempotent.
+        """Drains the handlers as `DaprApp.stop` does, then ends their event loop. Idempotent.
 
-        An event loop that was passed to `DaprApp.attach` is not stopped. The App still answers
-        afterwards: events with RETRY, the health check with an error. Stop the App after this.
+        Only an event loop that the attachment has created is ended, and its thread with it; an
+        event loop that was passed to `DaprApp.attach` goes on. The App still answers afterwards:
+        events with RETRY, the health check with an error. Stop the App after this.
 
         Args:
-            grace: Seconds that running handlers may take. Default: the app's `grace`.
+            grace: Seconds that running handlers may take. If omitted, the app's `grace`.
 
         Raises:
             InvalidInputError: `grace` is not a number of at least 0.
             FailedPreconditionError: The method was called in the event loop of the handlers; use
                 `aclose()`.
         """
-        seconds = self._settings.grace_or(grace)
+        seconds = self._settings.resolve_grace(grace)
         if _running_loop() is self._loop:
             raise FailedPreconditionError(
                 "close() would wait for the event loop that it runs in; use `await aclose()`"
             )
-        closing = self._begin(seconds)
+        closing = self._start_draining(seconds)
         if closing is not None:
             self._wait(closing)
         self._end()
 
     async def aclose(self, grace: float | None = None) -> None:
-        """Closes the attachment as `close()` does, without blocking the event loop.
+        """Closes the attachment as `close()` does, without blocking the running event loop.
 
-        In the event loop of the handlers, this method drains the handlers only: the event loop
-        goes on.
+        If this method is called in the event loop of the handlers, it drains the handlers, but
+        cannot end that event loop.
 
         Args:
-            grace: Seconds that running handlers may take. Default: the app's `grace`.
+            grace: Seconds that running handlers may take. If omitted, the app's `grace`.
 
         Raises:
             InvalidInputError: `grace` is not a number of at least 0.
         """
-        seconds = self._settings.grace_or(grace)
+        seconds = self._settings.resolve_grace(grace)
         # In a thread, because `close` blocks until the other event loop has drained.
         if _running_loop() is not self._loop:
             await asyncio.to_thread(self.close, seconds)
             return
-        closing = self._begin(seconds)
+        closing = self._start_draining(seconds)
         if closing is not None:
             await asyncio.wrap_future(closing)
-        self._closed = True
+        self._state = AttachmentState.CLOSED
 
     def call(self, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
-        """Runs a coroutine in the event loop and waits for the result, from the App's threads.
+        """Runs a coroutine in the event loop of the handlers and waits for its result.
+
+        The threads of the App call this method.
 
         Args:
             work: Function that returns the coroutine to run.
@@ -111,12 +125,13 @@ class Attachment:
             The result of the coroutine.
 
         Raises:
-            AppStoppingError: The attachment or its event loop is closed.
+            AppStoppingError: The attachment is closed, or its event loop has stopped.
+            Exception: The error that the coroutine raised.
         """
         # Under the lock, because `close` in another thread may close the event loop between the
         # check and the call, and a closed loop raises.
         with self._lock:
-            if self._closed or not self._loop.is_running():
+            if self.closed or not self._loop.is_running():
                 raise AppStoppingError
             future = asyncio.run_coroutine_threadsafe(work(), self._loop)
             self._calls.add(future)
@@ -136,11 +151,12 @@ class Attachment:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _begin(self, grace: float) -> concurrent.futures.Future[None] | None:
+    def _start_draining(self, grace: float) -> concurrent.futures.Future[None] | None:
         with self._lock:
-            if self._closing is None and not self._closed and self._loop.is_running():
-                self._closing = asyncio.run_coroutine_threadsafe(self._drain(grace), self._loop)
-            return self._closing
+            if self._state is AttachmentState.ATTACHED and self._loop.is_running():
+                self._state = AttachmentState.DRAINING
+                self._draining = asyncio.run_coroutine_threadsafe(self._drain(grace), self._loop)
+            return self._draining
 
     async def _drain(self, grace: float) -> None:
         await self._core.drain(grace)
@@ -151,13 +167,13 @@ class Attachment:
             await asyncio.wait([asyncio.wrap_future(call) for call in calls], timeout=LATE)
 
     def _wait(self, future: concurrent.futures.Future[Any]) -> None:
-        while not concurrent.futures.wait((future,), timeout=_LOOK).done:
+        while not concurrent.futures.wait((future,), timeout=_CHECK_INTERVAL).done:
             if not self._loop.is_running():
                 raise AppStoppingError
 
     def _end(self) -> None:
         with self._lock:
-            self._closed = True
+            self._state = AttachmentState.CLOSED
             thread, self._thread = self._thread, None
         if thread is not None:
             self._loop.call_soon_threadsafe(self._loop.stop)
@@ -168,7 +184,7 @@ class Attachment:
         loop = self._loop
         asyncio.set_event_loop(loop)
         try:
-            while not self._closed:
+            while not self.closed:
                 try:
                     loop.run_forever()
                 except (KeyboardInterrupt, SystemExit):
@@ -189,4 +205,5 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
+        # Raised by asyncio if no event loop runs, which is the usual case for a caller of `close`.
         return None

@@ -1,8 +1,10 @@
 """Registration of an app's handlers on a `dapr.ext.grpc.App`.
 
-The App runs handlers in threads and does not give them the gRPC context of the call. A method can
-therefore report a failure only by raising, which the App answers with UNKNOWN. A handler goes on
-after the sidecar has cancelled its call.
+An App is the gRPC server of Dapr's own SDK, which calls handlers in threads. It does not give them
+the gRPC context of the call, with two consequences:
+
+- A method can report a failure only by raising, which the App answers with UNKNOWN.
+- A handler goes on after the sidecar has cancelled its call.
 """
 
 from __future__ import annotations
@@ -27,11 +29,12 @@ from .dispatch import Core
 from .handler_pool import AppStoppingError
 from .handler_types import BindingRequest, InvocationRequest, Outcome
 from .registry import Registrations, Topic
-from .servicer import WRONG_TOKEN, holds, texts, without_token
+from .servicer import WRONG_TOKEN, has_token, remove_token, select_texts
 from .settings import AppSettings
 
 _METADATA = "_metadata_"
 """Prefix that the App adds to the keys of a call's metadata among an event's extensions."""
+# The names that CloudEvents allows for attributes.
 _ATTRIBUTE = re.compile(r"[a-z0-9]+")
 _CALLBACK = "dapr.proto.runtime.v1.AppCallback"
 _BULK = "OnBulkTopicEvent"
@@ -44,32 +47,35 @@ def attach(
     settings: AppSettings,
     loop: asyncio.AbstractEventLoop | None,
 ) -> Attachment:
-    """Registers all handlers on an App and returns the attachment; see `DaprApp.attach`.
+    """Registers all handlers on an App, as `DaprApp.attach` describes.
 
     Args:
         ext_app: A `dapr.ext.grpc.App`.
         registrations: The registered handlers.
-        core: Handler pool, dispatch and connections for the attachment.
+        core: Handler pool and dispatch for the attachment. Closing the attachment drains it.
         settings: Settings of the app.
-        loop: Event loop for the handlers; None creates an event loop and a thread.
+        loop: Event loop for the handlers. None means a new event loop in a new thread.
+
+    Returns:
+        The attachment, which the caller must close.
     """
-    extension = imported()
+    extension = import_ext_grpc()
     if not isinstance(ext_app, extension.App):
         raise InvalidInputError(f"ext_app must be a dapr.ext.grpc.App, not {short_repr(ext_app)}")
     if loop is not None and not isinstance(loop, asyncio.AbstractEventLoop):
         raise InvalidInputError(f"loop must be an event loop, not {short_repr(loop)}")
-    offered = _offered(ext_app)
+    subscriptions = _get_subscriptions(ext_app)
     attachment = Attachment(core, settings, loop)
     try:
-        registering = _Registering(ext_app, extension, core, attachment, settings.api_token)
+        registrar = _Registrar(ext_app, extension, core, attachment, settings.api_token)
         for topic in registrations.topics:
-            registering.topic(topic, offered)
+            registrar.register_topic(topic, subscriptions)
         for name in registrations.methods:
-            ext_app.method(name)(registering.method(name))
+            ext_app.method(name)(registrar.make_method_handler(name))
         for name in registrations.bindings:
-            ext_app.binding(name)(registering.binding(name))
-        ext_app.register_health_check(registering.health_check)
-        registering.bulk(registrations)
+            ext_app.binding(name)(registrar.make_binding_handler(name))
+        ext_app.register_health_check(registrar.check_health)
+        registrar.serve_bulk(registrations)
     # Closed after any failure, because the attachment may have started a thread.
     except ValueError as error:
         attachment.close()
@@ -80,8 +86,16 @@ def attach(
     return attachment
 
 
-class _Registering:
-    """Registers the handlers of one app on one App of dapr.ext.grpc."""
+class _Registrar:
+    """Registers the handlers of one `DaprApp` on one `dapr.ext.grpc.App`.
+
+    Args:
+        ext_app: The App.
+        extension: The module `dapr.ext.grpc`.
+        core: Dispatch of the `DaprApp`.
+        attachment: Attachment that runs coroutines for the App's threads.
+        token: Token that deliveries must carry. None accepts deliveries without a token.
+    """
 
     def __init__(
         self, ext_app: Any, extension: Any, core: Core, attachment: Attachment, token: str | None
@@ -92,17 +106,20 @@ class _Registering:
         self._attachment = attachment
         self._token = token
 
-    def topic(self, topic: Topic, offered: Any) -> None:
-        """Registers the routes of a topic and replaces the App's subscription by this app's.
+    def register_topic(self, topic: Topic, subscriptions: Any) -> None:
+        """Registers the handlers of a topic, and puts this app's subscription into the App's list.
 
         Args:
-            topic: The subscription of this app.
-            offered: The App's list of subscriptions.
+            topic: The subscription of this app, with its handlers.
+            subscriptions: The list of subscriptions that the App reports to the sidecar.
+
+        Raises:
+            InvalidInputError: The App has a subscription to the topic already.
         """
-        before = len(offered)
+        before = len(subscriptions)
         for priority, route in enumerate(topic.routes):
-            path = topic.path(route)
-            on_event = self._on_event(topic, path)
+            path = topic.get_path(route)
+            on_event = self._make_event_handler(topic, path)
             rule = None
             if path:
                 # Renamed and with a rule, because the App derives the path of a route from the name
@@ -110,29 +127,29 @@ class _Registering:
                 on_event.__name__ = path
                 rule = self._extension.Rule(route.match or "", priority)
             self._app.subscribe(topic.pubsub_name, topic.name, rule=rule)(on_event)
-        if len(offered) == before:
+        if len(subscriptions) == before:
             raise InvalidInputError(
                 f"the App is subscribed to topic {topic.name!r} of {topic.pubsub_name!r} already"
             )
         # Replaced, because the App's own subscription cannot have bulk delivery, and a declared
         # topic must have no subscription of the App at all.
-        offered.pop()
+        subscriptions.pop()
         if not topic.declared:
-            offered.append(messages.subscription(topic))
+            subscriptions.append(messages.make_subscription(topic))
 
-    def method(self, name: str) -> Callable[[Any], Any]:
-        """Returns a handler of a method with the App's types.
+    def make_method_handler(self, name: str) -> Callable[[Any], Any]:
+        """Returns a function for `App.method` that calls the app's handler of a method.
 
         Args:
             name: Name of the method.
         """
 
         def on_invoke(request: Any) -> Any:
-            metadata = texts(request.get_metadata())
-            self._check(metadata)
+            metadata = select_texts(request.get_metadata())
+            self._require_token(metadata)
             invocation = InvocationRequest(
                 request.proto.value,
-                metadata=without_token(metadata),
+                metadata=remove_token(metadata),
                 method=name,
                 content_type=request.content_type or "",
             )
@@ -143,8 +160,8 @@ class _Registering:
 
         return on_invoke
 
-    def binding(self, name: str) -> Callable[[Any], None]:
-        """Returns a handler of a binding with the App's types.
+    def make_binding_handler(self, name: str) -> Callable[[Any], None]:
+        """Returns a function for `App.binding` that calls the app's handler of a binding.
 
         Args:
             name: Name of the binding component.
@@ -152,20 +169,25 @@ class _Registering:
 
         # Without the data of the answer, because the App does not send any.
         def on_binding(request: Any) -> None:
-            self._check(texts(request.get_metadata()))
+            self._require_token(select_texts(request.get_metadata()))
             binding = BindingRequest(
                 request.data, metadata=dict(request.binding_metadata), name=name
             )
-            self._attachment.call(lambda: self._dispatch.bind(binding))
+            self._attachment.call(lambda: self._dispatch.handle_binding(binding))
 
         return on_binding
 
-    def health_check(self) -> None:
-        """Runs the health check of this app; raises if the app is unhealthy."""
+    def check_health(self) -> None:
+        """Runs the health check of this app.
+
+        Raises:
+            StatusError: The app is unhealthy.
+            AppStoppingError: The attachment is closed.
+        """
         self._attachment.call(self._dispatch.check_health)
 
-    def bulk(self, registrations: Registrations) -> None:
-        """Serves `OnBulkTopicEvent` if the App does not.
+    def serve_bulk(self, registrations: Registrations) -> None:
+        """Adds the gRPC method `OnBulkTopicEvent` for bulk deliveries, if the App has none.
 
         Args:
             registrations: The registered handlers.
@@ -176,13 +198,13 @@ class _Registering:
             return
 
         def on_bulk(request: Any, context: Any) -> Any:
-            if registrations.route(request.pubsub_name, request.topic, request.path) is None:
+            if registrations.find_route(request.pubsub_name, request.topic, request.path) is None:
                 context.abort(grpc.StatusCode.UNIMPLEMENTED, "no handler of the attached app")
-            self._check(texts(context.invocation_metadata()))
+            self._require_token(select_texts(context.invocation_metadata()))
             answer = appcallback_v1.TopicEventBulkResponse()
             for entry in request.entries:
-                outcome = self._outcome(
-                    functools.partial(messages.entry, self._dispatch, request, entry)
+                outcome = self._run(
+                    functools.partial(messages.handle_bulk_entry, self._dispatch, request, entry)
                 )
                 answer.statuses.add(entry_id=entry.entry_id, status=outcome.value)
             return answer
@@ -197,14 +219,14 @@ class _Registering:
             lambda handlers, server: server.add_generic_rpc_handlers(handlers), (generic,)
         )
 
-    def _on_event(self, topic: Topic, path: str) -> Any:
+    def _make_event_handler(self, topic: Topic, path: str) -> Any:
         response = self._extension.TopicEventResponse
         bulk = topic.bulk is not None
 
         def on_event(received: Any) -> Any:
-            request, metadata = _topic_event(received, topic, path)
-            self._check(metadata)
-            outcome = self._outcome(lambda: messages.one(self._dispatch, request, bulk=bulk))
+            request, metadata = _to_request(received, topic, path)
+            self._require_token(metadata)
+            outcome = self._run(lambda: messages.handle_event(self._dispatch, request, bulk=bulk))
             return response(outcome.name.lower())
 
         # Set explicitly, because from 1.19 on the App chooses the type of the event by this
@@ -213,19 +235,20 @@ class _Registering:
         on_event.__annotations__ = {} if message is None else {"received": message}
         return on_event
 
-    def _outcome(self, work: Callable[[], Coroutine[Any, Any, Outcome]]) -> Outcome:
+    def _run(self, work: Callable[[], Coroutine[Any, Any, Outcome]]) -> Outcome:
         try:
             return self._attachment.call(work)
         except AppStoppingError:
+            # RETRY, because another instance of the app can handle the event.
             return Outcome.RETRY
 
-    def _check(self, metadata: Mapping[str, str]) -> None:
-        if self._token is not None and not holds(self._token, metadata):
+    def _require_token(self, metadata: Mapping[str, str]) -> None:
+        if self._token is not None and not has_token(self._token, metadata):
             raise PermissionError(WRONG_TOKEN)
 
 
-def imported() -> Any:
-    """Imports the module `dapr.ext.grpc` and returns it.
+def import_ext_grpc() -> Any:
+    """Imports the module `dapr.ext.grpc` and returns the module.
 
     Raises:
         ImportError: The module is not installed, is installed by two distributions, or is made for
@@ -234,16 +257,16 @@ def imported() -> Any:
     # Versions are checked first, because dapr contains the module from 1.19 on, and no constraint
     # can keep a user from installing dapr-ext-grpc beside it, which has the same files.
     version = importlib.metadata.version("dapr")
-    other = _version("dapr-ext-grpc")
-    contained = _minor(version) >= (1, 19)
+    other = _find_version("dapr-ext-grpc")
+    contained = _parse_minor(version) >= (1, 19)
     if contained and other:
         raise ImportError(
             f"dapr {version} contains dapr.ext.grpc, and dapr-ext-grpc {other} installed the same "
             "files. Mend it: pip uninstall -y dapr-ext-grpc, then "
             f"pip install --force-reinstall --no-deps 'dapr=={version}'"
         )
-    if other and _minor(other) != _minor(version):
-        wanted = ".".join(map(str, _minor(version)))
+    if other and _parse_minor(other) != _parse_minor(version):
+        wanted = ".".join(map(str, _parse_minor(version)))
         raise ImportError(
             f"dapr-ext-grpc {other} is not made for dapr {version}. "
             f"Mend it: pip install 'dapr-ext-grpc=={wanted}.*'"
@@ -257,41 +280,45 @@ def imported() -> Any:
         ) from error
 
 
-def _minor(version: str) -> tuple[int, ...]:
+def _parse_minor(version: str) -> tuple[int, ...]:
     return tuple(map(int, re.findall(r"\d+", version)[:2]))
 
 
-def _version(distribution: str) -> str | None:
+def _find_version(distribution: str) -> str | None:
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
+        # No error, because the distribution need not be installed.
         return None
 
 
-def _offered(ext_app: Any) -> Any:
-    """Returns the list of subscriptions that the App reports to the sidecar.
+def _get_subscriptions(ext_app: Any) -> Any:
+    """Returns the App's own list of the subscriptions that the App reports to the sidecar.
 
     Raises:
         UnsupportedError: The installed version of `dapr` has an App without such a list.
     """
     # A private attribute, because bulk delivery and subscription files are not possible without it.
-    offered = getattr(getattr(ext_app, "_servicer", None), "_registered_topics", None)
-    if not isinstance(offered, list):
+    subscriptions = getattr(getattr(ext_app, "_servicer", None), "_registered_topics", None)
+    if not isinstance(subscriptions, list):
         version = importlib.metadata.version("dapr")
         raise UnsupportedError(
             f"the App of dapr {version} is not known here; dapr 1.16 to 1.19 are. "
             "Use `await app.serve()`"
         )
-    return offered
+    return subscriptions
 
 
-def _topic_event(received: Any, topic: Topic, path: str) -> tuple[Any, dict[str, str]]:
-    """Returns the message that the App created its event from, and the metadata of the call.
+def _to_request(received: Any, topic: Topic, path: str) -> tuple[Any, dict[str, str]]:
+    """Restores the message of a delivery from the event that the App has made of it.
 
     Args:
-        received: The event of the App.
+        received: The event that the App passes to handlers.
         topic: The subscription that the event came through.
-        path: Path of the route.
+        path: Path of the handler.
+
+    Returns:
+        The `TopicEventRequest` and the metadata of the call.
     """
     request = appcallback_v1.TopicEventRequest(
         topic=topic.name, pubsub_name=topic.pubsub_name, path=path

@@ -14,23 +14,23 @@ logger = logging.getLogger("virtufin.api.dapr.app")
 
 # Bounded, because a handler may swallow its cancellation and never end.
 LATE = 1.0
-"""Seconds that a cancelled handler may take to end."""
+"""Seconds that a cancelled handler may take to end, before the app goes on without its end."""
 
 Result = TypeVar("Result")
 
 
 class AppStoppingError(Exception):
-    """An error for work that was not started, or not finished, because the app is stopping."""
+    """Raised for work that was not started, or not finished, because the app is stopping."""
 
     def __init__(self) -> None:
         super().__init__("the app is ending")
 
 
 class HandlerCancelledError(Exception):
-    """An error for work that ended with a cancellation or another error that is no `Exception`.
+    """Raised for work that raised CancelledError or another error that is no `Exception`.
 
     Args:
-        cause: The error that the work raised; None for a cancellation.
+        cause: The error that the work raised. None means CancelledError.
     """
 
     # An Exception of its own, because a server never answers a call whose handler raises an error
@@ -42,7 +42,9 @@ class HandlerCancelledError(Exception):
 
 
 class HandlerPool:
-    """Runs handlers in tasks of their own, at most `limit` concurrently, in order of arrival.
+    """Runs each handler in a task of its own, at most `limit` concurrently.
+
+    Handlers start in the order of the calls of `run`. The texts name the run of a handler "work".
 
     Args:
         limit: Largest number of handlers that run concurrently.
@@ -54,7 +56,7 @@ class HandlerPool:
 
     @property
     def draining(self) -> bool:
-        """Returns whether the pool refuses new work, because the app is stopping."""
+        """Returns whether `drain` was called, so that the pool refuses new work."""
         return self._capacity.closed
 
     def includes(self, task: asyncio.Task[Any] | None) -> bool:
@@ -62,16 +64,18 @@ class HandlerPool:
         return task in self._running
 
     async def run(self, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
-        """Waits for capacity, runs the work and returns the result.
+        """Runs a coroutine in a task and returns its result; waits first while `limit` are running.
 
         Cancelling this method cancels the work.
 
         Args:
-            work: Function that returns the coroutine to run.
+            work: Function that returns the coroutine to run. Not called if the app stops first.
 
         Raises:
-            AppStoppingError: The app is stopping.
-            HandlerCancelledError: The work raised what is no `Exception`, such as a cancellation.
+            AppStoppingError: The app is stopping: the work was not started, or has not ended within
+                the grace time.
+            HandlerCancelledError: The work raised an error that is no `Exception`, such as
+                CancelledError.
             Exception: Any other error that the work raised.
         """
         await self._capacity.acquire()
@@ -80,7 +84,7 @@ class HandlerPool:
         answer: asyncio.Future[Result] = loop.create_future()
         task = loop.create_task(work(), name="virtufin-dapr-handler")
         self._running[task] = answer
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._on_task_end)
         try:
             return await answer
         except asyncio.CancelledError:
@@ -88,10 +92,11 @@ class HandlerPool:
             raise
 
     async def drain(self, grace: float) -> None:
-        """Refuses new and waiting work, waits for running work, and cancels the rest.
+        """Ends the pool: refuses new and waiting work, and waits for running work.
 
-        When the grace time is over, every caller of `run` has an answer, even if the work swallows
-        its cancellation. Such work is logged.
+        Work that still runs after the grace time is cancelled, and its caller of `run` gets
+        `AppStoppingError` at once. Work that does not end within another `LATE` seconds is logged
+        and left alone.
 
         Args:
             grace: Seconds that running work may take.
@@ -110,7 +115,7 @@ class HandlerPool:
             for task in late:
                 logger.error("a handler goes on although it was cancelled: %r", task)
 
-    def _ended(self, task: asyncio.Task[Any]) -> None:
+    def _on_task_end(self, task: asyncio.Task[Any]) -> None:
         answer = self._running.pop(task)
         self._capacity.release()
         # Fetched even if the answer is set, because asyncio logs exceptions that are never fetched.

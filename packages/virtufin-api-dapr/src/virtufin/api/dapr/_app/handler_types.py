@@ -12,7 +12,7 @@ from virtufin.api.client.errors import InvalidReplyError, InvalidRequestError
 
 
 class Outcome(enum.IntEnum):
-    """The answer to the sidecar for one event."""
+    """The answer to the sidecar for one event: done, deliver again, or drop."""
 
     # These numbers, because they are sent as the status of Dapr's `TopicEventResponse`.
     SUCCESS = 0
@@ -54,7 +54,8 @@ class _Request:
     data: bytes
     """The payload."""
     metadata: Mapping[str, str] = field(default_factory=dict)
-    """Text that the sidecar sent beside the payload. The keys of a method call are lower-case."""
+    """Texts that the sidecar sent beside the payload: for a method call, the gRPC metadata with
+    lower-case keys; for a binding, the metadata of the component."""
 
     def data_as_text(self) -> str:
         """Returns the payload decoded as UTF-8.
@@ -83,7 +84,7 @@ class _Request:
 
 @dataclass(frozen=True)
 class InvocationRequest(_Request):
-    """A call of one of the app's methods through its sidecar.
+    """A call of one of the app's methods, as the sidecar has passed it on from another service.
 
     Example:
         >>> from virtufin.api.dapr import InvocationRequest

@@ -1,4 +1,9 @@
-"""Conversion between Dapr's messages about events and the events and settings of handlers."""
+"""Conversion of the sidecar's deliveries of events to events, and of subscriptions to messages.
+
+A delivery is a call of the sidecar on its app. A single delivery has one event
+(`TopicEventRequest`). A bulk delivery has several events of one topic (`TopicEventBulkRequest`),
+which are named entries.
+"""
 
 from __future__ import annotations
 
@@ -20,55 +25,61 @@ logger = logging.getLogger("virtufin.api.dapr.app")
 # The same attributes as in single deliveries, because daprd adds these to a payload that was
 # published without being an event (FromRawPayload in Dapr's code).
 _RAW: dict[str, Any] = {"source": "Dapr", "type": "com.dapr.event.sent", "spec_version": "1.0"}
+# Media type of a raw payload that names none.
 _BINARY = "application/octet-stream"
 
 
-async def one(dispatch: Dispatch, request: Any, *, bulk: bool = False) -> Outcome:
-    """Handles the event of a `TopicEventRequest`.
+async def handle_event(dispatch: Dispatch, request: Any, *, bulk: bool = False) -> Outcome:
+    """Handles the event of a single delivery. An event that cannot be read is dropped.
 
     Args:
-        dispatch: Dispatch of the app.
+        dispatch: Dispatch of the app, which calls the handler.
         request: The `TopicEventRequest`.
-        bulk: Whether the event may have come in a bulk delivery.
+        bulk: True if the server may have taken the event from a bulk delivery. An event without
+            data is then dropped if a sidecar omits data of its media type from bulk deliveries.
 
     Returns:
         The outcome to answer the sidecar.
     """
     try:
         if bulk:
-            _check_left_out(request)
+            _require_data(request)
         event = cloudevents_json.from_topic_event(request)
     except (ValueError, TypeError) as error:
-        return unreadable(request.id, request.topic, error)
-    return await dispatch.event(request.pubsub_name, request.path, event)
+        return drop_unreadable(request.id, request.topic, error)
+    return await dispatch.handle_event(request.pubsub_name, request.path, event)
 
 
-async def entry(dispatch: Dispatch, request: Any, item: Any) -> Outcome:
-    """Handles one entry of a `TopicEventBulkRequest`.
+async def handle_bulk_entry(dispatch: Dispatch, request: Any, item: Any) -> Outcome:
+    """Handles one event of a bulk delivery. An event that cannot be read is dropped.
 
     Args:
-        dispatch: Dispatch of the app.
+        dispatch: Dispatch of the app, which calls the handler.
         request: The `TopicEventBulkRequest`.
         item: The entry of the request.
 
     Returns:
-        The outcome to answer the sidecar for this entry.
+        The outcome to answer the sidecar for this event.
     """
     try:
-        event = _event_of(request, item)
+        event = _read_entry(request, item)
     except (ValueError, TypeError) as error:
-        return unreadable(item.entry_id, request.topic, error)
-    return await dispatch.event(request.pubsub_name, request.path, event)
+        return drop_unreadable(item.entry_id, request.topic, error)
+    return await dispatch.handle_event(request.pubsub_name, request.path, event)
 
 
-def subscriptions(registrations: Registrations) -> Any:
-    """Returns the app's subscriptions as a `ListTopicSubscriptionsResponse`."""
+def list_subscriptions(registrations: Registrations) -> Any:
+    """Returns the subscriptions that the app reports to its sidecar.
+
+    Returns:
+        A `ListTopicSubscriptionsResponse`, without subscriptions that the sidecar reads from files.
+    """
     # Without declared ones, because the sidecar would drop its declared subscription.
-    wanted = [subscription(topic) for topic in registrations.topics if not topic.declared]
+    wanted = [make_subscription(topic) for topic in registrations.topics if not topic.declared]
     return appcallback_v1.ListTopicSubscriptionsResponse(subscriptions=wanted)
 
 
-def _event_of(request: Any, item: Any) -> PubsubEvent:
+def _read_entry(request: Any, item: Any) -> PubsubEvent:
     if item.WhichOneof("event") != "cloud_event":
         # Parsed here, because an entry of a raw subscription holds the whole CloudEvent as bytes.
         if item.content_type.startswith(cloudevents_json.CONTENT_TYPE):
@@ -81,40 +92,37 @@ def _event_of(request: Any, item: Any) -> PubsubEvent:
             topic=request.topic,
         )
         return cloudevents_json.from_topic_event(raw)
-    told = item.cloud_event
-    _check_left_out(told)
+    event = item.cloud_event
+    _require_data(event)
     single = appcallback_v1.TopicEventRequest(
-        id=told.id,
-        source=told.source,
-        type=told.type,
-        spec_version=told.spec_version,
-        data_content_type=told.data_content_type,
-        data=told.data,
+        id=event.id,
+        source=event.source,
+        type=event.type,
+        spec_version=event.spec_version,
+        data_content_type=event.data_content_type,
+        data=event.data,
         topic=request.topic,
-        extensions=told.extensions,
+        extensions=event.extensions,
     )
     return cloudevents_json.from_topic_event(single)
 
 
-def _check_left_out(told: Any) -> None:
+def _require_data(event: Any) -> None:
     # Refused, because the handler would take an event whose data daprd left out for an empty event.
-    if not told.data and cloudevents_json.is_left_out_of_bulk(told.data_content_type):
+    if not event.data and cloudevents_json.is_left_out_of_bulk(event.data_content_type):
         raise ValueError(
-            f"daprd leaves data of type {told.data_content_type!r} out of bulk deliveries; "
+            f"daprd leaves data of type {event.data_content_type!r} out of bulk deliveries; "
             "subscribe without bulk="
         )
 
 
-def unreadable(identifier: str, topic: str, error: Exception) -> Outcome:
-    """Logs an event that cannot be read.
+def drop_unreadable(identifier: str, topic: str, error: Exception) -> Outcome:
+    """Logs that an event cannot be read, and returns the outcome DROP.
 
     Args:
-        identifier: Id of the event or of its entry.
+        identifier: Id of the event, or of its entry in a bulk delivery.
         topic: Topic of the event.
-        error: Reason why the event cannot be read.
-
-    Returns:
-        The outcome DROP.
+        error: The error of reading the event.
     """
     # DROP and not RETRY, because each delivery would be the same. The dead-letter topic, if there
     # is one, keeps the event.
@@ -123,8 +131,8 @@ def unreadable(identifier: str, topic: str, error: Exception) -> Outcome:
     return Outcome.DROP
 
 
-def subscription(topic: Topic) -> Any:
-    """Returns the subscription to one topic as a `TopicSubscription`."""
+def make_subscription(topic: Topic) -> Any:
+    """Returns the `TopicSubscription` message for a topic and its handlers."""
     wanted = appcallback_v1.TopicSubscription(
         pubsub_name=topic.pubsub_name,
         topic=topic.name,
@@ -133,9 +141,9 @@ def subscription(topic: Topic) -> Any:
     )
     for route in topic.routes:
         if route.match is None:
-            wanted.routes.default = topic.path(route)
+            wanted.routes.default = topic.get_path(route)
         else:
-            wanted.routes.rules.add(match=route.match, path=topic.path(route))
+            wanted.routes.rules.add(match=route.match, path=topic.get_path(route))
     if topic.bulk is not None:
         wanted.bulk_subscribe.enabled = True
         wanted.bulk_subscribe.max_messages_count = topic.bulk.max_events

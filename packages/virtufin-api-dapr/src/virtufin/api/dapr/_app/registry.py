@@ -1,4 +1,7 @@
-"""The registered handlers of an app: topics with their routes, methods and bindings."""
+"""The registered handlers of an app: topics with their routes, methods and bindings.
+
+A route leads the events of a topic that fulfil a rule to one handler.
+"""
 
 from __future__ import annotations
 
@@ -23,16 +26,19 @@ _LONGEST_AWAIT = (2**31 - 1) / 1000  # because Dapr's message has milliseconds i
 
 @dataclass(frozen=True)
 class BulkDelivery:
-    """Settings for the delivery of several events in one call.
+    """Settings of bulk delivery, in which the sidecar delivers several events in one call.
 
-    The handler is still called with single events. The events of one delivery are handled
-    concurrently, within the app's `max_concurrency`, and each event has its own outcome.
+    The handler is still called with single events. The events of one call are handled concurrently,
+    within the app's `max_concurrency`, and each event has its own outcome.
+
+    Raises:
+        InvalidInputError: A setting is out of its range or has the wrong type.
     """
 
     max_events: int = 100
-    """Largest number of events in one delivery."""
+    """Largest number of events in one call, at least 1."""
     max_await: float = 0.1
-    """Seconds that the sidecar waits for a delivery to fill."""
+    """Seconds that the sidecar waits for further events before it makes the call, above 0."""
 
     def __post_init__(self) -> None:
         require_whole("max_events", self.max_events, 1)
@@ -41,15 +47,15 @@ class BulkDelivery:
 
 @dataclass(frozen=True)
 class Route:
-    """The route of events to one handler."""
+    """A route: a handler and the rule that chooses its events."""
 
     pubsub_name: str
     topic: str
     handler: Function
     path: str
-    """Path by which the sidecar names this route; empty for a default route without a path."""
+    """The path by which the sidecar names this route. Empty for a default route without a path."""
     match: str | None
-    """Dapr's rule (CEL) that chooses this route; None for the default route."""
+    """The rule, in CEL. None for the default route, which gets the events that fulfil no rule."""
 
 
 @dataclass
@@ -67,11 +73,13 @@ class Topic:
 
     @property
     def default(self) -> Route | None:
-        """The route of events that fulfil no rule; None if every handler has a rule."""
+        """The route of events that fulfil no rule. None if every route has a rule."""
         return next((route for route in self.routes if route.match is None), None)
 
-    def path(self, route: Route) -> str:
-        """Returns the path that the sidecar must send for a route.
+    def get_path(self, route: Route) -> str:
+        """Returns the path that the app reports to the sidecar for a route.
+
+        The sidecar sends this path with each event of the route. Empty means no path.
 
         Args:
             route: A route of this topic.
@@ -83,7 +91,7 @@ class Topic:
 
 
 class Registrations:
-    """The registered handlers of one app. Handlers that could not work are refused."""
+    """The registered handlers of one app. Registering a handler that could not work raises."""
 
     def __init__(self) -> None:
         self.methods: dict[str, Function] = {}
@@ -114,7 +122,7 @@ class Registrations:
         Raises:
             InvalidInputError: An argument is invalid, or the rule or path is taken.
         """
-        function = checked_function(handler)
+        function = require_function(handler)
         wanted = Topic(
             require_name(pubsub_name, "pubsub_name"),
             require_name(topic, "topic"),
@@ -122,8 +130,8 @@ class Registrations:
             None
             if dead_letter_topic is None
             else require_name(dead_letter_topic, "dead_letter_topic"),
-            _bulk(bulk),
-            _texts(metadata),
+            _require_bulk(bulk),
+            _require_metadata(metadata),
         )
         if match is not None:
             require_name(match, "match")
@@ -131,7 +139,7 @@ class Registrations:
             require_name(path, "path")
         known = self._topics.get((wanted.pubsub_name, topic))
         if known is not None:
-            _check_same(known, wanted)
+            _require_same_settings(known, wanted)
         into = known or wanted
         if declared and match is not None and path is None:
             raise InvalidInputError(
@@ -139,7 +147,7 @@ class Registrations:
             )
         # Numbered, because rules of one topic need paths that differ.
         chosen = path or ("" if match is None else f"{topic}/{len(into.routes)}")
-        self._check_route(into, match, chosen)
+        self._require_free_route(into, match, chosen)
         into.routes.append(Route(into.pubsub_name, topic, function, chosen, match))
         # Stored last, because a refused handler must leave no subscription behind.
         self._topics.setdefault((wanted.pubsub_name, topic), into)
@@ -168,17 +176,18 @@ class Registrations:
         """
         if self.health_check is not None:
             raise InvalidInputError("there is a health check already")
-        self.health_check = checked_function(handler)
+        self.health_check = require_function(handler)
 
-    def route(self, pubsub_name: str, topic: str, path: str) -> Route | None:
-        """Returns the route of an event; None if no handler is registered for the event.
+    def find_route(self, pubsub_name: str, topic: str, path: str) -> Route | None:
+        """Returns the route of an event, or None if no handler is registered for the event.
 
-        The route is found by path and topic, else by path, else as the topic's default route.
+        The route is the first of these: the route with this path and topic; the first route with
+        this path; the default route of the topic.
 
         Args:
             pubsub_name: Pub/sub component that delivered the event.
             topic: Topic of the event.
-            path: Path that the sidecar sent with the event; may be empty.
+            path: Path that the sidecar sent with the event. May be empty.
         """
         routes = [
             route
@@ -197,7 +206,7 @@ class Registrations:
         entry = self._topics.get((pubsub_name, topic))
         return None if entry is None else entry.default
 
-    def _check_route(self, topic: Topic, match: str | None, path: str) -> None:
+    def _require_free_route(self, topic: Topic, match: str | None, path: str) -> None:
         for route in topic.routes:
             if route.match == match:
                 what = f"match {match!r}" if match else "one without match"
@@ -209,16 +218,16 @@ class Registrations:
                 raise InvalidInputError(f"path {path!r} of topic {topic.name!r} is taken")
 
 
-def checked_function(handler: object, what: str = "handler") -> Function:
-    """Returns the handler if it is a function or coroutine function.
+def require_function(handler: object, what: str = "handler") -> Function:
+    """Verifies that a value is a function or coroutine function, and returns the value.
 
     Args:
-        handler: The value to check.
+        handler: The value.
         what: Name of the value in the error text.
 
     Raises:
-        InvalidInputError: The handler is not callable, is a class, or is a generator function,
-            which would never run.
+        InvalidInputError: The value is not callable, is a class, or is a generator function, whose
+            code would never run.
     """
     if inspect.isclass(handler):
         raise InvalidInputError(f"{what} is the class {handler.__name__}; give a function")
@@ -232,13 +241,13 @@ def checked_function(handler: object, what: str = "handler") -> Function:
 
 
 def _add(handlers: dict[str, Function], key: str, handler: object, what: str) -> None:
-    function = checked_function(handler)
+    function = require_function(handler)
     if key in handlers:
         raise InvalidInputError(f"{what} {key!r} has a handler already")
     handlers[key] = function
 
 
-def _bulk(bulk: object) -> BulkDelivery | None:
+def _require_bulk(bulk: object) -> BulkDelivery | None:
     if isinstance(bulk, BulkDelivery):
         return bulk
     if not isinstance(bulk, bool):
@@ -246,7 +255,7 @@ def _bulk(bulk: object) -> BulkDelivery | None:
     return BulkDelivery() if bulk else None
 
 
-def _texts(metadata: Mapping[str, str] | None) -> dict[str, str]:
+def _require_metadata(metadata: Mapping[str, str] | None) -> dict[str, str]:
     if metadata is not None and not isinstance(metadata, Mapping):
         raise InvalidInputError(f"metadata must be a mapping, not {short_repr(metadata)}")
     # Checked here, because a value that is not text would fail only when the sidecar fetches the
@@ -257,8 +266,12 @@ def _texts(metadata: Mapping[str, str] | None) -> dict[str, str]:
     }
 
 
-def _check_same(known: Topic, wanted: Topic) -> None:
-    """Verifies that another handler of a topic does not change the topic's settings."""
+def _require_same_settings(known: Topic, wanted: Topic) -> None:
+    """Verifies that a further handler of a topic does not change the settings of the topic.
+
+    Raises:
+        InvalidInputError: A setting differs from that of the first handler.
+    """
     # Refused, because all handlers of a topic share one subscription at the sidecar.
     if known.declared is not wanted.declared:
         raise InvalidInputError(

@@ -1,4 +1,8 @@
-"""Replies to events that are requests, published through the sidecar."""
+"""Replies to requests, published through the sidecar.
+
+A request is an event that carries `replytopic` and `correlationid`. Its reply is an event on that
+topic with that correlation id.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +14,12 @@ from virtufin.api.client.events import PubsubEvent
 from virtufin.api.dapr._publishing import DaprPublisher
 
 
-class Replies:
+class ReplyPublisher:
     """Publishes replies to the pub/sub component that delivered the request.
 
     Args:
-        publisher: Function that creates the publisher for a pub/sub component.
+        publisher: Function that creates the publisher for a pub/sub component. `close` closes the
+            publishers.
         redact: Function that removes secrets from error texts.
     """
 
@@ -49,7 +54,7 @@ class Replies:
         Args:
             pubsub_name: Pub/sub component that delivered the request.
             request: The event that is the request.
-            error: The failure, without secrets in the reply.
+            error: The failure. Secrets are removed from its text in the reply.
 
         Raises:
             VirtufinError: The sidecar did not accept the reply.

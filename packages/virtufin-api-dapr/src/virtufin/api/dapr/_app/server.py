@@ -25,7 +25,13 @@ _OPTIONS = (
 
 
 class Server:
-    """A gRPC server that listens on one address, in the event loop that created the server."""
+    """A gRPC server on one address, in the event loop that was running at its creation.
+
+    Args:
+        host: Address to listen on.
+        port: Port to listen on. 0 takes a free port.
+        handlers: The generic handlers of the served methods.
+    """
 
     def __init__(self, host: str, port: int, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
         self._server = aio.server(options=_OPTIONS)
@@ -34,10 +40,10 @@ class Server:
         self._port = port
 
     async def start(self) -> int:
-        """Starts listening and returns the port.
+        """Opens the port and returns its number. A server cannot be started again.
 
         Raises:
-            OSError: The address is taken, or is not an address of this machine.
+            OSError: The port is taken, or the host is not an address of this machine.
         """
         # Both results are checked, because some grpcio versions raise and others return 0.
         try:
@@ -64,9 +70,9 @@ class Server:
         return port
 
     async def stop(self, grace: float) -> None:
-        """Stops the server. New calls are refused; running calls may finish in the grace time.
+        """Refuses new calls, waits for running calls, and closes the port.
 
         Args:
-            grace: Seconds that running calls may take.
+            grace: Seconds that running calls may take. Calls that take longer are cancelled.
         """
         await self._server.stop(grace)

@@ -29,61 +29,61 @@ Behaviour = Callable[[Any, Any], Awaitable[Any]]
 
 
 class Servicer:
-    """Answers the calls of a sidecar.
+    """Answers the calls of a sidecar on its app.
 
-    Calls that carry data need the token. The sidecar's own calls for subscriptions, bindings and
-    health need no token.
+    Calls that deliver events, method calls or data of bindings must carry the token. Calls that
+    fetch subscriptions, bindings or the health need no token.
 
     Args:
-        dispatch: Dispatch of the app.
-        token: Token that calls with data must carry; None accepts calls without a token.
+        dispatch: Dispatch of the app, which calls the handlers.
+        token: Token that deliveries must carry. None accepts deliveries without a token.
     """
 
     def __init__(self, dispatch: Dispatch, token: str | None) -> None:
         self._dispatch = dispatch
         self._token = token
 
-    def handlers(self) -> tuple[grpc.GenericRpcHandler, ...]:
-        """Returns the generic handlers to register with a server."""
+    def make_handlers(self) -> tuple[grpc.GenericRpcHandler, ...]:
+        """Returns the generic gRPC handlers of all served methods, for a server."""
         # Generic, because the protos of dapr 1.16 have `OnBulkTopicEvent` only under its older name
         # with `Alpha1`. daprd calls the newer name first, so both are served.
-        bulk = _handler(
-            self._guarded(self.on_bulk_topic_event), appcallback_v1.TopicEventBulkRequest
+        bulk = _make_handler(
+            self._protect(self.on_bulk_topic_event), appcallback_v1.TopicEventBulkRequest
         )
         callback = {
-            "OnInvoke": _handler(self._guarded(self.on_invoke), common_v1.InvokeRequest),
+            "OnInvoke": _make_handler(self._protect(self.on_invoke), common_v1.InvokeRequest),
             "OnTopicEvent": grpc.unary_unary_rpc_method_handler(
-                self._guarded(self.on_topic_event),
-                request_deserializer=_event_or_bytes,
+                self._protect(self.on_topic_event),
+                request_deserializer=_parse_event,
                 response_serializer=appcallback_v1.TopicEventResponse.SerializeToString,
             ),
             "OnBulkTopicEvent": bulk,
-            "OnBindingEvent": _handler(
-                self._guarded(self.on_binding_event), appcallback_v1.BindingEventRequest
+            "OnBindingEvent": _make_handler(
+                self._protect(self.on_binding_event), appcallback_v1.BindingEventRequest
             ),
             # Without the token, because daprd sends none in its own calls.
-            "ListTopicSubscriptions": _handler(self.list_topic_subscriptions, Empty),
-            "ListInputBindings": _handler(self.list_input_bindings, Empty),
+            "ListTopicSubscriptions": _make_handler(self.list_topic_subscriptions, Empty),
+            "ListInputBindings": _make_handler(self.list_input_bindings, Empty),
         }
         return (
             grpc.method_handlers_generic_handler(_CALLBACK, callback),
             grpc.method_handlers_generic_handler(
-                _HEALTH, {"HealthCheck": _handler(self.health_check, Empty)}
+                _HEALTH, {"HealthCheck": _make_handler(self.health_check, Empty)}
             ),
             grpc.method_handlers_generic_handler(_ALPHA, {"OnBulkTopicEventAlpha1": bulk}),
         )
 
     async def on_invoke(self, request: Any, context: Any) -> Any:
-        """Calls a method of the app."""
-        data, content_type = await _or_abort(
+        """Calls the handler of a method, and answers with the value that it returns."""
+        data, content_type = await _await_or_abort(
             context,
             self._dispatch.invoke(
                 InvocationRequest(
                     request.data.value,
-                    metadata=without_token(texts(context.invocation_metadata())),
+                    metadata=remove_token(select_texts(context.invocation_metadata())),
                     method=request.method,
                     content_type=request.content_type,
-                    verb=verb_of(request),
+                    verb=get_verb(request),
                     query=request.http_extension.querystring,
                 )
             ),
@@ -93,20 +93,27 @@ class Servicer:
         return answer
 
     async def on_topic_event(self, request: Any, context: Any) -> Any:
-        """Handles one event."""
+        """Calls the handler of one event, and answers with its outcome.
+
+        Args:
+            request: The `TopicEventRequest`, or its bytes if protobuf could not parse them.
+            context: Context of the call.
+        """
         if isinstance(request, bytes):
-            outcome = messages.unreadable(
+            outcome = messages.drop_unreadable(
                 "", "", DecodeError("protobuf cannot, it may be nested too deeply")
             )
         else:
-            outcome = await messages.one(self._dispatch, request)
+            outcome = await messages.handle_event(self._dispatch, request)
         answer = appcallback_v1.TopicEventResponse()
         answer.status = outcome.value  # type: ignore[assignment]
         return answer
 
     async def on_bulk_topic_event(self, request: Any, context: Any) -> Any:
-        """Handles several events and answers each of them."""
-        entries = (messages.entry(self._dispatch, request, entry) for entry in request.entries)
+        """Calls the handler of each event of a bulk delivery, and answers with each outcome."""
+        entries = (
+            messages.handle_bulk_entry(self._dispatch, request, entry) for entry in request.entries
+        )
         outcomes = await asyncio.gather(*entries)
         answer = appcallback_v1.TopicEventBulkResponse()
         for entry, outcome in zip(request.entries, outcomes, strict=True):
@@ -114,40 +121,40 @@ class Servicer:
         return answer
 
     async def on_binding_event(self, request: Any, context: Any) -> Any:
-        """Handles the data of an input binding."""
+        """Calls the handler of an input binding, and answers with the value that it returns."""
         binding = BindingRequest(request.data, metadata=dict(request.metadata), name=request.name)
-        data = await _or_abort(context, self._dispatch.bind(binding))
+        data = await _await_or_abort(context, self._dispatch.handle_binding(binding))
         return appcallback_v1.BindingEventResponse(data=data)
 
     async def list_topic_subscriptions(self, request: Any, context: Any) -> Any:
-        """Returns the app's subscriptions."""
-        return messages.subscriptions(self._dispatch.registrations)
+        """Returns the subscriptions of the app. The sidecar fetches them when it finds the app."""
+        return messages.list_subscriptions(self._dispatch.registrations)
 
     async def list_input_bindings(self, request: Any, context: Any) -> Any:
-        """Returns the names of the bindings that the app handles."""
+        """Returns the names of the input bindings that the app handles."""
         bindings = list(self._dispatch.registrations.bindings)
         return appcallback_v1.ListInputBindingsResponse(bindings=bindings)
 
     async def health_check(self, request: Any, context: Any) -> Any:
-        """Answers OK if the app is healthy, and aborts the call otherwise."""
-        await _or_abort(context, self._dispatch.check_health())
+        """Answers OK if the app is healthy, and ends the call with UNAVAILABLE if not."""
+        await _await_or_abort(context, self._dispatch.check_health())
         return appcallback_v1.HealthCheckResponse()
 
-    def _guarded(self, behaviour: Behaviour) -> Behaviour:
+    def _protect(self, behaviour: Behaviour) -> Behaviour:
         token = self._token
         if token is None:
             return behaviour
 
-        async def guarded(request: Any, context: Any) -> Any:
-            if not holds(token, texts(context.invocation_metadata())):
+        async def check_and_call(request: Any, context: Any) -> Any:
+            if not has_token(token, select_texts(context.invocation_metadata())):
                 await context.abort(grpc.StatusCode.UNAUTHENTICATED, WRONG_TOKEN)
             return await behaviour(request, context)
 
-        return guarded
+        return check_and_call
 
 
-def holds(token: str, metadata: Mapping[str, str]) -> bool:
-    """Returns whether the metadata of a call holds the token.
+def has_token(token: str, metadata: Mapping[str, str]) -> bool:
+    """Returns whether a call carries the token that the app demands.
 
     Args:
         token: The token that the app demands.
@@ -157,32 +164,32 @@ def holds(token: str, metadata: Mapping[str, str]) -> bool:
     return hmac.compare_digest(metadata.get(TOKEN_KEY, "").encode(), token.encode())
 
 
-def texts(metadata: Any) -> dict[str, str]:
-    """Returns the entries of a call's metadata that are text."""
+def select_texts(metadata: Any) -> dict[str, str]:
+    """Returns the entries of a call's metadata whose values are text; others are bytes."""
     return {key: value for key, value in metadata or () if isinstance(value, str)}
 
 
-def without_token(metadata: Mapping[str, str]) -> dict[str, str]:
-    """Returns the metadata of a call without the token."""
+def remove_token(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Returns a copy of the metadata of a call, without the token."""
     # Removed, because handlers may log their request.
     return {key: value for key, value in metadata.items() if key != TOKEN_KEY}
 
 
-def verb_of(request: Any) -> str:
-    """Returns the HTTP verb of a call; empty if the call carries none."""
+def get_verb(request: Any) -> str:
+    """Returns the HTTP verb of a method call, such as `POST`. Empty if the call carries none."""
     extension = request.http_extension
     return str(type(extension).Verb.Name(extension.verb)) if extension.verb else ""
 
 
-async def _or_abort(context: Any, answer: Awaitable[Any]) -> Any:
+async def _await_or_abort(context: Any, answer: Awaitable[Any]) -> Any:
     try:
         return await answer
     except StatusError as refusal:
         await context.abort(refusal.code, refusal.details)
 
 
-def _event_or_bytes(data: bytes) -> Any:
-    """Returns the request of an event, or the same bytes if protobuf cannot parse them."""
+def _parse_event(data: bytes) -> Any:
+    """Parses a `TopicEventRequest`. Returns the same bytes if protobuf cannot parse them."""
     try:
         return appcallback_v1.TopicEventRequest.FromString(data)
     except DecodeError:
@@ -191,7 +198,7 @@ def _event_or_bytes(data: bytes) -> Any:
         return data
 
 
-def _handler(behaviour: Behaviour, request: Any) -> Any:
+def _make_handler(behaviour: Behaviour, request: Any) -> Any:
     return grpc.unary_unary_rpc_method_handler(
         behaviour,
         request_deserializer=request.FromString,

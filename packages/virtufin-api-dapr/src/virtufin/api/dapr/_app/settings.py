@@ -11,10 +11,10 @@ from virtufin.api.client._types import NotGiven
 from virtufin.api.client._validation import require_name, require_timeout, require_whole, short_repr
 from virtufin.api.client.errors import InvalidInputError
 from virtufin.api.dapr._publishing import DaprPublisher
-from virtufin.api.dapr._sidecar import resolved_token
+from virtufin.api.dapr._sidecar import resolve_token
 
 from .dispatch import OnError
-from .registry import checked_function
+from .registry import require_function
 
 # 3010, because that is the default of `dapr.ext.grpc`.
 PORT = 3010
@@ -23,7 +23,7 @@ PORT = 3010
 
 @dataclass(frozen=True)
 class AppSettings:
-    """The checked settings of one app."""
+    """The checked settings of one app, with the meaning of the arguments of `DaprApp`."""
 
     pubsub_name: str
     host: str
@@ -32,25 +32,25 @@ class AppSettings:
     grace: float
     on_error: OnError | None
     publisher: Callable[[str], DaprPublisher]
-    """Function that creates the publisher of replies for one pub/sub component."""
+    """Function that creates the publisher of replies for a component. Its caller closes it."""
     # Not in the repr, because tokens must not appear in logs.
     api_token: str | None = field(repr=False)
     redact: Callable[[str], str] = field(repr=False)
     """Function that removes tokens from texts that leave the app."""
 
-    def grace_or(self, grace: float | None) -> float:
-        """Returns the checked grace time, or the app's if no grace time is given.
+    def resolve_grace(self, grace: float | None) -> float:
+        """Returns a grace time, or the grace time of the app for None.
 
         Args:
-            grace: Grace time in seconds; None means the app's.
+            grace: Seconds that running handlers may take. None means the setting of the app.
 
         Raises:
             InvalidInputError: The grace time is not a finite number of at least 0.
         """
-        return self.grace if grace is None else _grace(grace)
+        return self.grace if grace is None else _require_grace(grace)
 
 
-def resolve(
+def resolve_settings(
     *,
     pubsub_name: str,
     host: str,
@@ -63,43 +63,43 @@ def resolve(
     sidecar_token: str | NotGiven | None,
     source: str | None,
 ) -> AppSettings:
-    """Checks the arguments of `DaprApp` and returns the settings.
+    """Returns the settings from the arguments of `DaprApp` and from environment variables.
 
     Raises:
         InvalidInputError: An argument, or the environment variable behind it, is invalid.
     """
-    app_token = resolved_token(api_token, "APP_API_TOKEN", "api_token")
-    own_token = resolved_token(sidecar_token, "DAPR_API_TOKEN", "sidecar_token")
+    app_token = resolve_token(api_token, "APP_API_TOKEN", "api_token")
+    own_token = resolve_token(sidecar_token, "DAPR_API_TOKEN", "sidecar_token")
     own_source = resolve_source(source)
 
-    def publisher(component: str) -> DaprPublisher:
+    def make_publisher(component: str) -> DaprPublisher:
         return DaprPublisher(
             component, address=sidecar_address, api_token=own_token, source=own_source
         )
 
     # Created once here, because invalid arguments must raise now and not at the first reply.
-    publisher(pubsub_name)
+    make_publisher(pubsub_name)
     secrets = [("token", token) for token in (app_token, own_token) if token is not None]
     return AppSettings(
         pubsub_name=pubsub_name,
         host=require_name(host, "host"),
-        port=_port(port),
+        port=_resolve_port(port),
         max_concurrency=require_whole("max_concurrency", max_concurrency, 1),
-        grace=_grace(grace),
-        on_error=None if on_error is None else checked_function(on_error, "on_error"),
-        publisher=publisher,
+        grace=_require_grace(grace),
+        on_error=None if on_error is None else require_function(on_error, "on_error"),
+        publisher=make_publisher,
         api_token=app_token,
         redact=Credentials(None, tuple(secrets)).redact,
     )
 
 
-def _port(port: int | None) -> int:
+def _resolve_port(port: int | None) -> int:
     if port is not None:
         return require_whole("port", port, 0, 65535)
     return port_from_environment("APP_PORT", PORT, lowest=0)
 
 
-def _grace(grace: float) -> float:
+def _require_grace(grace: float) -> float:
     try:
         seconds = require_timeout(grace)
     except InvalidInputError:

@@ -1,4 +1,4 @@
-"""The signals that end a process, shared by several apps."""
+"""Handling of SIGTERM and SIGINT, which end a process, for any number of apps in the process."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+# Both, because a terminal sends SIGINT and the supervisor of a service sends SIGTERM.
 ENDING = (signal.SIGTERM, signal.SIGINT)
 
 
 @contextmanager
-def on_ending(call: Callable[[], Any]) -> Iterator[None]:
-    """Calls a function in the running event loop at each SIGTERM and SIGINT inside the block.
+def call_at_signals(call: Callable[[], Any]) -> Iterator[None]:
+    """Calls a function at each SIGTERM and SIGINT while the `with` block runs.
 
-    Several blocks in one process all get the signals, and may end in any order. After the last
-    block, the signal handlers from before the first block are restored. In threads other than the
-    main thread, the block has no effect.
+    The function is called in the event loop that is running at the beginning of the block. If
+    several blocks run in one process, each of them gets the signals. They may end in any order.
+    After the last block, the signal handlers from before the first block are restored. In threads
+    other than the main thread, the block has no effect.
 
     Args:
         call: Function without arguments.
@@ -29,23 +31,23 @@ def on_ending(call: Callable[[], Any]) -> Iterator[None]:
         return
     loop = asyncio.get_running_loop()
 
-    def told() -> None:
+    def notify() -> None:
         # Thread-safe, because a signal handler interrupts the loop and must wake it up.
         loop.call_soon_threadsafe(call)
 
-    handlers = [_shared(number) for number in ENDING]
+    handlers = [_get_shared_handler(number) for number in ENDING]
     for handler in handlers:
-        handler.calls.append(told)
+        handler.calls.append(notify)
     try:
         yield
     finally:
         for handler in handlers:
-            handler.calls.remove(told)
-            handler.give_back()
+            handler.calls.remove(notify)
+            handler.restore()
 
 
-class _Shared:
-    """The handler of one signal, which calls the functions of all blocks."""
+class _SharedHandler:
+    """The handler of one signal. Calls the functions of all `with` blocks that are running."""
 
     def __init__(self, number: signal.Signals) -> None:
         self.calls: list[Callable[[], None]] = []
@@ -58,8 +60,8 @@ class _Shared:
         for call in self.calls:
             call()
 
-    def give_back(self) -> None:
-        """Restores the earlier handler if no block is left."""
+    def restore(self) -> None:
+        """Restores the handler from before this one, unless another block still needs this one."""
         number, before = self._number, self._before
         # Not if another handler is set, because that handler was set later and must stay.
         if not self.calls and signal.getsignal(number) is self:
@@ -68,6 +70,6 @@ class _Shared:
             signal.signal(number, signal.SIG_DFL if before is None else before)
 
 
-def _shared(number: signal.Signals) -> _Shared:
+def _get_shared_handler(number: signal.Signals) -> _SharedHandler:
     handler = signal.getsignal(number)
-    return handler if isinstance(handler, _Shared) else _Shared(number)
+    return handler if isinstance(handler, _SharedHandler) else _SharedHandler(number)

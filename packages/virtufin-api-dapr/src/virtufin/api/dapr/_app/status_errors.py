@@ -1,4 +1,4 @@
-"""gRPC statuses for the failures of handlers."""
+"""gRPC statuses that answer calls whose handler has failed."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _MOST = 1200
 
 
 class StatusError(Exception):
-    """A failed call that is answered with a gRPC status.
+    """Raised to end a call with a gRPC status.
 
     Args:
         code: Code of the status.
-        details: Text of the status, truncated if the text is too long.
+        details: Text of the status. A text above 1200 bytes is truncated.
     """
 
     def __init__(self, code: grpc.StatusCode, details: str) -> None:
@@ -43,24 +43,26 @@ _CODES: dict[type[VirtufinError], grpc.StatusCode] = {
 }
 
 
-def refused(error: BaseException, redact: Callable[[str], str]) -> StatusError:
-    """Returns the error that answers a call whose handler failed.
+def to_status_error(error: BaseException, redact: Callable[[str], str]) -> StatusError:
+    """Returns the `StatusError` that answers a call whose handler has failed.
+
+    The class of a `VirtufinError` decides the code. Other errors have the code INTERNAL.
 
     Args:
         error: The error that the handler raised.
-        redact: Function that removes secrets from the error's text.
+        redact: Function that removes secrets from the text of the error.
     """
     if not isinstance(error, VirtufinError):
-        return StatusError(grpc.StatusCode.INTERNAL, redact(described(error)))
+        return StatusError(grpc.StatusCode.INTERNAL, redact(describe_error(error)))
     for kind, code in _CODES.items():
         if isinstance(error, kind):
             return StatusError(code, redact(str(error.message)))
     return StatusError(grpc.StatusCode.INTERNAL, redact(f"{type(error).__name__}: {error.message}"))
 
 
-def described(error: BaseException) -> str:
-    """Returns the class name and text of an error, or only the class name if `str` fails."""
+def describe_error(error: BaseException) -> str:
+    """Returns the class name and the text of an error, or only the class name if `str` raises."""
     try:
         return f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001 - whatever it is, the error is only to be named
+    except Exception:  # noqa: BLE001 - because any error of `str` must not hide the error itself
         return type(error).__name__

@@ -1,4 +1,4 @@
-"""The settings of a batch publisher, and the delivery of its events with repeated attempts."""
+"""The settings of a batch publisher, and the sending of its events with repeated attempts."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from .results import FailedEvent, OnFailed
 from .sender import Outgoing, Sender
 from .topic_queue import TopicQueue
 
+# Limits of the settings, because a value far above them is a mistake of the caller.
 _MOST_EVENTS = 1000
 _MOST_PENDING = 2**63 - 1
 _MOST_IN_FLIGHT = 256
@@ -35,7 +36,11 @@ _LONGEST_LINGER = 3600.0
 
 @dataclass(frozen=True)
 class BatchSettings:
-    """The checked settings of a batch publisher; see `DaprPublisher.batching`."""
+    """The settings of a batch publisher, with the meaning of the arguments of `batching`.
+
+    Raises:
+        InvalidInputError: A setting is out of its range or has the wrong type.
+    """
 
     max_events: int
     max_bytes: int
@@ -71,7 +76,7 @@ _LONGEST_DELAY = 2.0
 
 @dataclass(eq=False)
 class Pending(Outgoing):
-    """An event between queuing and its outcome."""
+    """An event that was queued and whose outcome is not known yet."""
 
     # Slots, because thousands of events may be pending.
     __slots__ = ("budget", "event", "failure", "index", "receipt", "sending")
@@ -83,15 +88,29 @@ class Pending(Outgoing):
 
     def __post_init__(self) -> None:
         self.failure: VirtufinError | None = None
-        """Reason why the last attempts failed; None before the first failure."""
+        """The error of the last attempt; None before the first failure."""
         self.sending = False
+        """True after the event has left the queue, also while it waits for another attempt."""
 
 
 class Delivery:
-    """Sends queued events and settles each event once.
+    """Queues the events of a batch publisher, sends them, and settles each event once.
 
-    Settling an event records the outcome in its receipt, reports a failure, releases the capacity
-    of the event, and removes the event from this object.
+    An event is open from `put` until it is settled. Settling follows when the outcome is known:
+
+    - The receipt of the event gets the outcome.
+    - A failure is reported to `on_failed`, or retained.
+    - The capacity that the event takes in the limiter is released, so that a waiting
+      `publish_async` can go on.
+
+    `in_flight`, `published`, `failed` and `batches` are the counters of `BatchStats`.
+
+    Args:
+        transport: Transport that runs the tasks for sending.
+        sender: Sender that makes the calls to the sidecar.
+        capacity: Limiter for the open events of the batch publisher.
+        reports: Reports of failed events.
+        settings: Settings of the batch publisher.
     """
 
     def __init__(
@@ -124,24 +143,29 @@ class Delivery:
 
     @property
     def queued(self) -> int:
-        """Number of events that wait to be sent."""
+        """Number of events that wait in the queue."""
         return len(self._open) - self.in_flight
 
     def put(self, event: Pending) -> None:
-        """Queues an event that has acquired capacity, and sends the batches that are due."""
+        """Queues an event and sends the batches that are due.
+
+        Args:
+            event: The event. The caller has acquired capacity for it, and this object releases that
+                capacity.
+        """
         self._open[event.index] = event
         self._queue.put(event)
         self.dispatch()
 
-    def make_room(self) -> None:
-        """Sends queued events at once if no batch is due, so that capacity becomes free."""
+    def flush_for_capacity(self) -> None:
+        """Sends queued events at once if no batch is due, so that their capacity becomes free."""
         if not self._queue.has_due:
             # Without lingering, because the events that would fill the batch wait for capacity.
             self._queue.flush()
         self.dispatch()
 
     def dispatch(self) -> None:
-        """Sends the batches that are due, up to the limit of concurrent calls."""
+        """Starts to send the batches that are due, up to `max_in_flight` concurrent calls."""
         # Without lingering, because the events that would fill the batch wait for capacity.
         if self._capacity.has_waiters and not self._queue.has_due:
             self._queue.flush()
@@ -155,20 +179,22 @@ class Delivery:
             self.batches += 1
             task = self._transport.spawn(self._deliver(batch), "virtufin-publish-batch")
             self._tasks.add(task)
-            task.add_done_callback(partial(self._ended, batch))
+            task.add_done_callback(partial(self._on_task_end, batch))
 
-    def runs_here(self) -> bool:
-        """Returns whether the running task delivers events or calls `on_failed`."""
-        return asyncio.current_task() in self._tasks or self._reports.runs_here()
+    def owns_running_task(self) -> bool:
+        """Returns whether the running task belongs to this object: it sends or runs `on_failed`."""
+        return asyncio.current_task() in self._tasks or self._reports.owns_running_task()
 
-    async def drained(self, timeout: float | None) -> bool:
-        """Sends the queued events at once and waits for the outcome of all open events.
+    async def drain(self, timeout: float | None) -> bool:
+        """Sends the queued events at once and waits until each open event is settled.
+
+        Events that are queued during the wait do not prolong it.
 
         Args:
-            timeout: Longest wait in seconds; None means no limit.
+            timeout: Longest wait in seconds. None means no limit.
 
         Returns:
-            Whether the outcome of every event was known within the time.
+            False if the timeout has passed; sending goes on then.
         """
         self._queue.flush()
         self.dispatch()
@@ -184,13 +210,16 @@ class Delivery:
         return done.done()
 
     def abandon(self, error: VirtufinError) -> set[asyncio.Task[None]]:
-        """Cancels sending, fails the open events, and retains their failures.
+        """Cancels sending and settles each open event as failed, without a call of `on_failed`.
+
+        The failures are retained; see `Reports.pop_all`.
 
         Args:
-            error: Reason for events that have not failed by themselves before.
+            error: The error of events without a failed attempt. Other events get the error of their
+                last attempt.
 
         Returns:
-            The cancelled tasks, which may still be ending.
+            The cancelled tasks. The caller awaits their end.
         """
         self._queue.clear()
         self._reports.ending = True
@@ -204,11 +233,11 @@ class Delivery:
         waits = delays(_FIRST_DELAY, _LONGEST_DELAY, 2.0, 0.5)
         left = await self._attempt(batch)
         while left:
-            await asyncio.sleep(_at_most(next(waits), left))
+            await asyncio.sleep(_limit_wait(next(waits), left))
             left = await self._attempt(left)
 
     async def _attempt(self, batch: Sequence[Pending]) -> list[Pending]:
-        """Sends events once and returns the events to send again."""
+        """Sends events once and settles those with an outcome; returns the events to send again."""
         in_time = []
         for event in batch:
             if event.failure is not None and event.budget.left() == 0.0:
@@ -218,13 +247,13 @@ class Delivery:
         if not in_time:
             return []
         # The earliest deadline, because all events share the call and none may overrun its own.
-        budget = min((event.budget for event in in_time), key=_left)
+        budget = min((event.budget for event in in_time), key=_seconds_left)
         again = []
         for event, error in zip(
             in_time, await self._sender.publish_bulk(in_time, budget), strict=True
         ):
             if error is None:
-                self._accepted(event)
+                self._settle_accepted(event)
                 continue
             if event.failure is None or not isinstance(error, DeadlineExceededError):
                 # An earlier cause is kept, because it says more than that the deadline passed.
@@ -232,13 +261,15 @@ class Delivery:
             # Only these two are sent again, because the other errors are answers of the sidecar.
             # Other events may have time left after a DeadlineExceededError, because the call had
             # the earliest deadline of its events.
-            if isinstance(error, (UnavailableError, DeadlineExceededError)) and _left(event.budget):
+            if isinstance(error, (UnavailableError, DeadlineExceededError)) and _seconds_left(
+                event.budget
+            ):
                 again.append(event)
             else:
                 await self._fail(event, event.failure)
         return again
 
-    def _ended(self, batch: Sequence[Pending], task: asyncio.Task[None]) -> None:
+    def _on_task_end(self, batch: Sequence[Pending], task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if task.cancelled():
             # The whole delivery ends, because tasks are cancelled from outside only when the
@@ -249,10 +280,10 @@ class Delivery:
             error = InternalError(f"could not be sent: {task.exception()!r}")
             for event in batch:
                 self._give_up(event, error)
-        self._queue.sent(batch[0].topic)
+        self._queue.mark_sent(batch[0].topic)
         self.dispatch()
 
-    def _accepted(self, event: Pending) -> None:
+    def _settle_accepted(self, event: Pending) -> None:
         if self._forget(event):
             self.published += 1
             event.receipt.resolve(None)
@@ -261,14 +292,16 @@ class Delivery:
         if event.index not in self._open:
             return
         self._settle_failed(event, error)
-        await self._reports.report(_failed(event, error), event.size)
+        await self._reports.report(_make_failed_event(event, error), event.size)
         # After the report, because a flush must not end before `on_failed` has.
         self._forget(event)
 
     def _give_up(self, event: Pending, error: VirtufinError) -> None:
         if self._forget(event):
             self._settle_failed(event, error)
-            self._reports.retain(_failed(event, event.receipt.error or error), event.size)
+            self._reports.retain(
+                _make_failed_event(event, event.receipt.error or error), event.size
+            )
 
     def _settle_failed(self, event: Pending, error: VirtufinError) -> None:
         if not event.receipt.done:
@@ -276,10 +309,10 @@ class Delivery:
             event.receipt.resolve(error)
 
     def _forget(self, event: Pending) -> bool:
-        """Releases an event's capacity and ends the flushes that waited only for this event.
+        """Removes an open event, releases its capacity, and ends each `drain` that it was last of.
 
         Returns:
-            False if the event was removed before.
+            False if the event was not open any more; nothing is released then.
         """
         if self._open.pop(event.index, None) is None:
             return False
@@ -293,14 +326,14 @@ class Delivery:
         return True
 
 
-def _failed(event: Pending, error: VirtufinError) -> FailedEvent:
+def _make_failed_event(event: Pending, error: VirtufinError) -> FailedEvent:
     return FailedEvent(event.index, event.topic, error, event.event)
 
 
-def _left(budget: Budget) -> float:
+def _seconds_left(budget: Budget) -> float:
     left = budget.left()
     return float("inf") if left is None else left
 
 
-def _at_most(wait: float, events: Sequence[Pending]) -> float:
-    return min(wait, *(_left(event.budget) for event in events))
+def _limit_wait(wait: float, events: Sequence[Pending]) -> float:
+    return min(wait, *(_seconds_left(event.budget) for event in events))

@@ -1,8 +1,9 @@
-"""A publisher that gathers events and sends many of them with each call."""
+"""A publisher that gathers events in batches and sends each batch in one call."""
 
 from __future__ import annotations
 
 import asyncio
+import enum
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,10 +22,10 @@ from virtufin.api.client.errors import ClientClosedError, FailedPreconditionErro
 
 from .batch_delivery import BatchSettings, Delivery, Pending
 from .capacity import Capacity
-from .encoding import YIELD_EVERY, encoded
+from .encoding import YIELD_EVERY, encode
 from .failure_reports import Reports
 from .receipt import Receipt
-from .results import FailedEvent, publish_failed
+from .results import FailedEvent, make_publish_failed_error
 from .sender import Sender
 
 logger = logging.getLogger("virtufin.api.dapr.publisher")
@@ -32,10 +33,10 @@ logger = logging.getLogger("virtufin.api.dapr.publisher")
 
 @dataclass(frozen=True)
 class BatchStats:
-    """Counters of a batch publisher.
+    """Counters of a batch publisher since its creation.
 
-    `queued + in_flight + published + failed` is the number of events that were accepted into the
-    queue.
+    `queued + in_flight + published + failed` is the number of events that `publish_async` has
+    queued.
 
     Example:
         >>> from virtufin.api.dapr import DaprPublisher
@@ -46,25 +47,41 @@ class BatchStats:
     """
 
     queued: int
-    """Events that wait to be sent."""
+    """Number of events that wait to be sent."""
     in_flight: int
-    """Events that were sent, or wait to be sent again, and whose outcome is not known yet."""
+    """Number of events that were sent, or wait to be sent again, without an outcome yet."""
     published: int
-    """Events that the sidecar has accepted."""
+    """Number of events that the sidecar has accepted."""
     failed: int
-    """Events that the sidecar has not accepted."""
+    """Number of events that have failed."""
     batches: int
-    """Batches that the events were sent in."""
+    """Number of batches that sending has begun for. Further attempts do not count."""
+
+
+class BatchState(enum.Enum):
+    """The state of a batch publisher."""
+
+    OPEN = "open"
+    """Events can be queued."""
+    CLOSING = "closing"
+    """The queued events are being sent. New events are refused."""
+    CLOSED = "closed"
+    """Every event is accepted or reported as failed."""
 
 
 class BatchPublisher:
-    """Gathers events and publishes many with each call, for services with a high rate of events.
+    """Gathers events in batches and publishes each batch in one call, for high rates of events.
 
-    `DaprPublisher.batching()` returns instances of this class. Every event that `publish_async` has
-    queued is either accepted by the sidecar or reported as failed. A failure is reported to the
-    receipt of the event, and to `on_failed`; without `on_failed`, the next `flush()` or `close()`
-    raises the failure. Leaving the `async with` block closes the batch, which sends the remaining
-    events.
+    `DaprPublisher.batching()` returns instances of this class; the texts name an instance "batch".
+    Every event that `publish_async` has queued is either accepted by the sidecar or reported as
+    failed:
+
+    - The receipt, which `publish_async` returns, raises the failure when it is awaited.
+    - `on_failed` is called with the failure. Without `on_failed`, the next `flush()` or `close()`
+      raises `PublishFailedError`.
+
+    The end of an `async with` block calls `close()`, which sends the remaining events. If the block
+    ends with an exception, failures are logged instead of raised.
     """
 
     def __init__(
@@ -82,12 +99,13 @@ class BatchPublisher:
         self._reports = Reports(settings.on_failed)
         self._capacity = Capacity(settings.max_pending_events, settings.max_pending_bytes)
         self._delivery = Delivery(transport, sender, self._capacity, self._reports, settings)
-        self._ending: asyncio.Future[None] | None = None
+        self._state = BatchState.OPEN
+        self._ended = asyncio.Event()
         self._given = 0
 
     @property
     def stats(self) -> BatchStats:
-        """Current counters of this batch publisher."""
+        """The current counters of this batch."""
         delivery = self._delivery
         return BatchStats(
             queued=delivery.queued,
@@ -112,10 +130,12 @@ class BatchPublisher:
         reply_topic: str | None = None,
         timeout: Timeout = NOT_GIVEN,
     ) -> Receipt:
-        """Queues one event and returns; waits first if the batch has reached a limit.
+        """Queues one event and returns; does not wait for the sidecar.
 
-        Waiting calls are served in the order in which they came. Cancelling a waiting call queues
-        nothing. A queued event is published even if the caller is cancelled afterwards.
+        If the pending events have reached `max_pending_events` or `max_pending_bytes`, the call
+        first waits for capacity. Waiting calls are served in the order in which they came. A
+        waiting call that is cancelled queues nothing. A queued event is published even if the
+        caller is cancelled afterwards.
 
         Args:
             topic: The topic to publish to.
@@ -125,29 +145,30 @@ class BatchPublisher:
             type: Event type: the kind of thing that happened.
             source: Event source: the system that the event comes from.
             subject: Subject of the event within its source.
-            content_type: Media type of the data, if the default does not fit.
+            content_type: Media type of the data. If omitted, it follows from the type of `data`.
             extensions: Typed extension attributes.
             correlation_id: Value of the extension `correlationid`.
             reply_topic: Value of the extension `replytopic`.
             timeout: Seconds from now until the sidecar must have accepted the event, including the
-                wait for capacity. Default: the batch's. None means no deadline.
+                wait for capacity. If omitted, the batch's; None means no deadline.
 
         Returns:
-            The receipt of this event. Awaiting the receipt gives the outcome; this is optional.
+            The receipt of this event: an awaitable that gives the outcome. Awaiting is optional.
 
         Raises:
             InvalidInputError: An argument is invalid. Nothing was queued.
             DeadlineExceededError: No capacity was free in time. Nothing was queued.
             ClientClosedError: The batch or its publisher is closed. Nothing was queued.
-            PublishFailedError: The failures that have not been reported have reached
-                `max_pending_events` or `max_pending_bytes`. The error lists them. This event was
-                not queued.
+            PublishFailedError: There is no `on_failed`, and the failures since the last `flush()`
+                have reached `max_pending_events` or `max_pending_bytes`. The error lists them.
+                Nothing was queued.
+            FailedPreconditionError: `on_failed` of this batch called this method.
         """
         settings = self._settings
-        self._check()
+        self._require_open()
         # The same limits hold for failures, because they are kept in memory until they are raised.
         if self._reports.is_over_limit(settings.max_pending_events, settings.max_pending_bytes):
-            self._raise_kept()
+            self._raise_failures()
         budget = self._transport.budget(
             settings.timeout if isinstance(timeout, NotGiven) else timeout
         )
@@ -156,7 +177,7 @@ class BatchPublisher:
         # would block the event loop.
         if self._given % YIELD_EVERY == 0:
             await asyncio.sleep(0)
-        event, body = await encoded(
+        event, body = await encode(
             data,
             metadata,
             type=type,
@@ -170,9 +191,9 @@ class BatchPublisher:
         )
         pending = Pending(topic, body, self._given, event, budget, Receipt())
         if not self._capacity.try_acquire(pending.size):
-            self._delivery.make_room()
+            self._delivery.flush_for_capacity()
             if not await self._capacity.acquire(pending.size, budget.left()):
-                raise self._no_room(topic, budget)
+                raise self._make_no_capacity_error(topic, budget)
         # No await from here on, because a cancellation would lose an event that has capacity. The
         # index is set again, because other events may have been queued during the wait.
         pending.index = self._given
@@ -183,47 +204,61 @@ class BatchPublisher:
     async def flush(self) -> None:
         """Sends the queued events at once and waits until the outcome of each is known.
 
-        The wait ends within the deadlines of the events. Cancelling this method ends only the wait.
+        Events that are queued during the wait are not waited for. The wait has no time limit of its
+        own; it ends because events fail at their deadlines. Cancelling this method ends only the
+        wait: sending goes on.
 
         Raises:
-            PublishFailedError: Events have failed and have not been reported yet. The error lists
-                them.
+            PublishFailedError: There is no `on_failed`, and events have failed since the last such
+                error. The error lists them.
             ClientClosedError: The batch or its publisher is closed.
+            FailedPreconditionError: `on_failed` of this batch called this method.
         """
-        self._check()
-        await self._delivery.drained(None)
-        self._raise_kept()
+        self._require_open()
+        await self._delivery.drain(None)
+        self._raise_failures()
 
     async def close(self) -> None:
-        """Sends the queued events, waits for their outcome, and closes the batch.
+        """Sends the queued events, waits for their outcome, and closes the batch. Idempotent.
 
-        Closing is idempotent. Calls of `publish_async` that wait for capacity raise
-        `ClientClosedError`. Events without an outcome after the batch's `timeout` have failed. If
-        this method is cancelled, closing ends at once and logs how many events were not published.
+        The publisher stays open. Calls of `publish_async` that wait for capacity raise
+        `ClientClosedError`. Events without an outcome after the batch's `timeout` fail. If this
+        method is cancelled, the batch is closed at once, its events fail, and their number is
+        logged.
 
         Raises:
-            PublishFailedError: Events have failed and have not been reported yet. The error lists
-                them.
+            PublishFailedError: There is no `on_failed`, and events have failed since the last such
+                error. The error lists them.
+            WrongLoopError: The batch belongs to another event loop.
+            FailedPreconditionError: `on_failed` of this batch called this method.
         """
         await self.finish()
-        self._raise_kept()
+        self._raise_failures()
 
     # For the publisher, because it closes its batches without raising their failures one by one.
 
     async def finish(self, most: float | None = None) -> None:
-        """Sends the remaining events and closes, within the batch's timeout or `most` seconds."""
+        """Closes the batch as `close()` does, but leaves its failures to `take_kept`.
+
+        Args:
+            most: Seconds that closing may take, if that is less than the batch's `timeout`. None
+                means the batch's `timeout`.
+
+        Raises:
+            WrongLoopError: The batch belongs to another event loop.
+            FailedPreconditionError: `on_failed` of this batch called this method.
+        """
         self.refuse_from_on_failed()
         self._transport.check_loop()
-        if self._ending is not None:
-            # Not the future itself, because cancelling this wait would cancel the future for all.
-            await asyncio.wait((self._ending,))
+        if self._state is not BatchState.OPEN:
+            await self._ended.wait()
             return
-        self._ending = asyncio.get_running_loop().create_future()
-        self._capacity.close(_closed)
+        self._state = BatchState.CLOSING
+        self._capacity.close(_make_closed_error)
         bounds = [bound for bound in (self._settings.timeout, most) if bound is not None]
         bound = min(bounds) if bounds else None
         try:
-            if not await self._delivery.drained(bound):
+            if not await self._delivery.drain(bound):
                 await self._abandon(f"{bound:.3g} s were not enough to close the batch")
         except asyncio.CancelledError:
             # Logged, because a cancelled `close` cannot raise the failures any more.
@@ -232,14 +267,23 @@ class BatchPublisher:
             raise
         finally:
             self._siblings.discard(self)
-            self._ending.set_result(None)
+            self._state = BatchState.CLOSED
+            self._ended.set()
 
     def take_kept(self) -> list[FailedEvent]:
-        """Returns the failures that have not been reported, and removes them from this batch."""
+        """Removes the retained failures from this batch and returns them.
+
+        Failures are retained if there is no `on_failed`, or if closing did not leave the time to
+        call it.
+        """
         return self._reports.pop_all()
 
     def log_kept(self, why: str) -> None:
-        """Logs the failures that have not been reported and can no longer be raised."""
+        """Removes the retained failures and logs their number and the first of them.
+
+        Args:
+            why: Beginning of the log line: the reason why the failures are not raised.
+        """
         kept = self._reports.pop_all()
         if kept:
             first = kept[0]
@@ -254,30 +298,38 @@ class BatchPublisher:
 
     # Parts
 
-    def _check(self) -> None:
-        """Verifies that the batch is open and may be used by the running task."""
+    def _require_open(self) -> None:
+        """Verifies that the batch is open and may be used by the running task.
+
+        Raises:
+            ClientClosedError: The batch or its publisher is closed.
+            WrongLoopError: The batch belongs to another event loop.
+            FailedPreconditionError: The caller is `on_failed` of this batch.
+        """
         self.refuse_from_on_failed()
         self._transport.check()
-        if self._ending is not None:
-            raise _closed()
+        if self._state is not BatchState.OPEN:
+            raise _make_closed_error()
         # Registered at each use, because the publisher must close every batch that may hold events.
         self._siblings.add(self)
 
     def refuse_from_on_failed(self) -> None:
-        """Verifies that the running task is not `on_failed`, which the batch waits for.
+        """Verifies that the caller is not `on_failed` of this batch.
+
+        The batch waits for `on_failed`, so `on_failed` would wait for itself.
 
         Raises:
-            FailedPreconditionError: The running task delivers events or runs `on_failed`.
+            FailedPreconditionError: The caller is `on_failed` of this batch.
         """
-        if self._delivery.runs_here():
+        if self._delivery.owns_running_task():
             raise FailedPreconditionError(
                 "on_failed must not wait for the batch that waits for it; use the publisher itself"
             )
 
-    def _raise_kept(self) -> None:
+    def _raise_failures(self) -> None:
         kept = self._reports.pop_all()
         if kept:
-            raise publish_failed(kept, self._delivery.published)
+            raise make_publish_failed_error(kept, self._delivery.published)
 
     async def _abandon(self, why: str) -> None:
         error = from_status(
@@ -296,7 +348,7 @@ class BatchPublisher:
         finally:
             reporting.cancel()
 
-    def _no_room(self, topic: str, budget: Budget) -> VirtufinError:
+    def _make_no_capacity_error(self, topic: str, budget: Budget) -> VirtufinError:
         text = f"the batch had no room for the event within {budget.total or 0.0:.3g} s"
         return from_status(
             grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -307,7 +359,7 @@ class BatchPublisher:
         )
 
     async def __aenter__(self) -> BatchPublisher:
-        self._check()
+        self._require_open()
         return self
 
     async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
@@ -327,7 +379,7 @@ class BatchPublisher:
         self.log_kept("a batch was never closed")
 
     def __repr__(self) -> str:
-        closed = ", closed" if self._ending is not None else ""
+        closed = ", closed" if self._state is not BatchState.OPEN else ""
         stats = self.stats
         return (
             f"<BatchPublisher at {self._transport.peer}, {stats.queued} queued, "
@@ -336,5 +388,5 @@ class BatchPublisher:
         )
 
 
-def _closed() -> ClientClosedError:
+def _make_closed_error() -> ClientClosedError:
     return ClientClosedError("the batch is closed; make a new one with publisher.batching()")

@@ -1,4 +1,4 @@
-"""A limiter that many tasks share. Capacity is granted in the order of the requests."""
+"""A limiter that many tasks share. Tasks acquire capacity in the order in which they came."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ from collections import deque
 from collections.abc import Callable
 
 Waiter = tuple["asyncio.Future[bool]", int]
-"""A waiting task: a future with the result of the wait, and the requested bytes."""
+"""A waiting task: a future, and the bytes that the task requests.
+
+The future is set to True when the capacity is acquired for the task, and to False when the limiter
+is closed.
+"""
 
 
 class Capacity:
-    """A limit on the number of pending items and on their total size in bytes.
+    """A limiter for the number of pending items and for their total size in bytes.
 
-    An item larger than the byte limit is admitted only while nothing else is pending.
+    An item is pending from the acquisition of its capacity until the release. An item larger than
+    the byte limit is admitted only while no other item is pending.
     """
 
     def __init__(self, items: int, size: float = float("inf")) -> None:
@@ -21,7 +26,7 @@ class Capacity:
 
         Args:
             items: Largest number of pending items.
-            size: Largest total size of pending items in bytes; unlimited by default.
+            size: Largest total size of pending items in bytes. If omitted, no limit.
         """
         self._max_items = items
         self._max_bytes = size
@@ -41,13 +46,14 @@ class Capacity:
         return self._closed is not None
 
     def try_acquire(self, size: int = 0) -> bool:
-        """Acquires capacity for an item if capacity is free and no task waits.
+        """Acquires capacity for an item if that needs no wait.
 
         Args:
-            size: Size of the item in bytes.
+            size: Size of the item in bytes. If omitted, 0.
 
         Returns:
-            Whether capacity was acquired.
+            True if the capacity was acquired; the caller must then release it. False if the item
+            does not fit now, or if other tasks are waiting.
 
         Raises:
             Exception: The limiter is closed; the error passed to `close`.
@@ -61,14 +67,15 @@ class Capacity:
         return True
 
     async def acquire(self, size: int = 0, timeout: float | None = None) -> bool:
-        """Waits until capacity for an item is acquired or the timeout has passed.
+        """Acquires capacity for an item, after a wait if necessary.
 
         Args:
-            size: Size of the item in bytes.
-            timeout: Longest wait in seconds; None means no limit.
+            size: Size of the item in bytes. If omitted, 0.
+            timeout: Longest wait in seconds. None means no limit.
 
         Returns:
-            Whether capacity was acquired.
+            True if the capacity was acquired; the caller must then release it. False if the timeout
+            has passed.
 
         Raises:
             Exception: The limiter is closed, or was closed during the wait; the error passed to
@@ -81,17 +88,17 @@ class Capacity:
         try:
             await asyncio.wait(waiter[:1], timeout=timeout)
         except asyncio.CancelledError:
-            # Released, because capacity may have been granted just before the cancellation.
-            if self._was_granted(waiter):
+            # Released, because the capacity may have been acquired just before the cancellation.
+            if self._end_wait(waiter):
                 self.release(size)
             raise
-        granted = self._was_granted(waiter)
+        acquired = self._end_wait(waiter)
         if self._closed is not None:
-            # Released, because capacity may have been granted just before the limiter was closed.
-            if granted:
+            # Released, because the capacity may have been acquired just before the closing.
+            if acquired:
                 self.release(size)
             raise self._closed()
-        return granted
+        return acquired
 
     def release(self, size: int = 0) -> None:
         """Releases the capacity of an item and admits waiting tasks.
@@ -104,17 +111,18 @@ class Capacity:
         self._admit()
 
     def close(self, error: Callable[[], Exception]) -> None:
-        """Closes the limiter. Waiting and later requests raise.
+        """Closes the limiter. `acquire` and `try_acquire` raise from now on, also in waiting tasks.
 
         Args:
-            error: Function that returns the error to raise, called once for each request.
+            error: Function that returns the error to raise. Called once for each task, because an
+                error that is raised twice would mix the tracebacks.
         """
         self._closed = error
         while self._waiting:
             self._waiting.popleft()[0].set_result(False)
 
-    def _was_granted(self, waiter: Waiter) -> bool:
-        """Ends a wait and returns whether capacity was granted."""
+    def _end_wait(self, waiter: Waiter) -> bool:
+        """Ends the wait of a task and returns whether the capacity was acquired for the task."""
         if waiter[0].done():
             return waiter[0].result()
         self._waiting.remove(waiter)

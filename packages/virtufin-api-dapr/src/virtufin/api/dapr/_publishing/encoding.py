@@ -1,4 +1,4 @@
-"""Encoding of published values to CloudEvents and to the bytes for the sidecar."""
+"""Encoding of published payloads as CloudEvents and as the bytes for the sidecar."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from virtufin.api.dapr._sidecar import cloudevents_json
 
 # Larger data is encoded in a thread, because its encoding would block the loop for milliseconds.
 _LARGE = 64 * 1024
-"""Largest size in bytes of data that is encoded in the event loop."""
+"""Largest size of data that is encoded in the event loop, in bytes."""
 # 16, because encoding that many events takes a few milliseconds: larger ones go to a thread.
 YIELD_EVERY = 16
 """Number of events encoded between two turns of the event loop."""
+# An estimate, because the exact size is known only after the encoding.
 _NODE = 16
-"""Bytes that a number, a key or a container inside the data counts as."""
+"""Size of a number, a key or a container inside the data, in bytes."""
 
 
 class Encoded(NamedTuple):
-    """An event that is encoded for sending."""
+    """An event in the two forms that publishing needs."""
 
     # Bytes and not messages, because thousands of these may wait, and the garbage collector would
     # visit each message again and again.
@@ -34,32 +35,32 @@ class Encoded(NamedTuple):
     """The CloudEvent in JSON, for the sidecar."""
 
 
-async def encoded(data: Any, metadata: Mapping[str, str] | None, **fields: Any) -> Encoded:
+async def encode(data: Any, metadata: Mapping[str, str] | None, **fields: Any) -> Encoded:
     """Encodes an event without blocking the event loop.
 
     Args:
         data: The payload, or a ready CloudEvent message.
-        metadata: Attributes as text.
-        **fields: Further arguments of `to_cloudevent`.
+        metadata: Attributes as text, as in `to_cloudevent`.
+        **fields: Further keyword arguments of `to_cloudevent`.
 
     Raises:
         InvalidInputError: The event cannot be sent; see `to_cloudevent`.
     """
     if is_large(data):
-        return await asyncio.to_thread(_encoded, data, metadata, **fields)
-    return _encoded(data, metadata, **fields)
+        return await asyncio.to_thread(_encode_now, data, metadata, **fields)
+    return _encode_now(data, metadata, **fields)
 
 
-async def encoded_each(data: Iterable[Any], **fields: Any) -> AsyncIterator[Encoded]:
-    """Encodes events and yields to the event loop every few milliseconds.
+async def encode_each(data: Iterable[Any], **fields: Any) -> AsyncIterator[Encoded]:
+    """Yields each encoded event, without blocking the event loop for more than milliseconds.
 
     Args:
         data: The payloads, or ready CloudEvent messages.
-        **fields: Further arguments of `to_cloudevent`, for all events.
+        **fields: Further keyword arguments of `to_cloudevent`, for all events.
 
     Raises:
-        InvalidInputError: An event cannot be sent; the text begins with its index. Or `data` is a
-            single payload.
+        InvalidInputError: An event cannot be sent, and the text begins with the index of the event.
+            Or `data` is a single payload: text, bytes, a mapping, or no iterable.
     """
     # Text, bytes and mappings are refused, because iterating over one payload would publish its
     # letters or keys.
@@ -72,13 +73,13 @@ async def encoded_each(data: Iterable[Any], **fields: Any) -> AsyncIterator[Enco
         if index % YIELD_EVERY == 0:
             await asyncio.sleep(0)
         try:
-            event = await encoded(one, None, **fields)
+            event = await encode(one, None, **fields)
         except InvalidInputError as error:
             raise InvalidInputError(f"event {index}: {error.message}") from None
         yield event
 
 
-def _encoded(data: Any, metadata: Mapping[str, str] | None, **fields: Any) -> Encoded:
+def _encode_now(data: Any, metadata: Mapping[str, str] | None, **fields: Any) -> Encoded:
     try:
         event = to_cloudevent(data, metadata, **fields)
     # RuntimeError, because iterating over a dict raises it if the caller changes the dict while the
@@ -89,7 +90,7 @@ def _encoded(data: Any, metadata: Mapping[str, str] | None, **fields: Any) -> En
 
 
 def is_large(data: object) -> bool:
-    """Returns whether the data is large enough to be encoded in a thread."""
+    """Returns whether the data is too large to be encoded in the event loop."""
     if isinstance(data, Message):
         return data.ByteSize() > _LARGE
     left = _LARGE

@@ -1,4 +1,4 @@
-"""Reports of failed events: to `on_failed`, or retained until they are raised."""
+"""Reports of failed events: calls of the user's `on_failed`, or a list for the next error."""
 
 from __future__ import annotations
 
@@ -14,28 +14,38 @@ logger = logging.getLogger("virtufin.api.dapr.publisher")
 
 
 class Reports:
-    """Calls `on_failed` with each failure, or retains failures if there is no `on_failed`."""
+    """Calls `on_failed` with each failed event.
+
+    Without `on_failed`, failures are retained until `pop_all`. Its caller raises or logs them.
+    """
 
     def __init__(self, on_failed: OnFailed | None) -> None:
+        """Creates an object without failures.
+
+        Args:
+            on_failed: Function of the user, plain or async. None means that failures are retained.
+        """
         self._on_failed = on_failed
         self._kept: list[FailedEvent] = []
         self._kept_bytes = 0
-        self._telling: set[asyncio.Task[Any] | None] = set()
+        self._reporting: set[asyncio.Task[Any] | None] = set()
         self.ending = False
-        """True after the batch has cancelled the tasks that call `on_failed`."""
+        """True after the batch has cancelled the tasks that call `on_failed`; set by the batch."""
 
     async def report(self, failed: FailedEvent, size: int) -> None:
-        """Reports a failure to `on_failed`, or retains the failure without `on_failed`.
+        """Calls `on_failed` with a failure and waits for its end, or else retains the failure.
+
+        An error of `on_failed` is logged and not raised.
 
         Args:
             failed: The failed event.
-            size: Size of the event in bytes.
+            size: Size of the event in bytes, for `is_over_limit`.
         """
         if self._on_failed is None:
             self.retain(failed, size)
             return
         task = asyncio.current_task()
-        self._telling.add(task)
+        self._reporting.add(task)
         try:
             # `is_ending` for Python 3.10, because that version cannot distinguish a cancellation of
             # this task from a cancellation of something that `on_failed` awaited.
@@ -50,24 +60,27 @@ class Reports:
                 failed.error,
             )
         finally:
-            self._telling.discard(task)
+            self._reporting.discard(task)
 
-    def runs_here(self) -> bool:
+    def owns_running_task(self) -> bool:
         """Returns whether the running task is calling `on_failed`."""
-        return asyncio.current_task() in self._telling
+        return asyncio.current_task() in self._reporting
 
     def retain(self, failed: FailedEvent, size: int) -> None:
-        """Retains a failure for `pop_all`.
+        """Adds a failure to the retained failures.
 
         Args:
             failed: The failed event.
-            size: Size of the event in bytes.
+            size: Size of the event in bytes, for `is_over_limit`.
         """
         self._kept.append(failed)
         self._kept_bytes += size
 
     async def report_retained(self) -> None:
-        """Reports the retained failures to `on_failed`, one after the other."""
+        """Calls `on_failed` with each retained failure, one after the other, and removes it.
+
+        Does nothing without `on_failed`.
+        """
         while self._kept and self._on_failed is not None:
             await self.report(self._kept[0], 0)
             # Removed afterwards, because a failure whose report is cancelled must still be raised
@@ -78,8 +91,8 @@ class Reports:
         """Returns whether the retained failures have reached a limit.
 
         Args:
-            events: Largest number of retained failures.
-            size: Largest total size of their events in bytes.
+            events: Limit for the number of retained failures.
+            size: Limit for the total size of their events in bytes.
         """
         return len(self._kept) >= events or self._kept_bytes >= size
 

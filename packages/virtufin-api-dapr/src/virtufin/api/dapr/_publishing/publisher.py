@@ -1,4 +1,4 @@
-"""Publishing through a Dapr sidecar, without the gateway."""
+"""The publisher: sends events to a Dapr sidecar, without the gateway."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from virtufin.api.dapr._sidecar import endpoint
 
 from .batch_delivery import BatchSettings
 from .batch_publisher import BatchPublisher
-from .encoding import encoded, encoded_each
-from .results import OnFailed, PublishManyResult, publish_failed
-from .sender import IN_FLIGHT, MAX_BYTES, MAX_EVENTS, Chunks, Outgoing, Sender, in_parallel
+from .encoding import encode, encode_each
+from .results import OnFailed, PublishManyResult, make_publish_failed_error
+from .sender import IN_FLIGHT, MAX_BYTES, MAX_EVENTS, Chunks, Outgoing, Sender, run_concurrently
 
 
 class DaprPublisher:
-    """Publishes events directly to the Dapr sidecar's pub/sub component.
+    """Publishes events to a pub/sub component of a Dapr sidecar, without the gateway.
 
-    The publisher sends complete CloudEvents (`application/cloudevents+json`). A subscriber
-    therefore sees the same event as through the gateway, including extensions such as
+    Each event is a complete CloudEvent (`application/cloudevents+json`). A subscriber therefore
+    gets the same event as through the gateway, including extension attributes such as
     `correlationid`.
 
-    The constructor does no I/O and needs no event loop. The first publish opens the connection.
-    A publisher belongs to one event loop. Close the publisher, or use it as an async context
-    manager.
+    The constructor does no I/O and needs no event loop. The first publish opens the connection and
+    binds the publisher to the running event loop. Close the publisher, or use it as an async
+    context manager.
 
     Args:
         pubsub_name: Name of the sidecar's pub/sub component.
         address: Address of the sidecar, such as `127.0.0.1:50001`, `host:443?tls=true` or
-            `unix:/path`. Default: DAPR_GRPC_ENDPOINT, else DAPR_RUNTIME_HOST (127.0.0.1) and
-            DAPR_GRPC_PORT (50001).
-        api_token: Token that the sidecar demands; None sends no token. Default: DAPR_API_TOKEN.
-        timeout: Default deadline of a publish in seconds; None means no deadline.
-        source: Source of events that name no source. Default: VIRTUFIN_API_SOURCE, else
-            `urn:com.virtufin.client`.
+            `unix:/path`. If omitted, DAPR_GRPC_ENDPOINT; if that is not set, DAPR_RUNTIME_HOST
+            (or else 127.0.0.1) with DAPR_GRPC_PORT (or else 50001).
+        api_token: Token that the sidecar demands. If omitted, DAPR_API_TOKEN; None sends no token.
+        timeout: Default deadline of a publish in seconds. None means no deadline.
+        source: Source of events that name no source. If omitted, VIRTUFIN_API_SOURCE; if that is
+            not set, `urn:com.virtufin.client`.
 
     Raises:
         InvalidInputError: An argument, or the environment variable behind it, is invalid.
@@ -65,14 +65,14 @@ class DaprPublisher:
         self._pubsub_name = require_name(pubsub_name, "pubsub_name")
         self._source = resolve_source(source)
         self._timeout = require_timeout(timeout)
-        self._transport = endpoint.transport(address, api_token, timeout, self._source)
+        self._transport = endpoint.make_transport(address, api_token, timeout, self._source)
         self._sender = Sender(self._transport, self._pubsub_name)
         # Strong references, because `close` must send the events that these batches hold.
         self._batches: set[BatchPublisher] = set()
 
     @property
     def pubsub_name(self) -> str:
-        """Name of the pub/sub component."""
+        """The name of the pub/sub component."""
         return self._pubsub_name
 
     async def publish_async(
@@ -90,7 +90,7 @@ class DaprPublisher:
         reply_topic: str | None = None,
         timeout: Timeout = NOT_GIVEN,
     ) -> StatusResult:
-        """Publishes one event and returns when the sidecar has accepted the event.
+        """Publishes one event and waits until the sidecar has accepted the event.
 
         Arguments and defaults are those of `PubsubClient.publish_async`.
 
@@ -102,25 +102,27 @@ class DaprPublisher:
             type: Event type: the kind of thing that happened.
             source: Event source: the system that the event comes from.
             subject: Subject of the event within its source.
-            content_type: Media type of the data, if the default does not fit.
+            content_type: Media type of the data. If omitted, it follows from the type of `data`.
             extensions: Typed extension attributes.
             correlation_id: Value of the extension `correlationid`.
             reply_topic: Value of the extension `replytopic`.
-            timeout: Deadline in seconds. Default: the publisher's. None means no deadline.
+            timeout: Seconds for the call. If omitted, the publisher's; None means no deadline.
 
         Returns:
             `{"success": True, "status": "OK", "message": ""}`. Every failure raises.
 
         Raises:
             InvalidInputError: An argument is invalid. Nothing was sent.
-            VirtufinError: The sidecar did not answer, or rejected the event. The class says why;
-                see `errors`.
+            ClientClosedError: The publisher is closed.
+            WrongLoopError: The publisher belongs to another event loop.
+            VirtufinError: The sidecar did not answer in time, or rejected the event. The class of
+                the error says why; see `errors`.
         """
         self._transport.check()
         require_name(topic, "topic")
         # Before the encoding, because the timeout covers the time that a large event takes there.
         budget = self._transport.budget(timeout)
-        event = await encoded(
+        event = await encode(
             data,
             metadata,
             type=type,
@@ -147,12 +149,12 @@ class DaprPublisher:
         extensions: Mapping[str, ExtensionValue] | None = None,
         timeout: Timeout = NOT_GIVEN,
     ) -> PublishManyResult:
-        """Publishes many events and returns when the sidecar has accepted all of them.
+        """Publishes many events of one topic and waits until the sidecar has accepted all of them.
 
-        Each call carries up to 100 events or 1 MiB. At most 4 calls run concurrently. The order of
-        events is not kept, because a sidecar sends the events of one call to the broker in
-        parallel. All events are encoded in memory before the first call; for an endless source, use
-        `batching`. Cancelling this method cancels the calls.
+        Each call carries up to 100 events and 1 MiB; a larger event is sent alone. At most 4 calls
+        run concurrently. The order of events is not kept, because a sidecar sends the events of one
+        call to the broker in parallel. All events are encoded in memory before the first call; for
+        an endless source, use `batching`. Cancelling this method cancels the calls.
 
         A sidecar that fails a call after some events have reached the broker does not report which
         events these are (seen with Dapr 1.18). Each event of the call is then sent once more,
@@ -166,10 +168,11 @@ class DaprPublisher:
             type: Event type of all events: the kind of thing that happened.
             source: Source of all events: the system that they come from.
             subject: Subject of all events within their source.
-            content_type: Media type of the data of all events, if the default does not fit.
+            content_type: Media type of the data of all events. If omitted, that of each event
+                follows from the type of its data.
             extensions: Typed extension attributes of all events.
-            timeout: Deadline in seconds for all events together. Default: the publisher's. None
-                means no deadline.
+            timeout: Seconds for all events together. If omitted, the publisher's; None means no
+                deadline.
 
         Returns:
             `{"success": True, "status": "OK", "message": "", "published": n}`.
@@ -177,7 +180,10 @@ class DaprPublisher:
         Raises:
             InvalidInputError: An argument or an event is invalid. For an event, the text begins
                 with its index. Nothing was sent.
-            PublishFailedError: The sidecar did not accept some events; `failed` lists them.
+            PublishFailedError: The sidecar did not accept some events; `failed` lists them. The
+                other events were published.
+            ClientClosedError: The publisher is closed.
+            WrongLoopError: The publisher belongs to another event loop.
 
         Example:
             >>> from virtufin.api.dapr import DaprPublisher
@@ -192,7 +198,7 @@ class DaprPublisher:
         # All events are encoded before the first call, because after an InvalidInputError nothing
         # may have been sent.
         chunks = Chunks()
-        async for event in encoded_each(
+        async for event in encode_each(
             data,
             type=type,
             source=source,
@@ -218,13 +224,14 @@ class DaprPublisher:
         on_failed: OnFailed | None = None,
         timeout: Timeout = NOT_GIVEN,
     ) -> BatchPublisher:
-        """Returns a batch publisher, which sends many events with each call.
+        """Returns a batch publisher, which gathers events and sends many of them in one call.
 
         A batch publisher is meant for services that publish at a high rate. Each call carries a
-        batch of events of one topic. A batch is sent when it is full, or when its first event has
+        batch: events of one topic. A batch is sent when it is full, or when its first event has
         waited for `linger` seconds. Memory is bounded: when the pending events reach a limit,
         `BatchPublisher.publish_async` waits. Every event is either accepted by the sidecar or
-        reported as failed.
+        reported as failed. The caller closes the batch publisher; closing this publisher closes it
+        too.
 
         If no sidecar answers, the batch is sent again until the deadlines of its events. If the
         sidecar rejects a batch as a whole, each event is sent again, alone. An event can therefore
@@ -235,24 +242,25 @@ class DaprPublisher:
 
         Args:
             max_events: Largest number of events in a batch, 1 to 1000.
-            max_bytes: Largest size of a batch in bytes; a larger event is sent alone. A sidecar
+            max_bytes: Largest size of a batch in bytes. A larger event is sent alone. A sidecar
                 accepts 4 MiB by default.
-            linger: Longest wait for a batch to fill, in seconds from its first event. With 0, a
-                batch holds the events of one turn of the event loop.
+            linger: Longest wait for a batch to fill, in seconds from its first event, 3600 at most.
+                With 0, a batch holds the events of one turn of the event loop.
             max_pending_events: Largest number of pending events: those that were queued and are
                 neither accepted nor reported as failed.
             max_pending_bytes: Largest size of the pending events in bytes, as they are sent. They
                 take about twice that much memory.
             max_in_flight: Largest number of concurrent calls, 1 to 256.
-            keep_order: Whether to send the events of one topic one by one, each after the outcome
-                of its predecessor is known. Different topics do not wait for each other. Sending is
-                slower. A failed event is reported and does not delay the next event.
-            on_failed: Function or coroutine function that is called with each failed event. What
-                the function raises is logged. The function may use the publisher, but must not wait
-                for the batch. Default: `flush` and `close` raise the failures.
+            keep_order: If True, the events of one topic are sent one by one, each after the outcome
+                of the event before is known. Different topics do not wait for each other. Sending
+                is slower. A failed event is reported, and then the next event is sent.
+            on_failed: Function or coroutine function that is called with each failed event. An
+                error that the function raises is logged. The function may use the publisher, but
+                must not wait for the batch. If omitted, `flush` and `close` of the batch raise the
+                failures.
             timeout: Deadline of each event in seconds, from the call of `publish_async` until the
                 sidecar must have accepted the event. Also the longest time that closing may take.
-                Default: the publisher's. None means no deadline.
+                If omitted, the publisher's; None means no deadline.
 
         Raises:
             InvalidInputError: An argument is invalid.
@@ -279,18 +287,21 @@ class DaprPublisher:
         return BatchPublisher(self._transport, self._sender, self._source, settings, self._batches)
 
     async def close(self) -> None:
-        """Closes the open batches, which sends their events, and then the connection.
+        """Closes the batches, which sends their events, and then closes the connection. Idempotent.
 
-        Calls in flight are cancelled. Closing is idempotent. Later calls of other methods raise
-        `ClientClosedError`.
+        Calls of `publish_async` and `publish_many_async` that still run are cancelled and raise
+        `ClientClosedError`, as later calls do.
 
         Raises:
-            PublishFailedError: Events of a batch have failed and have not been reported yet.
+            PublishFailedError: Events of batches without `on_failed` have failed since the last
+                such error. The error lists them.
+            WrongLoopError: The publisher belongs to another event loop.
+            FailedPreconditionError: `on_failed` of a batch called this method. Nothing is closed.
         """
         batches = await self._close()
         failed = [one for batch in batches for one in batch.take_kept()]
         if failed:
-            raise publish_failed(failed, sum(batch.stats.published for batch in batches))
+            raise make_publish_failed_error(failed, sum(batch.stats.published for batch in batches))
 
     async def _close(self, most: float | None = None) -> tuple[BatchPublisher, ...]:
         batches = tuple(self._batches)
@@ -301,7 +312,7 @@ class DaprPublisher:
         try:
             if batches:
                 # All batches concurrently, because each may take its whole timeout.
-                await in_parallel(lambda batch: batch.finish(most), batches, len(batches))
+                await run_concurrently(lambda batch: batch.finish(most), batches, len(batches))
         finally:
             # Also after a cancellation, because a closed publisher must leave no connection open.
             await self._transport.close()

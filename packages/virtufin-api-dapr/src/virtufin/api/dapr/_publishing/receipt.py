@@ -1,4 +1,4 @@
-"""The receipt of one event in a batch."""
+"""The receipt of one event of a batch: an object that gets the outcome of publishing the event."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from virtufin.api.client.results import StatusResult
 
 
 class Receipt:
-    """The outcome of one event, as an awaitable.
+    """The outcome of publishing one event, as an awaitable.
 
-    Awaiting a receipt returns after the sidecar has accepted the event, and raises the error if the
-    event failed. Awaiting is optional. Many tasks may await one receipt, at any time, in the event
-    loop of the batch.
+    Awaiting a receipt waits for the outcome. If the sidecar has accepted the event, the result is
+    that of `DaprPublisher.publish_async`. If the event has failed, the error of the failure is
+    raised. Awaiting is optional. Several tasks may await one receipt, also after the outcome is
+    known. They must run in the event loop of the batch.
 
     Example:
         >>> from virtufin.api.dapr import DaprPublisher
@@ -28,47 +29,47 @@ class Receipt:
 
     # Slots, and a future only for a receipt that is awaited, because every pending event has a
     # receipt.
-    __slots__ = ("_done", "_error", "_loop", "_told")
+    __slots__ = ("_done", "_error", "_loop", "_resolved")
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._done = False
         self._error: VirtufinError | None = None
-        self._told: asyncio.Future[None] | None = None
+        self._resolved: asyncio.Future[None] | None = None
 
     @property
     def done(self) -> bool:
-        """Returns whether the outcome of the event is known."""
+        """Returns whether the outcome is known: the event was accepted or has failed."""
         return self._done
 
     @property
     def error(self) -> VirtufinError | None:
-        """Reason of the failure; None if the event was accepted, or its outcome is not known."""
+        """The error of the failure. None if the event was accepted or the outcome is not known."""
         return self._error
 
     def resolve(self, error: VirtufinError | None) -> None:
         """Records the outcome and wakes the tasks that await this receipt.
 
         Args:
-            error: Reason of the failure; None if the sidecar has accepted the event.
+            error: The error of the failure. None if the sidecar has accepted the event.
         """
         self._done, self._error = True, error
-        if self._told is not None:
-            self._told.set_result(None)
+        if self._resolved is not None:
+            self._resolved.set_result(None)
 
     def __await__(self) -> Generator[None, None, StatusResult]:
-        return self._outcome().__await__()
+        return self._wait().__await__()
 
-    async def _outcome(self) -> StatusResult:
+    async def _wait(self) -> StatusResult:
         if not self._done:
             # Refused, because a future of another loop would never wake the task, or would break
             # the delivery of the other events of the batch.
             if self._loop is not asyncio.get_running_loop():
                 raise WrongLoopError("await a receipt in the event loop of its batch")
-            if self._told is None:
-                self._told = self._loop.create_future()
+            if self._resolved is None:
+                self._resolved = self._loop.create_future()
             # Not the future itself, because cancelling one task would cancel the future for all.
-            await asyncio.wait((self._told,))
+            await asyncio.wait((self._resolved,))
         if self._error is not None:
             # A copy, because raising an error adds to its traceback.
             raise copy_error(self._error)

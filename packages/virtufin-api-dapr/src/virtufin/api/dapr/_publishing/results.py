@@ -1,4 +1,4 @@
-"""Results of publishing several events: the reply, failed events, and the error."""
+"""Results of publishing several events: the returned value, the failed events, and the error."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class PublishManyResult(StatusResult):
 
 @dataclass(frozen=True, slots=True)
 class FailedEvent:
-    """An event whose acceptance the sidecar did not confirm."""
+    """An event that the sidecar did not accept, or whose acceptance it did not confirm."""
 
     index: int
-    """Position among the events that were passed for publishing, from 0."""
+    """Position among the events that were passed to the publisher or batch, from 0."""
     topic: str
-    """Topic that the event was published to."""
+    """Topic that the event was meant for."""
     error: VirtufinError
     """Reason of the failure."""
     # Bytes, because thousands of failures may be kept and the garbage collector would visit each
@@ -37,7 +37,10 @@ class FailedEvent:
 
     @property
     def event(self) -> CloudEvent:
-        """The event as a new message each time; publishing this message again keeps the id."""
+        """The event as a CloudEvent message, parsed again at each access.
+
+        Publishing this message sends the event again, with the same id.
+        """
         return CloudEvent.FromString(self.serialized)
 
 
@@ -69,8 +72,13 @@ OnFailed = Callable[[FailedEvent], "Awaitable[object] | object"]
 """A function, plain or async, that is called with each event that failed."""
 
 
-def publish_failed(failed: Sequence[FailedEvent], published: int) -> PublishFailedError:
-    """Returns the error that lists these failed events."""
+def make_publish_failed_error(failed: Sequence[FailedEvent], published: int) -> PublishFailedError:
+    """Returns the error that lists failed events.
+
+    Args:
+        failed: The failed events in any order, at least one.
+        published: Number of events that the sidecar has accepted.
+    """
     # Sorted, because calls run concurrently and fail in any order.
     ordered = tuple(sorted(failed, key=attrgetter("index")))
     first = ordered[0].error

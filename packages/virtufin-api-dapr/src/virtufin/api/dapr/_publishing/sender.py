@@ -1,4 +1,7 @@
-"""Calls to the sidecar: single events, several events in one call, and concurrent calls."""
+"""Calls to the sidecar that publish: one event a call, or several events of one topic.
+
+Dapr names a call with several events a bulk publish.
+"""
 
 from __future__ import annotations
 
@@ -18,25 +21,26 @@ from virtufin.api.client.errors import VirtufinError
 from virtufin.api.dapr._sidecar import add_hint, cloudevents_json, endpoint
 
 from .encoding import Encoded
-from .results import FailedEvent, publish_failed
+from .results import FailedEvent, make_publish_failed_error
 
 Item = TypeVar("Item")
 
 
-async def in_parallel(
+async def run_concurrently(
     work: Callable[[Item], Awaitable[None]], items: Iterable[Item], limit: int
 ) -> None:
-    """Runs `work` for each item, at most `limit` concurrently.
+    """Calls an async function with each item, in at most `limit` concurrent tasks.
 
-    Cancelling this function cancels the running work.
+    Returns after all calls have ended. Cancelling this function cancels the running calls.
 
     Args:
         work: Coroutine function that is called with each item.
-        items: The items, which are consumed as workers become free.
-        limit: Largest number of items in work.
+        items: The items. The next item is taken when a task is free.
+        limit: Largest number of concurrent calls.
 
     Raises:
-        Exception: The first error of a worker.
+        Exception: An error of `work`: of several, that of the task that was started first. The task
+            of that call takes no further items; the other tasks go on.
     """
     # One iterator for all workers, because items must be produced only as they are needed.
     left = iter(items)
@@ -59,14 +63,15 @@ async def in_parallel(
 
 # 100, because such a call is four to five times as fast as single events, and more gain nothing.
 MAX_EVENTS = 100
-"""Largest number of events in one call."""
+"""Largest number of events in one call, unless the user sets another."""
 # A quarter of 4 MiB, because that is the limit of a sidecar by default.
 MAX_BYTES = 1024 * 1024
-"""Largest size of one call in bytes."""
+"""Largest size of one call in bytes, unless the user sets another."""
+# A little more than needed, because a call must never be above the limit.
 ENTRY_BYTES = 64
 """Bytes that an event takes in a call beside its body: entry id, media type and lengths."""
 IN_FLIGHT = 4
-"""Largest number of concurrent calls with several events each."""
+"""Largest number of concurrent calls with several events each, unless the user sets another."""
 
 # More than calls with several events, because each of these carries only one event.
 _SINGLES_IN_FLIGHT = 16
@@ -85,7 +90,7 @@ _ANSWERED_FOR_ALL = frozenset(
 
 @dataclass(eq=False)
 class Outgoing:
-    """An event to send."""
+    """An event to send, encoded in the CloudEvents JSON format."""
 
     # Slots, because thousands of events may be pending.
     __slots__ = ("body", "topic")
@@ -95,32 +100,37 @@ class Outgoing:
 
     @property
     def size(self) -> int:
-        """Bytes that the event takes in a call."""
+        """Size of the event in a call, in bytes."""
         return len(self.body) + ENTRY_BYTES
 
 
 class Chunk:
-    """Events of one topic for one call."""
+    """The events of one call, all of one topic."""
 
     def __init__(self, first: int) -> None:
         self.first = first
+        """Index of the first event among all events of the topic."""
         self.events: list[bytes] = []
+        """The events in protobuf, for the reports of failures."""
         self.bodies: list[bytes] = []
+        """The events in JSON, for the sidecar."""
 
 
 class Chunks:
-    """Events of one topic, split into chunks for one call each.
+    """The events of one topic, split into chunks. A chunk has the events of one call.
 
-    An event above the byte limit has a chunk of its own.
+    A chunk has at most `MAX_EVENTS` events and `MAX_BYTES` bytes. A larger event has a chunk of its
+    own.
     """
 
     def __init__(self) -> None:
         self.count = 0
+        """Number of events that were added."""
         self._chunks: deque[Chunk] = deque()
         self._bytes = 0
 
     def add(self, event: Encoded) -> None:
-        """Appends an event to the last chunk, or to a new chunk if the last is full."""
+        """Appends an event to the last chunk, or to a new chunk if the event does not fit there."""
         size = len(event.body) + ENTRY_BYTES
         self._bytes += size
         full = not self._chunks or len(self._chunks[-1].events) == MAX_EVENTS
@@ -131,8 +141,8 @@ class Chunks:
         self._chunks[-1].bodies.append(event.body)
         self.count += 1
 
-    def taken(self) -> Iterator[Chunk]:
-        """Yields each chunk and removes it from this object."""
+    def pop_all(self) -> Iterator[Chunk]:
+        """Yields the chunks in order. Each chunk is removed from this object when it is yielded."""
         # Removed, because memory of accepted events must be free while others are being sent.
         while self._chunks:
             yield self._chunks.popleft()
@@ -142,6 +152,12 @@ class Sender:
     """Publishes to one pub/sub component by calls to the sidecar."""
 
     def __init__(self, transport: Transport, pubsub_name: str) -> None:
+        """Does no I/O.
+
+        Args:
+            transport: Transport for the calls. The caller closes it.
+            pubsub_name: Name of the pub/sub component.
+        """
         self._transport = transport
         self._pubsub_name = pubsub_name
 
@@ -150,13 +166,14 @@ class Sender:
 
         Args:
             event: The event to send.
-            budget: Time that the call may take.
+            budget: Time that is left for the call. With no time left, nothing is sent.
 
         Raises:
-            VirtufinError: The sidecar did not accept the event.
+            DeadlineExceededError: The sidecar did not answer in time, or no time was left.
+            VirtufinError: The sidecar did not accept the event for another reason.
         """
         if budget.left() == 0.0:
-            raise self._expired(event.topic, budget)
+            raise self._make_expired_error(event.topic, budget)
         request = api_v1.PublishEventRequest(
             pubsub_name=self._pubsub_name,
             topic=event.topic,
@@ -171,23 +188,24 @@ class Sender:
     async def publish_bulk(
         self, events: Sequence[Outgoing], budget: Budget
     ) -> list[VirtufinError | None]:
-        """Sends events of one topic in one call.
+        """Sends events of one topic in one call, and in further calls if that fails as a whole.
 
-        If the sidecar rejects the call as a whole and one event may be the cause, each event is
-        sent once more, alone.
+        A failed call of which one event may be the cause (`_ANSWERED_FOR_ALL`) is followed by a
+        call for each event alone. Some events may then arrive twice.
 
         Args:
-            events: The events to send, all of one topic.
-            budget: Time that all calls may take.
+            events: The events to send, at least one, all of one topic.
+            budget: Time that is left for all calls together. With no time left, nothing is sent.
 
         Returns:
-            For each event the reason of its failure; None if the sidecar accepted the event.
+            For each event, in order, the error of its failure, or None if the sidecar accepted the
+            event. Failures are not raised.
         """
         if len(events) == 1:
-            return await self._each(events, budget)
+            return await self._publish_each(events, budget)
         topic = events[0].topic
         if budget.left() == 0.0:
-            return [self._expired(topic, budget)] * len(events)
+            return [self._make_expired_error(topic, budget)] * len(events)
         request = api_v1.BulkPublishRequest(pubsub_name=self._pubsub_name, topic=topic)
         for number, event in enumerate(events):
             request.entries.add(
@@ -197,27 +215,27 @@ class Sender:
             reply = await self._transport.call(endpoint.BULK_PUBLISH, request, budget, topic=topic)
         except VirtufinError as error:
             if isinstance(error, grpc.RpcError) and error.code() in _ANSWERED_FOR_ALL:
-                return await self._each(events, budget)
-            refusal: list[VirtufinError | None] = [_kept(add_hint(error))]
+                return await self._publish_each(events, budget)
+            refusal: list[VirtufinError | None] = [_drop_traceback(add_hint(error))]
             return refusal * len(events)
         refused = {entry.entry_id: entry.error for entry in reply.failedEntries}
         outcome = [
-            self._refused(topic, refused.pop(number)) if number in refused else None
+            self._make_entry_error(topic, refused.pop(number)) if number in refused else None
             for number in map(str, range(len(events)))
         ]
         if refused:
             # No event counts as accepted, because the sidecar named entries that the call does not
             # have, so the failed events are unknown.
-            return [self._refused(topic, next(iter(refused.values())))] * len(events)
+            return [self._make_entry_error(topic, next(iter(refused.values())))] * len(events)
         return outcome
 
     async def publish_chunks(self, topic: str, chunks: Chunks, budget: Budget) -> None:
-        """Sends all events of the chunks, with several concurrent calls.
+        """Sends each chunk with `publish_bulk`, at most `IN_FLIGHT` of them concurrently.
 
         Args:
             topic: The topic to publish to.
-            chunks: The events to send. Chunks are removed as their calls start.
-            budget: Time that all calls may take.
+            chunks: The events to send. A chunk is removed from this object when its call starts.
+            budget: Time that is left for all calls together.
 
         Raises:
             PublishFailedError: The sidecar did not accept some events.
@@ -233,23 +251,25 @@ class Sender:
                     index, event = chunk.first + place, chunk.events[place]
                     failed.append(FailedEvent(index, topic, error, event))
 
-        await in_parallel(send, chunks.taken(), IN_FLIGHT)
+        await run_concurrently(send, chunks.pop_all(), IN_FLIGHT)
         if failed:
-            raise publish_failed(failed, chunks.count - len(failed))
+            raise make_publish_failed_error(failed, chunks.count - len(failed))
 
-    async def _each(self, events: Sequence[Outgoing], budget: Budget) -> list[VirtufinError | None]:
+    async def _publish_each(
+        self, events: Sequence[Outgoing], budget: Budget
+    ) -> list[VirtufinError | None]:
         outcome: list[VirtufinError | None] = [None] * len(events)
 
         async def send(place: int) -> None:
             try:
                 await self.publish(events[place], budget)
             except VirtufinError as error:
-                outcome[place] = _kept(error)
+                outcome[place] = _drop_traceback(error)
 
-        await in_parallel(send, range(len(events)), min(len(events), _SINGLES_IN_FLIGHT))
+        await run_concurrently(send, range(len(events)), min(len(events), _SINGLES_IN_FLIGHT))
         return outcome
 
-    def _expired(self, topic: str, budget: Budget) -> VirtufinError:
+    def _make_expired_error(self, topic: str, budget: Budget) -> VirtufinError:
         return expired(
             budget,
             peer=self._transport.peer,
@@ -257,12 +277,12 @@ class Sender:
             topic=topic,
         )
 
-    def _refused(self, topic: str, text: str) -> VirtufinError:
-        """Returns the error of one entry.
+    def _make_entry_error(self, topic: str, text: str) -> VirtufinError:
+        """Returns the error of one event of a call that the sidecar accepted only in part.
 
         Args:
             topic: Topic of the event.
-            text: Text that the sidecar reported for the entry.
+            text: Text that the sidecar reported for the event.
         """
         # INTERNAL, because the sidecar reports only a text for an entry. Redacted, because that
         # text may contain the token.
@@ -279,7 +299,8 @@ class Sender:
         return add_hint(error)
 
 
-def _kept(error: VirtufinError) -> VirtufinError:
-    """Returns the error without its traceback."""
-    # Because a kept error would keep the frames of its traceback, and these hold whole requests.
+def _drop_traceback(error: VirtufinError) -> VirtufinError:
+    """Removes the traceback of an error and returns the error."""
+    # Removed, because a kept error would keep the frames of its traceback, and these hold whole
+    # requests.
     return error.with_traceback(None)

@@ -1,8 +1,13 @@
-"""A queue of events by topic, which decides when a batch of a topic is due."""
+"""A queue of events by topic, which decides when a batch of a topic is due.
+
+A batch is a list of events of one topic that are sent in one call. A batch lingers: for a short
+time it waits for more events of its topic.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import enum
 from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -12,18 +17,30 @@ from .sender import Outgoing
 Event = TypeVar("Event", bound=Outgoing)
 
 
+class TopicBatchState(enum.Enum):
+    """The state of the next batch of a topic."""
+
+    LINGERING = "lingering"
+    """The batch waits for more events, for `linger` seconds at most."""
+    DUE = "due"
+    """The batch waits for its turn to be taken."""
+    BLOCKED = "blocked"
+    """The batch waits for the outcome of the topic's last batch; only with `one_at_a_time`."""
+
+
 class _TopicBatch(Generic[Event]):
-    """The waiting events of one topic and the state of its next batch."""
+    """The queued events of one topic, which the next batch is taken from."""
 
     # Slots, because a service may publish to thousands of topics.
-    __slots__ = ("events", "flush_count", "is_ready", "sending", "size", "timer")
+    __slots__ = ("events", "flush_count", "size", "state", "timer")
 
     def __init__(self) -> None:
         self.events: deque[Event] = deque()
         self.size = 0
+        """Size of the queued events in bytes."""
         self.flush_count = 0
-        self.is_ready = False
-        self.sending = False
+        """Number of events, from the first, that must not linger any more."""
+        self.state = TopicBatchState.LINGERING
         self.timer: asyncio.TimerHandle | None = None
 
     def stop_timer(self) -> None:
@@ -33,17 +50,19 @@ class _TopicBatch(Generic[Event]):
 
 
 class TopicQueue(Generic[Event]):
-    """Gathers events into batches of one topic, in the order in which the events came.
+    """Gathers the events of each topic into batches, in the order in which the events came.
 
-    A batch of a topic is due when it is full, when its first event has waited for `linger` seconds,
-    or after `flush`. Topics with a due batch take turns.
+    A batch is due when it is full, when its first event has waited for `linger` seconds, or after
+    `flush`. The batch that became due first is taken first.
 
     Args:
         max_events: Number of events in a full batch.
-        max_bytes: Size of a full batch in bytes; a larger event has a batch of its own.
-        linger: Longest wait for a batch to fill, in seconds.
-        one_at_a_time: Whether a topic's next batch waits until `sent` is called for the last batch.
-        due: Function that is called when a batch has become due by waiting.
+        max_bytes: Size of a full batch in bytes. A larger event has a batch of its own.
+        linger: Longest time that an event waits for its batch to fill, in seconds.
+        one_at_a_time: True if each batch of a topic waits until `mark_sent` is called for the batch
+            before. Batches of different topics do not wait for each other.
+        due: Function that is called when a batch has become due because its time has passed. The
+            function is not called after `put`, `mark_sent` and `flush`, whose callers know.
     """
 
     def __init__(
@@ -65,95 +84,102 @@ class TopicQueue(Generic[Event]):
 
     @property
     def has_due(self) -> bool:
-        """Returns whether a batch is due."""
+        """Returns whether a batch is due, so that `take` returns that batch."""
         return bool(self._due)
 
     def put(self, event: Event) -> None:
-        """Appends an event to the events of its topic."""
-        lane = self._topics.get(event.topic)
-        if lane is None:
-            lane = self._topics[event.topic] = _TopicBatch()
-        lane.events.append(event)
-        lane.size += event.size
-        self._update(event.topic, lane)
+        """Appends an event to the queued events of its topic."""
+        queued = self._topics.get(event.topic)
+        if queued is None:
+            queued = self._topics[event.topic] = _TopicBatch()
+        queued.events.append(event)
+        queued.size += event.size
+        self._update(event.topic, queued)
 
     def take(self) -> list[Event] | None:
-        """Removes the next due batch and returns it; None if no batch is due."""
+        """Removes the next due batch from the queue and returns its events.
+
+        Returns:
+            The events, all of one topic, or None if no batch is due.
+        """
         if not self._due:
             return None
-        topic, lane = self._due.popleft()
-        lane.is_ready = False
-        lane.sending = self._one_at_a_time
+        topic, queued = self._due.popleft()
+        one_at_a_time = self._one_at_a_time
+        queued.state = TopicBatchState.BLOCKED if one_at_a_time else TopicBatchState.LINGERING
         # The first event without a check, because an event above the byte limit is sent alone.
-        batch = [self._pop(lane)]
+        batch = [self._pop(queued)]
         size = batch[0].size
         while (
-            lane.events
+            queued.events
             and len(batch) < self._max_events
-            and size + lane.events[0].size <= self._max_bytes
+            and size + queued.events[0].size <= self._max_bytes
         ):
-            size += lane.events[0].size
-            batch.append(self._pop(lane))
-        lane.stop_timer()
-        self._update(topic, lane)
+            size += queued.events[0].size
+            batch.append(self._pop(queued))
+        queued.stop_timer()
+        self._update(topic, queued)
         return batch
 
-    def sent(self, topic: str) -> None:
-        """Records that the outcome of a topic's batch is known, so that the next may be due.
+    def mark_sent(self, topic: str) -> None:
+        """Records that the outcome of the last batch of a topic is known.
+
+        With `one_at_a_time`, the next batch of the topic may then become due.
 
         Args:
             topic: Topic of the batch.
         """
-        lane = self._topics.get(topic)
-        if lane is not None:
-            lane.sending = False
-            self._update(topic, lane)
+        queued = self._topics.get(topic)
+        if queued is not None and queued.state is TopicBatchState.BLOCKED:
+            queued.state = TopicBatchState.LINGERING
+            self._update(topic, queued)
 
     def flush(self) -> None:
-        """Makes all events that are queued now due at once."""
+        """Makes all queued events due at once. Events that are put later linger as usual."""
         # Nothing to do for batches of one event, because these are full and so due from the start.
         if self._one_at_a_time and self._max_events == 1:
             return
-        for topic, lane in tuple(self._topics.items()):
-            self._flush(topic, lane)
+        for topic, queued in tuple(self._topics.items()):
+            self._flush(topic, queued)
 
     def clear(self) -> None:
         """Removes all events and stops all timers."""
-        for lane in self._topics.values():
-            lane.stop_timer()
+        for queued in self._topics.values():
+            queued.stop_timer()
         self._topics.clear()
         self._due.clear()
 
-    def _flush(self, topic: str, lane: _TopicBatch[Event]) -> None:
+    def _flush(self, topic: str, queued: _TopicBatch[Event]) -> None:
         # A number and not a flag, because events that come later must linger as usual.
-        lane.flush_count = len(lane.events)
-        self._update(topic, lane)
+        queued.flush_count = len(queued.events)
+        self._update(topic, queued)
 
-    def _lingered(self, topic: str, lane: _TopicBatch[Event]) -> None:
-        lane.timer = None
-        self._flush(topic, lane)
+    def _on_linger_end(self, topic: str, queued: _TopicBatch[Event]) -> None:
+        queued.timer = None
+        self._flush(topic, queued)
         self._call_due()
 
-    def _pop(self, lane: _TopicBatch[Event]) -> Event:
-        event = lane.events.popleft()
-        lane.size -= event.size
-        lane.flush_count = max(0, lane.flush_count - 1)
+    def _pop(self, queued: _TopicBatch[Event]) -> Event:
+        event = queued.events.popleft()
+        queued.size -= event.size
+        queued.flush_count = max(0, queued.flush_count - 1)
         return event
 
-    def _update(self, topic: str, lane: _TopicBatch[Event]) -> None:
+    def _is_full(self, queued: _TopicBatch[Event]) -> bool:
+        return len(queued.events) >= self._max_events or queued.size >= self._max_bytes
+
+    def _update(self, topic: str, queued: _TopicBatch[Event]) -> None:
         """Updates a topic: lists a due batch, starts the timer, or removes an empty topic."""
-        if lane.is_ready or lane.sending:
+        if queued.state is not TopicBatchState.LINGERING:
             return
-        if not lane.events:
+        if not queued.events:
             # Removed, because topics may be many and short-lived.
-            lane.stop_timer()
+            queued.stop_timer()
             del self._topics[topic]
-        elif (
-            lane.flush_count or len(lane.events) >= self._max_events or lane.size >= self._max_bytes
-        ):
-            lane.stop_timer()
-            lane.is_ready = True
-            self._due.append((topic, lane))
-        elif lane.timer is None:
+        elif queued.flush_count or self._is_full(queued):
+            queued.stop_timer()
+            queued.state = TopicBatchState.DUE
+            self._due.append((topic, queued))
+        elif queued.timer is None:
             loop = asyncio.get_running_loop()
-            lane.timer = loop.call_later(self._linger, self._lingered, topic, lane)
+            queued.timer = loop.call_later(self._linger, self._on_linger_end, topic, queued)

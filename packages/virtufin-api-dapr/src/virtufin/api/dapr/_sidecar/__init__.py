@@ -3,12 +3,12 @@
 # Listed here, because other wings and distributions import only from the `__init__` of a wing.
 
 from . import cloudevents_json, endpoint
-from .endpoint import resolved_token
+from .endpoint import resolve_token
 from .error_hints import add_hint
 
 __all__ = [
     "add_hint",
     "cloudevents_json",
     "endpoint",
-    "resolved_token",
+    "resolve_token",
 ]

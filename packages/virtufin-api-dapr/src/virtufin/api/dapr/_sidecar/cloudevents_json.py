@@ -1,8 +1,9 @@
 """Encoding of events for a sidecar and decoding of the sidecar's deliveries.
 
-A sidecar accepts complete events in the CloudEvents JSON format and delivers them as messages of
-its own. These messages hold unknown attributes in a `google.protobuf.Struct`. `from_topic_event`
-lists the losses of this path.
+A sidecar accepts events in the CloudEvents JSON format, and delivers events as messages of the type
+`TopicEventRequest`. These messages hold the extension attributes of an event in a
+`google.protobuf.Struct`, which has fewer types than CloudEvents. `from_topic_event` lists what
+changes on the way.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ _PROTOBUF = "application/protobuf"
 # Removed from events, because the sidecar adds these attributes, see "Publishing & subscribing
 # messages with Cloudevents" in the Dapr docs. The topic is also in the message beside the event.
 _SIDECAR_S_OWN = frozenset({"topic", "pubsubname", "traceid"})
+# Media types whose member `data` a sidecar parses as JSON and passes on.
 _HANDED_ON_AS_JSON = frozenset({"application/json", CONTENT_TYPE})
 # Refused as attributes, because these members of the JSON format come from other fields of the
 # message.
@@ -37,12 +39,17 @@ _OFTEN_EMPTY = frozenset({"traceparent", "tracestate"})
 
 
 def to_json(event: CloudEvent) -> bytes:
-    """Returns the event in the structured mode of the CloudEvents JSON format.
+    """Returns an event as UTF-8 text in the structured mode of the CloudEvents JSON format.
 
-    Text and JSON of the media types `text/*`, `application/xml`, `application/json` and
-    `application/cloudevents+json` are written as `data`, and the digits of JSON numbers are kept.
-    All other data is written as base64. JSON in bytes is written as base64 too, and keeps every
-    byte. Data without a media type gets a media type.
+    The form of the data depends on its media type:
+
+    - Data of `text/*` and `application/xml` becomes the member `data`, if the data is UTF-8.
+    - Text data of `application/json` and `application/cloudevents+json` becomes the member `data`
+      too. JSON numbers keep their digits.
+    - All other data becomes the member `data_base64`, which keeps every byte. JSON that the event
+      holds as bytes is an example.
+
+    Data without a media type gets one: `text/plain` for text, `application/octet-stream` for bytes.
 
     Args:
         event: The event.
@@ -64,7 +71,7 @@ def to_json(event: CloudEvent) -> bytes:
         if name in _RESERVED:
             raise InvalidInputError(f"an attribute cannot have the name {name!r} (CloudEvents 1.0)")
         try:
-            members[name] = _attribute(value)
+            members[name] = _to_json_value(value)
         except (ValueError, OverflowError) as error:
             raise InvalidInputError(f"attribute {name!r} cannot be sent: {error}") from None
     json_text = _add_data(members, event)
@@ -76,7 +83,7 @@ def to_json(event: CloudEvent) -> bytes:
 
 
 def from_json(text: bytes) -> CloudEvent:
-    """Returns the event of a text in the CloudEvents JSON format.
+    """Parses an event in the CloudEvents JSON format.
 
     Args:
         text: The text as UTF-8.
@@ -89,21 +96,21 @@ def from_json(text: bytes) -> CloudEvent:
         if not isinstance(members, dict):
             raise TypeError("it is no object")
         event = CloudEvent(
-            id=_text(members.pop("id", "")),
-            source=_text(members.pop("source", "")),
-            type=_text(members.pop("type", "")),
-            spec_version=_text(members.pop("specversion", "")),
+            id=_require_text(members.pop("id", "")),
+            source=_require_text(members.pop("source", "")),
+            type=_require_text(members.pop("type", "")),
+            spec_version=_require_text(members.pop("specversion", "")),
         )
         has_data, data = "data" in members, members.pop("data", None)
         encoded = members.pop("data_base64", None)
         _set_attributes(event, members.items())
         if encoded is not None:
-            _set_data(event, base64.b64decode(_text(encoded), validate=True), binary=True)
-        elif has_data and isinstance(data, str) and not _is_json(_content_type(event)):
+            _set_data(event, base64.b64decode(_require_text(encoded), validate=True), binary=True)
+        elif has_data and isinstance(data, str) and not _is_json(_get_content_type(event)):
             event.text_data = data
         elif has_data:
             event.text_data = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-            if not _content_type(event):
+            if not _get_content_type(event):
                 event.attributes["datacontenttype"].ce_string = "application/json"
     except (ValueError, TypeError, RecursionError, binascii.Error) as error:
         raise InvalidReplyError(f"not an event in the CloudEvents JSON format: {error}") from None
@@ -111,17 +118,21 @@ def from_json(text: bytes) -> CloudEvent:
 
 
 def from_topic_event(request: Any) -> PubsubEvent:
-    """Returns the event of a `dapr.proto.runtime.v1.TopicEventRequest`.
+    """Returns the event that a sidecar has delivered.
 
-    The event is as it was published, except for values that Dapr's message cannot hold:
+    The event is equal to the published event, except for values that Dapr's message cannot hold:
 
-    - Extensions of bytes become base64 text.
+    - Extension attributes of type bytes become base64 text.
     - Timestamps other than `time` become text.
     - Data of an unknown media type becomes bytes.
-    - JSON data is the text that the sidecar wrote after parsing.
+    - JSON data is the sidecar's text: the sidecar parses JSON and writes it again.
 
     Args:
-        request: The `TopicEventRequest`.
+        request: The `dapr.proto.runtime.v1.TopicEventRequest` of the delivery.
+
+    Raises:
+        ValueError: The request holds a value that no event can hold.
+        TypeError: An attribute of the request has a type that no event can hold.
     """
     event = CloudEvent(
         id=request.id,
@@ -132,13 +143,16 @@ def from_topic_event(request: Any) -> PubsubEvent:
     if request.data_content_type:
         event.attributes["datacontenttype"].ce_string = request.data_content_type
     fields = request.extensions.fields.items()
-    _set_attributes(event, ((name, _value(value)) for name, value in fields))
+    _set_attributes(event, ((name, _from_struct_value(value)) for name, value in fields))
     _set_data(event, request.data, binary=False)
     return PubsubEvent(request.topic, event)
 
 
 def is_left_out_of_bulk(content_type: str) -> bool:
-    """Returns whether a sidecar omits the data of a media type from bulk deliveries."""
+    """Returns whether a sidecar omits the data of a media type from bulk deliveries.
+
+    A bulk delivery is one call with several events.
+    """
     as_json = media_type(content_type) in _HANDED_ON_AS_JSON
     return bool(content_type) and not (as_json or _is_handed_on_as_text(content_type))
 
@@ -162,8 +176,9 @@ def _add_data(members: dict[str, Any], event: CloudEvent) -> str | None:
     members["datacontenttype"] = content_type
     data = event.text_data.encode() if is_text else event.binary_data
     if is_text and _is_json(content_type):
-        _check(event.text_data)
+        _require_json(event.text_data)
     if _is_handed_on_as_text(content_type):
+        # Suppressed, because data that is not UTF-8 can be sent as base64.
         with suppress(UnicodeDecodeError):
             members["data"] = data.decode()
             return None
@@ -195,7 +210,7 @@ def _set_attributes(event: CloudEvent, members: Iterable[tuple[str, object]]) ->
 
 
 def _set_data(event: CloudEvent, data: bytes, *, binary: bool) -> None:
-    content_type = _content_type(event)
+    content_type = _get_content_type(event)
     schema = event.attributes["dataschema"].ce_string if "dataschema" in event.attributes else ""
     if content_type == _PROTOBUF and schema:
         event.proto_data.type_url = schema
@@ -212,20 +227,20 @@ def _set_data(event: CloudEvent, data: bytes, *, binary: bool) -> None:
             event.binary_data = data
 
 
-def _value(value: Value) -> object:
+def _from_struct_value(value: Value) -> object:
     kind = value.WhichOneof("kind")
     if kind in ("struct_value", "list_value"):
         return MessageToDict(value)
     return None if kind in (None, "null_value") else getattr(value, kind)
 
 
-def _text(value: object) -> str:
+def _require_text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"text was expected, not {value!r}")
     return value
 
 
-def _content_type(event: CloudEvent) -> str:
+def _get_content_type(event: CloudEvent) -> str:
     attributes = event.attributes
     return attributes["datacontenttype"].ce_string if "datacontenttype" in attributes else ""
 
@@ -240,7 +255,7 @@ def _is_text(content_type: str) -> bool:
     return media.startswith("text/") or media.endswith(("/xml", "+xml"))
 
 
-def _attribute(value: CloudEvent.CloudEventAttributeValue) -> bool | int | str:
+def _to_json_value(value: CloudEvent.CloudEventAttributeValue) -> bool | int | str:
     kind = value.WhichOneof("attr")
     if kind == "ce_timestamp":
         return value.ce_timestamp.ToJsonString()
@@ -253,7 +268,7 @@ def _is_json(content_type: object) -> bool:
     return media_type(str(content_type)).endswith(("/json", "+json"))
 
 
-def _check(text: str) -> None:
+def _require_json(text: str) -> None:
     def refuse(constant: str) -> None:
         raise ValueError(f"{constant} is not JSON")
 

@@ -23,6 +23,7 @@ from virtufin.api.client._types import NotGiven
 from virtufin.api.client._validation import LARGEST, require_api_key, require_timeout
 from virtufin.api.client.errors import InvalidInputError
 
+# These two are the defaults of Dapr's own SDKs.
 HOST = "127.0.0.1"
 GRPC_PORT = "50001"
 TOKEN_HEADER = "dapr-api-token"
@@ -48,9 +49,13 @@ _MAX_MESSAGE_BYTES = LARGEST
 
 
 def address_from_environment() -> str:
-    """Returns the sidecar's address from Dapr's environment variables, or Dapr's default."""
-    if endpoint := os.environ.get("DAPR_GRPC_ENDPOINT"):
-        return endpoint
+    """Returns the sidecar's address from Dapr's environment variables.
+
+    The address is DAPR_GRPC_ENDPOINT, or else DAPR_RUNTIME_HOST (if not set, 127.0.0.1) with
+    DAPR_GRPC_PORT (if not set, 50001).
+    """
+    if address := os.environ.get("DAPR_GRPC_ENDPOINT"):
+        return address
     host = os.environ.get("DAPR_RUNTIME_HOST") or HOST
     # Brackets for an IPv6 address, because its last group would otherwise be read as the port.
     if ":" in host and not host.startswith("["):
@@ -63,37 +68,41 @@ class Endpoint:
     """The address of a sidecar and the token for calls to it."""
 
     target: str
-    """gRPC target."""
+    """The gRPC target, such as `dns:127.0.0.1:50001`."""
     tls: bool
-    """True if the connection is encrypted."""
+    """True if the connection is encrypted with TLS."""
     # Not in the repr, because tokens must not appear in logs.
     token: str | None = field(repr=False)
     """Token that calls carry as `dapr-api-token`; None for calls without a token."""
 
 
-def endpoint(address: str | None, api_token: str | NotGiven | None) -> Endpoint:
-    """Returns the endpoint for these arguments, or else from Dapr's environment variables.
+def resolve_endpoint(address: str | None, api_token: str | NotGiven | None) -> Endpoint:
+    """Returns the endpoint of the sidecar from arguments, or else from environment variables.
 
     Args:
-        address: Address of the sidecar; None means the environment variables.
-        api_token: Token of the sidecar; None for calls without a token. Not given:
-            DAPR_API_TOKEN.
+        address: Address of the sidecar. None means the address of `address_from_environment`.
+        api_token: Token of the sidecar. `NOT_GIVEN` means DAPR_API_TOKEN, if that is set and not
+            empty; None means calls without a token.
 
     Raises:
         InvalidInputError: The address is invalid, or a header cannot hold the token.
     """
-    found = _parsed(address_from_environment() if address is None else address)
-    token = resolved_token(api_token, "DAPR_API_TOKEN", "api_token")
-    return Endpoint(_target(found), found.tls, token)
+    found = _parse_address(address_from_environment() if address is None else address)
+    token = resolve_token(api_token, "DAPR_API_TOKEN", "api_token")
+    return Endpoint(_format_target(found), found.tls, token)
 
 
-def resolved_token(given: str | NotGiven | None, variable: str, what: str) -> str | None:
-    """Returns the checked token from the argument or else from an environment variable.
+def resolve_token(given: str | NotGiven | None, variable: str, what: str) -> str | None:
+    """Returns the token from an argument, or else from an environment variable.
 
     Args:
-        given: The argument; None for calls without a token.
+        given: The argument. `NOT_GIVEN` means the environment variable, if that is set and not
+            empty; None means no token.
         variable: Name of the environment variable.
         what: Name of the token in error texts.
+
+    Returns:
+        The token, or None for calls without a token.
 
     Raises:
         InvalidInputError: A header cannot hold the token.
@@ -105,27 +114,29 @@ def resolved_token(given: str | NotGiven | None, variable: str, what: str) -> st
     return None if given is None else require_api_key(given, what)
 
 
-def transport(
+def make_transport(
     address: str | None, api_token: str | NotGiven | None, timeout: float | None, source: str
 ) -> Transport:
-    """Returns the transport to a sidecar. The first call opens the connection.
+    """Returns a new transport for calls to a sidecar; the caller must close the transport.
+
+    The first call opens the connection.
 
     Args:
-        address: Address of the sidecar; None means Dapr's environment variables.
-        api_token: Token of the sidecar; None for calls without a token. Not given:
-            DAPR_API_TOKEN.
-        timeout: Default deadline of a call in seconds; None means no deadline.
+        address: Address of the sidecar. None means the address of `address_from_environment`.
+        api_token: Token of the sidecar. `NOT_GIVEN` means DAPR_API_TOKEN, if that is set and not
+            empty; None means calls without a token.
+        timeout: Default deadline of a call in seconds. None means no deadline.
         source: Source of events that name no source.
 
     Raises:
         InvalidInputError: The address is invalid, or a header cannot hold the token.
     """
-    where = endpoint(address, api_token)
+    sidecar = resolve_endpoint(address, api_token)
     settings = ClientSettings(
-        target=where.target,
-        api_key=where.token,
+        target=sidecar.target,
+        api_key=sidecar.token,
         api_key_header=TOKEN_HEADER,
-        tls=TlsSettings() if where.tls else None,
+        tls=TlsSettings() if sidecar.tls else None,
         timeout=require_timeout(timeout),
         keepalive=_KEEPALIVE,
         # One attempt, because only calls that read are retried, and these calls publish.
@@ -140,7 +151,7 @@ def transport(
     return Transport(settings)
 
 
-def _target(found: Any) -> str:
+def _format_target(found: Any) -> str:
     if ":" in found.hostname and not found.hostname.startswith("[") and found.scheme == "dns":
         # Added here, because Dapr's parser removes the brackets and restores them only for IPv6
         # addresses with eight groups.
@@ -148,7 +159,7 @@ def _target(found: Any) -> str:
     return str(found.endpoint)
 
 
-def _parsed(address: str) -> Any:
+def _parse_address(address: str) -> Any:
     if not isinstance(address, str) or not address.strip():
         raise InvalidInputError(f"the sidecar's address must be text, not {address!r}")
     try:

@@ -48,21 +48,22 @@ _BY_TEXT = (
 
 
 def add_hint(error: VirtufinError) -> VirtufinError:
-    """Sets the message of an error to the sidecar's text and a hint, and returns the error.
+    """Replaces the message of an error by the sidecar's text with a hint, and returns the error.
 
     Args:
-        error: The error of a call; changed only if it came as a gRPC status.
+        error: The error of a call to the sidecar. An error that is no `grpc.RpcError` is returned
+            unchanged, because the sidecar did not send that error.
     """
     if isinstance(error, grpc.RpcError):
         # From `details` and not from the message, because the message has a hint for a gateway.
         details = str(error.details() or error.status)
-        hint = _hint(error.code(), details)
+        hint = _find_hint(error.code(), details)
         # Changed in place, because the error must keep its class and its gRPC accessors.
         error.message = f"{details} ({hint})" if hint else details
     return error
 
 
-def _hint(code: grpc.StatusCode, details: str) -> str | None:
+def _find_hint(code: grpc.StatusCode, details: str) -> str | None:
     for its_code, text, hint in _BY_TEXT:
         if code is its_code and text in details:
             return hint

@@ -1,4 +1,4 @@
-"""The interface between the servicers and a backend that keeps state and carries events.
+"""The interface of the stores that keep the gateway's state and carry its events.
 
 `memory` implements the interface in this process. `dapr` implements it on a Dapr sidecar.
 """
@@ -14,7 +14,7 @@ from .broker import Subscription
 
 @dataclass(frozen=True)
 class Entry:
-    """An entry of the state store."""
+    """The value of a key with its etag, which changes with each write. Missing keys have none."""
 
     key: str
     value: str
@@ -23,9 +23,9 @@ class Entry:
 
 
 class Backend(ABC):
-    """A store of state and a carrier of events.
+    """A store of state, and a carrier of events from publishers to subscribers.
 
-    Methods reject a call by raising `StatusError` with the status for the caller.
+    A method that fails raises `StatusError` with the status for the client's call.
     """
 
     # Service and key are separate arguments, because each backend combines them in its own way.
@@ -33,19 +33,19 @@ class Backend(ABC):
 
     @abstractmethod
     async def start(self) -> None:
-        """Prepares the backend. The emulator calls this at each start."""
+        """Prepares the store, before the gateway serves calls. Called at each start."""
 
     @abstractmethod
     def end_subscriptions(self) -> None:
-        """Ends all current and future subscriptions with UNAVAILABLE. State stays available."""
+        """Ends all subscriptions, and new ones until `start`, with UNAVAILABLE. State goes on."""
 
     @abstractmethod
     async def stop(self) -> None:
-        """Releases everything that `start` acquired, including subscriptions."""
+        """Ends all subscriptions and releases what `start` has acquired."""
 
     @abstractmethod
     async def reset(self) -> None:
-        """Deletes all state."""
+        """Deletes the state."""
 
     @abstractmethod
     async def save(self, service: str, key: str, value: str, etag: str) -> None:
@@ -55,24 +55,30 @@ class Backend(ABC):
             service: Service that the key belongs to.
             key: Key of the value.
             value: Value to write.
-            etag: Version that may be overwritten. Empty means any version.
+            etag: Etag of the value that may be overwritten. Empty means any value or none.
 
         Raises:
-            StatusError: The stored version has another etag (ABORTED).
+            StatusError: The key has another etag, or does not exist (ABORTED).
         """
 
     @abstractmethod
     async def get(self, service: str, keys: Iterable[str]) -> list[Entry]:
-        """Returns the entries of keys in the given order.
+        """Returns an entry for each key, in the given order.
 
-        An entry for a missing key has an empty value and an empty etag.
+        The entry for a missing key has an empty value and an empty etag.
+
+        Args:
+            service: Service that the keys belong to.
+            keys: The keys.
         """
 
     @abstractmethod
     async def delete(self, service: str, keys: Iterable[str]) -> list[str]:
-        """Deletes keys and returns the keys that could not be deleted.
+        """Deletes keys and returns the keys that could not be deleted. Missing keys are no error.
 
-        A missing key is no error.
+        Args:
+            service: Service that the keys belong to.
+            keys: The keys.
         """
 
     @abstractmethod
@@ -87,11 +93,16 @@ class Backend(ABC):
 
     @abstractmethod
     async def publish(self, topic: str, cloudevent: bytes) -> None:
-        """Delivers a serialized CloudEvent to all subscriptions of a topic."""
+        """Delivers an event to all subscriptions of a topic.
+
+        Args:
+            topic: The topic.
+            cloudevent: The event as a serialized CloudEvent.
+        """
 
     @abstractmethod
     async def subscribe(self, topics: Iterable[str]) -> Subscription:
-        """Returns a live subscription. The caller must close it.
+        """Returns a subscription that receives events from now on. The caller must close it.
 
         Args:
             topics: Topics to subscribe to. Empty means all topics.

@@ -1,4 +1,4 @@
-"""Broadcast of events within the process, in order, to every subscription of a topic."""
+"""A broker in memory, which delivers each event to every subscription of its topic, in order."""
 
 from __future__ import annotations
 
@@ -14,16 +14,21 @@ from virtufin.api.emulator._status_errors import StatusError
 
 @dataclass(frozen=True)
 class Event:
-    """A serialized CloudEvent and its topic."""
+    """An event as a serialized CloudEvent, and its topic."""
 
     topic: str
     cloudevent: bytes
 
 
 class Subscription:
-    """The events that are waiting for one stream.
+    """A subscription to topics, with the events that its subscriber has not taken yet.
 
-    The buffer has no limit, as in the documented gateway.
+    The number of events has no limit, as in the documented gateway. `Broker.subscribe` returns
+    instances of this class.
+
+    Args:
+        broker: The broker.
+        topics: The subscribed topics. Empty means all topics.
     """
 
     def __init__(self, broker: Broker, topics: Iterable[str]) -> None:
@@ -37,7 +42,7 @@ class Subscription:
         """Waits for the next event and returns it.
 
         Raises:
-            StatusError: The subscription was ended. Events that were not taken are lost.
+            StatusError: The subscription was ended by `end`. Events that were not taken are lost.
         """
         while self._end is None and not self._events:
             self._arrived = asyncio.get_running_loop().create_future()
@@ -46,15 +51,15 @@ class Subscription:
             raise self._end
         return self._events.popleft()
 
-    async def hold(self, until: asyncio.Future[None], timeout: float | None) -> None:
-        """Waits for a future without taking an event.
+    async def wait_for(self, until: asyncio.Future[None], timeout: float | None) -> None:
+        """Waits until a future is done, without taking an event. Returns also at the timeout.
 
         Args:
-            until: Future to wait for.
+            until: Future to wait for. Its result is not read.
             timeout: Seconds to wait at most. None means no limit.
 
         Raises:
-            StatusError: The subscription was ended.
+            StatusError: The subscription was ended by `end`.
         """
         # A loop, because each new event wakes the wait as well.
         loop = asyncio.get_running_loop()
@@ -71,22 +76,22 @@ class Subscription:
             raise self._end
 
     def push(self, event: Event) -> None:
-        """Appends an event."""
+        """Adds an event for the subscriber. The broker calls this."""
         self._events.append(event)
         self._wake()
 
     def end(self, reason: StatusError) -> None:
-        """Ends the subscription: `next` raises from now on.
+        """Ends the subscription: `next` and `wait_for` raise from now on, also in waiting tasks.
 
         Args:
-            reason: Error to raise. Only the reason of the first call counts.
+            reason: The error to raise. After the first call, further calls have no effect.
         """
         if self._end is None:
             self._end = reason
             self._wake()
 
     def close(self) -> None:
-        """Removes the subscription from its broker. Idempotent."""
+        """Removes the subscription from its broker, which delivers no more events. Idempotent."""
         self._broker.remove(self)
 
     def _wake(self) -> None:
@@ -101,7 +106,7 @@ class Subscription:
 
 
 class Broker:
-    """The subscriptions of one gateway process."""
+    """The subscriptions of one gateway, and the delivery of events to them."""
 
     def __init__(self) -> None:
         # Dicts, not sets, so that subscriptions get an event in the order in which they were made.
@@ -110,17 +115,19 @@ class Broker:
         self._closed: StatusError | None = None
 
     def open(self) -> None:
-        """Accepts subscriptions, also after `close`."""
+        """Lets new subscriptions live again after `close`."""
         self._closed = None
 
     def close(self) -> None:
-        """Ends all subscriptions, and every new one until `open` is called."""
+        """Ends all subscriptions with UNAVAILABLE, and each new one until `open` is called."""
         self._closed = StatusError(grpc.StatusCode.UNAVAILABLE, "the gateway is shutting down")
         for subscription in self.subscriptions():
             subscription.end(self._closed)
 
     def subscribe(self, topics: Iterable[str]) -> Subscription:
-        """Returns a subscription to every event that is published from now on.
+        """Returns a subscription that gets the events published from now on.
+
+        The caller must close the subscription.
 
         Args:
             topics: Topics to subscribe to. Empty means all topics.
@@ -137,7 +144,7 @@ class Broker:
         return subscription
 
     def remove(self, subscription: Subscription) -> None:
-        """Removes a subscription."""
+        """Removes a subscription. Does nothing if it was removed before."""
         self._of_all_topics.pop(subscription, None)
         for topic in subscription.topics:
             of_topic = self._by_topic.get(topic, {})

@@ -1,4 +1,4 @@
-"""State and events on a Dapr sidecar. Nothing is kept here, so that replicas can share it."""
+"""State and events on a Dapr sidecar, so that several replicas of a gateway share them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dapr.proto import api_v1
 from virtufin.api.client.errors import InvalidInputError
 from virtufin.api.dapr._sidecar import cloudevents_json
 from virtufin.api.emulator._settings import DaprSettings
-from virtufin.api.emulator._status_errors import invalid
+from virtufin.api.emulator._status_errors import InvalidArgumentError
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
 from .backend import Backend, Entry
@@ -27,16 +27,19 @@ _CONFIRMATION = 5.0
 
 
 class DaprBackend(Backend):
-    """A backend on a Dapr sidecar, with the sidecar's state store and its pub/sub component.
+    """A store on a Dapr sidecar: its state store component and its pub/sub component.
 
-    The backend has one stream from the sidecar for each topic. The backend's own broker delivers
-    the events of that stream to every subscription of this gateway.
+    For each topic, one stream from the sidecar carries the events to this process. A broker in
+    memory delivers them to every subscription of this gateway.
+
+    Args:
+        settings: Settings of the sidecar.
     """
 
     def __init__(self, settings: DaprSettings) -> None:
         self._settings = settings
-        self.link = SidecarConnection(settings)
-        self._state = DaprState(self.link, settings.store_name)
+        self.connection = SidecarConnection(settings)
+        self._state = DaprState(self.connection, settings.store_name)
         self._broker = Broker()
         self._topics: dict[str, Topic] = {}
         self._ending = True
@@ -45,7 +48,7 @@ class DaprBackend(Backend):
     async def start(self) -> None:
         self._started = datetime.now(timezone.utc)
         self._ending = False
-        self.link.open()
+        self.connection.open()
         self._broker.open()
 
     def end_subscriptions(self) -> None:
@@ -57,18 +60,18 @@ class DaprBackend(Backend):
         self.end_subscriptions()
         topics, self._topics = list(self._topics.values()), {}
         await asyncio.gather(*(topic.stop() for topic in topics))
-        await self.link.close()
+        await self.connection.close()
 
     async def reset(self) -> None:
         # A stopped gateway can be reset, so the link is opened for the time of the reset.
-        if self.link.is_open:
+        if self.connection.is_open:
             await self._state.reset()
             return
-        self.link.open()
+        self.connection.open()
         try:
             await self._state.reset()
         finally:
-            await self.link.close()
+            await self.connection.close()
 
     async def save(self, service: str, key: str, value: str, etag: str) -> None:
         await self._state.save(service, key, value, etag)
@@ -86,44 +89,46 @@ class DaprBackend(Backend):
         try:
             data = cloudevents_json.to_json(CloudEvent.FromString(cloudevent))
         except InvalidInputError as error:
-            raise invalid(error.message) from error
+            raise InvalidArgumentError(error.message) from error
         request = api_v1.PublishEventRequest(
             pubsub_name=self._settings.pubsub_name,
             topic=topic,
             data=data,
             data_content_type=cloudevents_json.CONTENT_TYPE,
         )
-        await self.link.call("PublishEvent", request)
+        await self.connection.call("PublishEvent", request)
 
     async def subscribe(self, topics: Iterable[str]) -> Subscription:
         wanted = list(dict.fromkeys(topics))
         if not wanted:
-            raise invalid("topics must not be empty: Dapr has no subscription to all topics")
+            raise InvalidArgumentError(
+                "topics must not be empty: Dapr has no subscription to all topics"
+            )
         # Before its topics are live, so that the subscription receives their first event.
         subscription = self._broker.subscribe(wanted)
         try:
-            await self._live(subscription, wanted)
+            await self._wait_live(subscription, wanted)
         except BaseException:
             subscription.close()
             raise
         return subscription
 
-    async def _live(self, subscription: Subscription, topics: Iterable[str]) -> None:
+    async def _wait_live(self, subscription: Subscription, topics: Iterable[str]) -> None:
         if self._ending:
             return
         clock = asyncio.get_running_loop().time
         end = clock() + _CONFIRMATION
-        for topic in [self._topic(name) for name in topics]:
-            await topic.live(subscription, max(end - clock(), 0.0))
+        for topic in [self._get_topic(name) for name in topics]:
+            await topic.wait_live(subscription, max(end - clock(), 0.0))
 
-    def _topic(self, name: str) -> Topic:
+    def _get_topic(self, name: str) -> Topic:
         topic = self._topics.get(name)
         if topic is None or topic.failed:
             topic = self._topics[name] = Topic(
-                self.link,
+                self.connection,
                 self._settings.pubsub_name,
                 name,
-                news=DeliveryFilter(
+                delivery_filter=DeliveryFilter(
                     started=self._started, keep_history=self._settings.keep_history
                 ),
                 publish=self._broker.publish,

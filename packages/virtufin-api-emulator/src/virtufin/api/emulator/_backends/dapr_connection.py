@@ -27,11 +27,15 @@ _OPTIONS = (*CHANNEL_OPTIONS, ("grpc.max_receive_message_length", -1))
 
 
 class SidecarConnection:
-    """A channel to the sidecar, between `open` and `close`."""
+    """A gRPC channel to the sidecar, between `open` and `close`.
+
+    Args:
+        settings: Settings of the sidecar.
+    """
 
     def __init__(self, settings: DaprSettings) -> None:
         token = NOT_GIVEN if settings.api_token is None else settings.api_token
-        self._endpoint = endpoint.endpoint(settings.address, token)
+        self._endpoint = endpoint.resolve_endpoint(settings.address, token)
         self._timeout = settings.timeout
         self._channel: grpc.aio.Channel | None = None
         self.stub: Any = None
@@ -43,21 +47,21 @@ class SidecarConnection:
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """The metadata of every call to the sidecar."""
+        """The metadata of every call to the sidecar: the token, if there is one."""
         token = self._endpoint.token
         return ((endpoint.TOKEN_HEADER, token),) if token else ()
 
     @property
     def is_open(self) -> bool:
-        """True if the link has a channel."""
+        """True between `open` and `close`."""
         return self._channel is not None
 
     def open(self) -> None:
-        """Creates the channel. Does not wait for the sidecar."""
-        self._channel = self.new_channel()
+        """Creates the channel, without waiting for the sidecar. `close` closes it."""
+        self._channel = self.open_channel()
         self.stub = api_service_v1.DaprStub(self._channel)  # type: ignore[no-untyped-call]
 
-    def new_channel(self) -> grpc.aio.Channel:
+    def open_channel(self) -> grpc.aio.Channel:
         """Returns a new channel to the sidecar. The caller must close it."""
         if self._endpoint.tls:
             credentials = grpc.ssl_channel_credentials()
@@ -74,37 +78,37 @@ class SidecarConnection:
             await drain_notifications()
 
     async def call(self, name: str, request: Any) -> Any:
-        """Calls a unary method of the sidecar.
+        """Calls a unary method of the sidecar and returns the reply message.
 
         Args:
             name: Short name of the method.
             request: Request message.
 
         Raises:
-            StatusError: The call failed.
+            StatusError: The call failed. The status is that of `make_error`.
         """
         try:
             return await getattr(self.stub, name)(
                 request, timeout=self._timeout, metadata=self.metadata
             )
         except grpc.aio.AioRpcError as error:
-            raise self.refusal(error) from error
+            raise self.make_error(error) from error
 
     async def invoke(
         self, app_id: str, method: str, data: bytes, *, json: bool, timeout: float, metadata: Any
     ) -> bytes:
-        """Calls a method of an app with Dapr's service invocation and returns the reply's data.
+        """Calls a method of an app by Dapr's service invocation and returns the data of the reply.
 
         Args:
             app_id: App-id of the app.
             method: Name of the method.
-            data: Request data.
-            json: Whether the request data is JSON.
+            data: Data of the request.
+            json: True if the data is JSON, False if it is bytes of any form.
             timeout: Seconds that the call may take.
-            metadata: Additional metadata of the call.
+            metadata: Further metadata of the call.
 
         Raises:
-            StatusError: The call failed.
+            StatusError: The call failed. The status is that of the sidecar or the app.
         """
         message = common_v1.InvokeRequest(
             method=method, content_type="application/json" if json else "application/octet-stream"
@@ -120,8 +124,14 @@ class SidecarConnection:
         value: bytes = reply.data.value
         return value
 
-    def refusal(self, error: grpc.aio.AioRpcError) -> StatusError:
-        """Returns the error of a gateway's call for a failed call to the sidecar."""
+    def make_error(self, error: grpc.aio.AioRpcError) -> StatusError:
+        """Returns the error for the client's call after a call to the sidecar has failed.
+
+        A status that clients would take for the gateway's own is replaced.
+
+        Args:
+            error: The error of the call to the sidecar.
+        """
         code = error.code()
         details = error.details() or code.name
         return StatusError(

@@ -1,7 +1,7 @@
-"""The stream of a topic from the sidecar, for as long as the gateway runs.
+"""The stream by which the Dapr sidecar delivers the events of one topic to the gateway.
 
-The stream stays open after the last subscriber has gone. Events are then acknowledged and dropped,
-so that a later subscriber does not receive them as new events.
+The stream stays open until the gateway stops, also after the last subscriber has gone. Events are
+then acknowledged and dropped, so that a later subscriber does not receive them as new events.
 """
 
 from __future__ import annotations
@@ -27,29 +27,41 @@ from .event_filter import DeliveryFilter
 
 _log = logging.getLogger("virtufin.api.emulator.dapr")
 _BACKOFF = (0.1, 5.0, 2.0, 0.3)
+"""Delays before a stream is opened again: first and longest in seconds, factor, random part."""
 # Without this, the delays would grow over the whole life of a gateway, and after a few restarts of
 # the sidecar each further one would be followed by the longest delay.
 _STABLE = 5.0
-"""Seconds that a stream must have been live for the delays to start again at the shortest."""
+"""Seconds that a stream must have been live for the delays to begin with the first again."""
+# Always success, because the gateway takes over the delivery to its subscribers.
 _SUCCESS = appcallback_v1.TopicEventResponse(status=appcallback_v1.TopicEventResponse.SUCCESS)
 
 
 class Topic:
-    """The stream of one topic. The stream is reopened when the sidecar restarts."""
+    """The stream of one topic, which is opened again after a break, such as a sidecar's restart.
+
+    The stream is live from the sidecar's confirmation to the next break.
+
+    Args:
+        connection: Connection to the sidecar.
+        pubsub_name: Name of the pub/sub component.
+        name: Name of the topic.
+        delivery_filter: Filter for the events of the topic.
+        publish: Function that is called with each event that the filter accepts.
+    """
 
     def __init__(
         self,
-        link: SidecarConnection,
+        connection: SidecarConnection,
         pubsub_name: str,
         name: str,
         *,
-        news: DeliveryFilter,
+        delivery_filter: DeliveryFilter,
         publish: Callable[[Event], None],
     ) -> None:
-        self._link = link
+        self._connection = connection
         self._pubsub_name = pubsub_name
         self._name = name
-        self._news = news
+        self._filter = delivery_filter
         self._publish = publish
         loop = self._loop = asyncio.get_running_loop()
         self._first: asyncio.Future[None] = loop.create_future()
@@ -62,31 +74,31 @@ class Topic:
 
     @property
     def failed(self) -> bool:
-        """True if the stream has ended without ever having been live."""
+        """True if the stream has ended: before it was ever live, or by `stop`."""
         return self._task.done()
 
-    async def live(self, subscription: Subscription, timeout: float) -> None:
-        """Waits until the sidecar has confirmed the topic for the first time.
+    async def wait_live(self, subscription: Subscription, timeout: float) -> None:
+        """Waits until the stream is live for the first time. Returns at once after that.
 
         Args:
-            subscription: Subscription that waits for the topic.
+            subscription: Subscription that waits for the topic. Its end ends the wait.
             timeout: Seconds to wait at most.
 
         Raises:
             StatusError: The sidecar rejected the topic or did not confirm it in time, or the
                 subscription was ended.
         """
-        await subscription.hold(self._first, timeout)
+        await subscription.wait_for(self._first, timeout)
         if not self._first.done():
             raise StatusError(
                 grpc.StatusCode.UNAVAILABLE,
-                f"the gateway's Dapr sidecar at {self._link.address} did not confirm the "
+                f"the gateway's Dapr sidecar at {self._connection.address} did not confirm the "
                 f"subscription to {self._name!r} in time",
             )
         self._first.result()
 
     async def stop(self) -> None:
-        """Ends the stream."""
+        """Ends the stream for good and waits for its end."""
         self._task.cancel()
         await asyncio.wait((self._task,))
         if not self._first.done():
@@ -100,7 +112,7 @@ class Topic:
                 await self._read()
                 error = StatusError(grpc.StatusCode.UNAVAILABLE, "the sidecar ended the stream")
             except grpc.aio.AioRpcError as failure:
-                error = self._refusal(failure)
+                error = self._make_error(failure)
             if not self._first.done():
                 self._first.set_exception(error)
                 # Reads the exception, because asyncio logs one that no waiter has read.
@@ -115,7 +127,7 @@ class Topic:
         return self._live_since is not None and self._loop.time() - self._live_since > _STABLE
 
     async def _read(self) -> None:
-        call = self._link.stub.SubscribeTopicEventsAlpha1(metadata=self._link.metadata)
+        call = self._connection.stub.SubscribeTopicEventsAlpha1(metadata=self._connection.metadata)
         try:
             initial = api_v1.SubscribeTopicEventsRequestInitialAlpha1(
                 pubsub_name=self._pubsub_name, topic=self._name
@@ -124,16 +136,16 @@ class Topic:
             async for message in call:
                 if message.HasField("event_message"):
                     self._deliver(message.event_message)
-                    await _write(call, _processed(message.event_message.id))
+                    await _write(call, _make_acknowledgement(message.event_message.id))
                 else:
-                    self._confirmed()
+                    self._on_confirmed()
         finally:
             call.cancel()
 
-    def _confirmed(self) -> None:
+    def _on_confirmed(self) -> None:
         self._live_since = self._loop.time()
         if not self._first.done():
-            self._news.begin(self._live_since)
+            self._filter.start_catch_up(self._live_since)
             self._first.set_result(None)
 
     def _deliver(self, request: Any) -> None:
@@ -144,11 +156,11 @@ class Topic:
             text = "topic %s: event %r cannot be read, it is dropped: %s"
             _log.error(text, self._name, request.id, error)
             return
-        if self._news.accepts(event, self._loop.time()):
+        if self._filter.accepts(event, self._loop.time()):
             self._publish(Event(self._name, event.SerializeToString()))
 
-    def _refusal(self, error: grpc.aio.AioRpcError) -> StatusError:
-        refusal = self._link.refusal(error)
+    def _make_error(self, error: grpc.aio.AioRpcError) -> StatusError:
+        refusal = self._connection.make_error(error)
         if error.code() is grpc.StatusCode.UNKNOWN:
             # Recognised by its text, because with UNKNOWN Dapr gives the reason nowhere else.
             missing = "not found" in refusal.details
@@ -164,7 +176,7 @@ async def _write(call: Any, message: Any) -> None:
         await call.write(message)
 
 
-def _processed(event_id: str) -> api_v1.SubscribeTopicEventsRequestAlpha1:
+def _make_acknowledgement(event_id: str) -> api_v1.SubscribeTopicEventsRequestAlpha1:
     return api_v1.SubscribeTopicEventsRequestAlpha1(
         event_processed=api_v1.SubscribeTopicEventsRequestProcessedAlpha1(
             id=event_id, status=_SUCCESS

@@ -1,7 +1,7 @@
-"""A filter for repeated and historical events of a broker.
+"""A filter for events that subscribers must not receive: repeats and history.
 
-A broker delivers events at least once, and delivers the retained history of a topic to a new
-consumer group. Subscribers of a gateway receive neither repeats nor history.
+A broker delivers each event at least once, so that an event can be repeated. To a new consumer
+group a broker delivers the history of a topic: events from before the group existed.
 """
 
 from __future__ import annotations
@@ -12,43 +12,45 @@ from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
 # A bound, because the memory of a gateway that runs for months must not grow without limit.
 REMEMBERED = 10_000
-"""Number of recent events of a topic among which repeats are found, by source and id
-(CloudEvents 1.0)."""
+"""Number of recent events of a topic to which each event is compared, by source and id."""
 # Short, because later old times are legitimate: they are those of replayed events.
 CATCHING_UP = 10.0
-"""Seconds after a topic is first live in which events older than the gateway are history."""
+"""Seconds after the first confirmation of a topic in which events from before the start of the
+gateway are rejected as history."""
 
 
 class DeliveryFilter:
-    """A filter for the events of one topic."""
+    """A filter for the events of one topic, which rejects repeats and history."""
 
     def __init__(self, *, started: datetime, keep_history: bool) -> None:
-        """Creates a filter that accepts historical events until `begin` is called.
+        """Creates a filter that rejects history only after `start_catch_up` was called.
 
         Args:
-            started: Time of the gateway's start. Older events are history.
-            keep_history: Whether historical events are accepted.
+            started: Time of the start of the gateway. Events with an earlier time are history.
+            keep_history: True to accept history.
         """
         self._started = started
         self._keep_history = keep_history
         self._catching_up_until: float | None = None
         self._seen: dict[tuple[str, str], None] = {}
 
-    def begin(self, now: float) -> None:
-        """Starts to reject historical events, unless history is kept. Call when the topic is live.
+    def start_catch_up(self, now: float) -> None:
+        """Begins to reject history, for `CATCHING_UP` seconds or until the first newer event.
+
+        Call this when the sidecar has confirmed the topic. Has no effect with `keep_history`.
 
         Args:
-            now: Current time in seconds, on the same clock as for `accepts`.
+            now: Current time in seconds, on the clock that `accepts` uses.
         """
         if not self._keep_history:
             self._catching_up_until = now + CATCHING_UP
 
     def accepts(self, event: CloudEvent, now: float) -> bool:
-        """Returns True if subscribers must receive an event. Call once per delivery.
+        """Returns True if subscribers must receive an event. Call this once for each delivery.
 
         Args:
-            event: Delivered event.
-            now: Current time in seconds, on the same clock as for `begin`.
+            event: The delivered event, which is remembered to find repeats.
+            now: Current time in seconds, on the clock that `start_catch_up` uses.
         """
         return not self._is_repeat(event) and not self._is_history(event, now)
 
@@ -67,7 +69,7 @@ class DeliveryFilter:
     def _is_history(self, event: CloudEvent, now: float) -> bool:
         if self._catching_up_until is None:
             return False
-        moment = _time(event)
+        moment = _read_time(event)
         if moment is None:
             return False
         # Compared in whole seconds, because Dapr truncates the times that it adds to whole seconds.
@@ -79,7 +81,7 @@ class DeliveryFilter:
         return True
 
 
-def _time(event: CloudEvent) -> datetime | None:
+def _read_time(event: CloudEvent) -> datetime | None:
     if "time" not in event.attributes:
         return None
     attribute = event.attributes["time"]
@@ -88,4 +90,5 @@ def _time(event: CloudEvent) -> datetime | None:
     try:
         return attribute.ce_timestamp.ToDatetime(tzinfo=timezone.utc)
     except (ValueError, OverflowError):
+        # None, because a time that Python cannot hold does not say whether the event is history.
         return None

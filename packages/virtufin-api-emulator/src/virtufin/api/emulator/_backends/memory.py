@@ -1,4 +1,4 @@
-"""State and events in the memory of this process."""
+"""State and events of a gateway in the memory of this process."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import grpc
 
-from virtufin.api.emulator._status_errors import StatusError, invalid
+from virtufin.api.emulator._status_errors import InvalidArgumentError, StatusError
 
 from .backend import Backend, Entry
 from .broker import Broker, Event, Subscription
@@ -15,7 +15,7 @@ from .query import Query, QueryError
 
 
 class MemoryBackend(Backend):
-    """A backend in memory. State survives a stop and start, as in a state store."""
+    """A store in memory. State survives a stop and start of the gateway, as in a real store."""
 
     def __init__(self) -> None:
         self._broker = Broker()
@@ -62,7 +62,7 @@ class MemoryBackend(Backend):
         try:
             found = Query.parse(query).run(self._entries.get(service, {}).values())
         except QueryError as error:
-            raise invalid(f"query: {error}") from error
+            raise InvalidArgumentError(f"query: {error}") from error
         return found[:limit] if limit else found
 
     async def publish(self, topic: str, cloudevent: bytes) -> None:

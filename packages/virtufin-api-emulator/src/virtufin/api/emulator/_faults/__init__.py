@@ -1,8 +1,8 @@
-"""Faults on purpose in calls, streams and connections."""
+"""Faults of calls, streams and connections that fault plans cause in this process."""
 
 from .active_plans import FaultyStream
 from .injector import FaultInterceptor, Injector
-from .relay import Relay
+from .tcp_relay import Relay
 
 __all__ = [
     "FaultInterceptor",

@@ -1,4 +1,4 @@
-"""Fault injection in the gateway's process: applies plans to calls and streams."""
+"""Fault injection in the process of the gateway: applies fault plans to calls and streams."""
 
 from __future__ import annotations
 
@@ -15,22 +15,31 @@ from virtufin.api.emulator._status_errors import (
     Continuation,
     Handler,
     StatusError,
-    refusing_handler,
+    make_refusing_handler,
 )
-from virtufin.api.emulator.faults import ANY, CALL_ACTIONS, Faults, Plan, Spec, short, status_code
+from virtufin.api.emulator.faults import (
+    ANY,
+    CALL_ACTIONS,
+    Faults,
+    Plan,
+    Spec,
+    shorten_method,
+    to_status_code,
+)
 
 from .active_plans import ActivePlan, FaultyStream, carries_topic
 
 
 class Injector(Faults):
-    """The faults of an emulator in this process."""
+    """Faults of calls and streams of an emulator in this process."""
 
     def __init__(self, methods: Iterable[str], infrastructure: Iterable[str] = ()) -> None:
-        """Needs no running loop.
+        """Does no I/O and needs no running event loop.
 
         Args:
-            methods: Full names of the gateway's methods. The method `"*"` stands for all of them.
-            infrastructure: Full names of further methods. Plans apply to them only by name.
+            methods: Full names of the gateway's methods. A plan for `"*"` applies to all of them.
+            infrastructure: Full names of further methods, such as health checks. A plan applies to
+                such a method only by its name.
         """
         self._methods = frozenset(methods)
         self._known = self._methods | frozenset(infrastructure)
@@ -50,7 +59,7 @@ class Injector(Faults):
         return len(self._streams)
 
     async def apply(self, method: str, topics: Collection[str] | None = None) -> None:
-        """Applies the plans to a call that has just arrived: delays or fails the call.
+        """Delays or fails a call as the plans say. Servicers and interceptors call this first.
 
         Args:
             method: Full name of the method, such as `virtufin.State/GetState`.
@@ -66,13 +75,20 @@ class Injector(Faults):
                 continue
             plan.consume()
             if plan.spec.action == "fail":
-                raise plan.refusal(f"{method} failed by a fault plan")
+                raise plan.make_error(f"{method} failed by a fault plan")
             with plan.wait_lifted() as lifted:
                 await asyncio.wait((lifted,), timeout=plan.spec.seconds)
 
     @contextmanager
-    def stream(self, subscription: Subscription) -> Iterator[FaultyStream]:
-        """Yields a stream that plans apply to for as long as the `with` block runs."""
+    def open_stream(self, subscription: Subscription) -> Iterator[FaultyStream]:
+        """Registers a stream for the plans while the `with` block runs.
+
+        Args:
+            subscription: Subscription of the stream.
+
+        Yields:
+            The stream with the plans that apply to it.
+        """
         stream = FaultyStream(subscription)
         for plan in self._on_streams:
             if plan.matches_stream(stream.topics):
@@ -100,7 +116,7 @@ class Injector(Faults):
         return plan
 
     def _cut(self, code: str, topic: str | None, details: str) -> int:
-        reason = StatusError(status_code(code), details or "stream cut by a fault plan")
+        reason = StatusError(to_status_code(code), details or "stream cut by a fault plan")
         streams = [stream for stream in self._streams if carries_topic(stream.topics, topic)]
         for stream in streams:
             stream.end(reason)
@@ -110,26 +126,28 @@ class Injector(Faults):
         if method == ANY:
             return self._methods
         name = method.removeprefix("/")
-        found = frozenset(known for known in self._known if name in (known, short(known)))
+        found = frozenset(known for known in self._known if name in (known, shorten_method(known)))
         if found:
             return found
         # The error suggests similar names, because a misspelled method is the usual mistake.
-        names = {*self._known, *(short(known) for known in self._known)}
+        names = {*self._known, *(shorten_method(known) for known in self._known)}
         near = closest_names(name, names)
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
         raise ValueError(f"the gateway has no method {method!r}{hint}")
 
 
 class FaultInterceptor(grpc.aio.ServerInterceptor):
-    """Applies the plans to each call without a topic, before the request is read."""
+    """A gRPC interceptor that applies the plans to calls before their requests are read.
+
+    Calls that name a topic are left to their servicers, because the topic is in the request.
+    """
 
     def __init__(self, injector: Injector, *, with_topic: Collection[str]) -> None:
-        """Does no I/O and needs no running loop.
+        """Does no I/O and needs no running event loop.
 
         Args:
             injector: The plans in force.
-            with_topic: Full names of the methods with a topic. Their servicers apply the plans
-                after they have read the topics from the request.
+            with_topic: Full names of the methods whose requests name a topic.
         """
         self._injector = injector
         self._with_topic = with_topic
@@ -137,11 +155,11 @@ class FaultInterceptor(grpc.aio.ServerInterceptor):
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> Handler | None:
-        """Applies the plans, then continues with the call. grpc calls this for each call."""
+        """Applies the plans and returns the handler of the call. grpc calls this for each call."""
         method = handler_call_details.method.removeprefix("/")
         if method not in self._with_topic:
             try:
                 await self._injector.apply(method)
             except StatusError as refused:
-                return refusing_handler(refused.code, refused.details)
+                return make_refusing_handler(refused.code, refused.details)
         return await continuation(handler_call_details)

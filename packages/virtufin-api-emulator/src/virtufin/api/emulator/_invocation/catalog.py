@@ -1,4 +1,8 @@
-"""The methods of the backends, fetched by server reflection and cached for a limited time."""
+"""The methods of the backends, fetched by server reflection and cached for a limited time.
+
+A description has the methods of a backend, with their descriptors: protobuf's descriptions of
+messages and services.
+"""
 
 from __future__ import annotations
 
@@ -34,45 +38,48 @@ _log = logging.getLogger("virtufin.api.emulator.backends")
 
 @dataclass(frozen=True)
 class BackendMethod:
-    """A method of a backend."""
+    """A method of a backend, as its descriptor describes it."""
 
     descriptor: MethodDescriptor
 
     @property
     def service(self) -> str:
-        """Full name of the method's gRPC service."""
+        """The full name of the method's gRPC service."""
         name: str = self.descriptor.containing_service.full_name
         return name
 
     @property
     def path(self) -> str:
-        """The HTTP/2 path of the method."""
+        """The HTTP/2 path of the method, such as `/acme.Orders/Cancel`."""
         return f"/{self.service}/{self.descriptor.name}"
 
     @property
     def pool(self) -> DescriptorPool:
-        """The descriptor pool of the method's backend."""
+        """The descriptor pool of the backend, which defines the messages of the method."""
         return self.descriptor.containing_service.file.pool
 
     @property
     def unary(self) -> bool:
-        """True if neither side streams."""
+        """True if the method has one request and one reply."""
         return not (self.descriptor.client_streaming or self.descriptor.server_streaming)
 
     @property
     def request(self) -> Any:
-        """Message class of the request."""
+        """The message class of the request."""
         return message_factory.GetMessageClass(self.descriptor.input_type)
 
     @property
     def response(self) -> Any:
-        """Message class of the response."""
+        """The message class of the reply."""
         return message_factory.GetMessageClass(self.descriptor.output_type)
 
 
 @dataclass(frozen=True)
 class Description:
-    """The methods of one backend and their descriptors."""
+    """The methods of one backend by their short names, and the descriptors of the backend.
+
+    `expires` is the time on the clock of the event loop after which it is fetched again.
+    """
 
     # A pool for each backend, because backends reuse package and message names.
     descriptors: DescriptorSet
@@ -81,27 +88,30 @@ class Description:
 
 
 class AppRoute(Protocol):
-    """A route to backends that are named by app-id."""
+    """A way to call backends that are named by app-id: through the gateway's Dapr sidecar."""
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """The metadata of each call."""
+        """The metadata that each call to the sidecar must carry."""
 
-    def new_channel(self) -> grpc.aio.Channel:
-        """Returns a channel for calls whose header `dapr-app-id` names the app."""
+    def open_channel(self) -> grpc.aio.Channel:
+        """Returns a new channel to the sidecar. The caller must close the channel.
+
+        The sidecar passes calls on to the app that their header `dapr-app-id` names.
+        """
 
     async def invoke(
         self, app_id: str, method: str, data: bytes, *, json: bool, timeout: float, metadata: Any
     ) -> bytes:
-        """Calls a method of an app without descriptors.
+        """Calls a method of an app by Dapr's service invocation, which needs no descriptors.
 
         Args:
             app_id: App-id of the app.
             method: Name of the method.
-            data: Request data.
-            json: Whether the request data is JSON.
+            data: Data of the request.
+            json: True if the data is JSON, False if it is bytes of any form.
             timeout: Seconds that the call may take.
-            metadata: Additional metadata of the call.
+            metadata: Further metadata of the call.
 
         Returns:
             The data of the reply.
@@ -112,7 +122,14 @@ class AppRoute(Protocol):
 
 
 class Catalog:
-    """The descriptions of the registered backends and the channels to them."""
+    """The descriptions of the registered backends, and the channels to them.
+
+    Args:
+        registry: The registered backends.
+        policy: Limits of fetching and keeping descriptions.
+        max_message_bytes: Size of the largest reply of a backend in bytes.
+        route: Route to backends that are named by app-id. None if the gateway has no sidecar.
+    """
 
     def __init__(
         self,
@@ -131,7 +148,7 @@ class Catalog:
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def close(self) -> None:
-        """Closes all channels and clears the cache."""
+        """Closes all channels and forgets all descriptions. The catalog can be used afterwards."""
         # Cleared before the wait, so that no call uses a channel that is closing.
         channels = list(self._channels.values())
         self._channels.clear()
@@ -140,27 +157,27 @@ class Catalog:
         await asyncio.gather(*(channel.close() for channel in channels))
 
     def forget(self) -> None:
-        """Clears the cache."""
+        """Forgets all descriptions, so that they are fetched again."""
         self._descriptions.clear()
 
-    def channel(self, service: Service) -> grpc.aio.Channel:
-        """Returns the channel to a backend. The first call opens the channel."""
+    def get_channel(self, service: Service) -> grpc.aio.Channel:
+        """Returns the channel to a backend, opened at the first call. `close` closes it."""
         if service.name not in self._channels:
-            self._channels[service.name] = self._new_channel(service)
+            self._channels[service.name] = self._open_channel(service)
         return self._channels[service.name]
 
-    def metadata(self, service: Service) -> tuple[tuple[str, str], ...]:
+    def get_metadata(self, service: Service) -> tuple[tuple[str, str], ...]:
         """Returns the metadata that calls to a backend must carry."""
         if self.route is None or not service.dapr_app:
             return ()
         return (*self.route.metadata, ("dapr-app-id", service.dapr_app))
 
-    def _new_channel(self, service: Service) -> grpc.aio.Channel:
+    def _open_channel(self, service: Service) -> grpc.aio.Channel:
         if self.route is not None and service.dapr_app:
-            return self.route.new_channel()
-        return self._direct_channel(self._registry.target(service))
+            return self.route.open_channel()
+        return self._open_direct_channel(self._registry.get_target(service))
 
-    def _direct_channel(self, target: str) -> grpc.aio.Channel:
+    def _open_direct_channel(self, target: str) -> grpc.aio.Channel:
         return grpc.aio.insecure_channel(
             target,
             options=(
@@ -169,14 +186,18 @@ class Catalog:
             ),
         )
 
-    async def method(self, service: Service, name: str) -> BackendMethod | None:
-        """Returns a method of a backend by its short name, or None if there is none.
+    async def find_method(self, service: Service, name: str) -> BackendMethod | None:
+        """Returns a method of a backend, or None if the backend has no such method.
+
+        Args:
+            service: The backend.
+            name: Short name of the method.
 
         Raises:
-            StatusError: The descriptors cannot be fetched, as `describe` explains.
+            StatusError: The description cannot be fetched, as for `describe`.
         """
         # Fetched again if the method is unknown, because the backend may have been upgraded.
-        known = self._fresh(service)
+        known = self._get_recent(service)
         if known is None or name not in known.methods:
             known = await self.describe(service, instead_of=known)
         return known.methods.get(name)
@@ -184,29 +205,32 @@ class Catalog:
     async def describe(
         self, service: Service, *, instead_of: Description | None = None
     ) -> Description:
-        """Returns the description of a backend, from the cache if it is recent enough.
+        """Returns the description of a backend: the cached one, or a fetched one if that expired.
 
         Args:
-            service: Backend to describe.
-            instead_of: Cached description that the caller cannot use. A newer one is fetched. None
-                means that any recent description will do.
+            service: The backend.
+            instead_of: Cached description that lacks what the caller needs. If it is still cached,
+                another is fetched. None means that the cached description will do.
 
         Raises:
-            StatusError: The backend's reflection failed. The status is that of the failure, or
+            StatusError: The reflection of the backend failed. The status is that of the failure, or
                 UNIMPLEMENTED if the backend has no reflection.
         """
         async with self._locks.setdefault(service.name, asyncio.Lock()):
-            known = self._fresh(service)
+            known = self._get_recent(service)
             if known is None or known is instead_of:
                 known = self._descriptions[service.name] = await self._fetch(service)
             return known
 
-    async def descriptor_sets(self) -> list[DescriptorSet]:
-        """Returns the descriptors of all reachable backends in order of registration."""
-        found = await asyncio.gather(*(self._descriptors_or_none(one) for one in self._registry))
+    async def fetch_descriptor_sets(self) -> list[DescriptorSet]:
+        """Returns the descriptors of all backends in order of registration.
+
+        Backends whose description cannot be fetched are left out.
+        """
+        found = await asyncio.gather(*(self._try_fetch_descriptors(one) for one in self._registry))
         return [one for one in found if one is not None]
 
-    async def _descriptors_or_none(self, service: Service) -> DescriptorSet | None:
+    async def _try_fetch_descriptors(self, service: Service) -> DescriptorSet | None:
         try:
             return (await self.describe(service)).descriptors
         except StatusError as error:
@@ -214,7 +238,7 @@ class Catalog:
             _log.warning("left out: %s", error)
             return None
 
-    def _fresh(self, service: Service) -> Description | None:
+    def _get_recent(self, service: Service) -> Description | None:
         # Descriptions expire, because a backend may be upgraded while the gateway runs.
         known = self._descriptions.get(service.name)
         if known is None or known.expires <= asyncio.get_running_loop().time():
@@ -228,21 +252,23 @@ class Catalog:
                 f"{service.name} is called by app-id, and a sidecar does not describe what an app "
                 "offers; a gRPC server can be described with reflection_address",
             )
-        channel = self.channel(service)
+        channel = self.get_channel(service)
         async with AsyncExitStack() as stack:
             # A direct channel, because a sidecar does not pass reflection on to its app.
             if service.reflection_address:
-                channel = self._direct_channel(service.reflection_address)
+                channel = self._open_direct_channel(service.reflection_address)
                 await stack.enter_async_context(channel)
-            return await self._ask(service, channel)
+            return await self._read_description(service, channel)
 
-    async def _ask(self, service: Service, channel: grpc.aio.Channel) -> Description:
+    async def _read_description(self, service: Service, channel: grpc.aio.Channel) -> Description:
         client = ReflectionClient(channel, timeout=self._policy.reflection_timeout)
         try:
-            names = [service.grpc_service] if service.grpc_service else await _own(client)
+            names = (
+                [service.grpc_service] if service.grpc_service else await _list_own_services(client)
+            )
             pool = await client.pool(*names)
         except ReflectionError as error:
-            raise _refusal(service, error) from error
+            raise _make_error(service, error) from error
         methods: dict[str, BackendMethod] = {}
         for name in names:
             for descriptor in pool.FindServiceByName(name).methods:
@@ -255,14 +281,19 @@ class Catalog:
         )
 
 
-async def _own(client: ReflectionClient) -> list[str]:
+async def _list_own_services(client: ReflectionClient) -> list[str]:
     names = await client.list_services()
     # Without health checks and reflection, because they are not the backend's own methods.
     return [name for name in names if not name.startswith(INFRASTRUCTURE)]
 
 
-def _refusal(service: Service, error: ReflectionError) -> StatusError:
-    """Returns the error of a call to a backend whose reflection failed."""
+def _make_error(service: Service, error: ReflectionError) -> StatusError:
+    """Returns the error for a call to a backend whose reflection failed.
+
+    Args:
+        service: The backend.
+        error: The error of the reflection.
+    """
     code, details = grpc.StatusCode.INTERNAL, str(error)
     if isinstance(error, ReflectionUnavailableError):
         code, details = error.code, error.details

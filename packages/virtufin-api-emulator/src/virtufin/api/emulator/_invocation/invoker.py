@@ -1,4 +1,4 @@
-"""Calls to backends, with the limits and retries of the documented gateway."""
+"""Calls to backends, with the time limits, retries and circuits of the documented gateway."""
 
 from __future__ import annotations
 
@@ -18,7 +18,15 @@ from .registered_services import Registry, Service
 
 
 class Circuit:
-    """A circuit breaker: after a number of failed calls in a row, calls are refused for a while."""
+    """A circuit breaker for one backend.
+
+    After a number of failed calls in a row the circuit is open: calls are refused without being
+    sent. After a time one call is tried. Its success closes the circuit.
+
+    Args:
+        failures: Number of failed calls in a row that open the circuit.
+        open_for: Seconds for which the circuit stays open.
+    """
 
     def __init__(self, failures: int, open_for: float) -> None:
         self._limit = failures
@@ -26,11 +34,14 @@ class Circuit:
         self._failures = 0
         self._opened: float | None = None
 
-    def wait(self, now: float) -> float:
-        """Returns the seconds until a call may be tried, or 0 if a call may be tried now.
+    def reserve_attempt(self, now: float) -> float:
+        """Returns 0 if the caller may send a call now, or else the seconds until it may try again.
 
-        When the time of an open circuit is over, one caller gets 0. The other callers wait for the
-        outcome of that call.
+        When the time of an open circuit is over, only one caller gets 0. The circuit stays open for
+        the others until the outcome of that call is recorded, or the time is over again.
+
+        Args:
+            now: Current time in seconds, on the clock that the other methods use.
         """
         if self._opened is None:
             return 0.0
@@ -41,13 +52,17 @@ class Circuit:
         self._opened = now
         return 0.0
 
-    def succeeded(self) -> None:
-        """Records that the backend answered, with any status."""
+    def record_answer(self) -> None:
+        """Records that the backend has answered, with any status. Closes the circuit."""
         self._failures = 0
         self._opened = None
 
-    def failed(self, now: float) -> None:
-        """Records that the backend did not answer."""
+    def record_failure(self, now: float) -> None:
+        """Records that the backend has not answered. Opens the circuit after enough failures.
+
+        Args:
+            now: Current time in seconds, on the clock that the other methods use.
+        """
         self._failures += 1
         if self._failures >= self._limit:
             self._opened = now
@@ -58,17 +73,19 @@ Metadata = Sequence[tuple[str, str | bytes]]
 
 @dataclass(frozen=True)
 class Request:
-    """A request to a backend."""
+    """A request to a backend, before its message type is known."""
 
     text: bytes
-    """The request as the caller sent it."""
+    """The request as the client has sent it."""
     json: bool
     """True if the request is JSON."""
     # A function, because the JSON can be parsed only after the method's descriptor is known.
-    typed: Callable[[BackendMethod], bytes]
-    """Function that returns the serialized request message for a method."""
+    serialize: Callable[[BackendMethod], bytes]
+    """Function that returns the serialized request message for a method; may raise
+    `InvocationError`."""
 
 
+# The names by which the documented gateway reports the failures of backends.
 _STATUS = {
     grpc.StatusCode.INTERNAL: "INTERNAL",
     grpc.StatusCode.DATA_LOSS: "INTERNAL",
@@ -81,15 +98,22 @@ _STATUS = {
     grpc.StatusCode.DEADLINE_EXCEEDED: "UNAVAILABLE",
     grpc.StatusCode.UNIMPLEMENTED: "UNSUPPORTED",
 }
-_DAPR_S_OWN = "dapr-"
+# Prefix of the headers by which a call controls its sidecar.
+_DAPR_PREFIX = "dapr-"
 # Texts of a sidecar that did not reach an app. They are needed, because the sidecar reports this as
 # INTERNAL or UNKNOWN, which callers take for a failure of the app.
 _NOT_REACHED = ("couldn't find service", "timeout waiting for address", "code = Unavailable")
+# Only these count as failures for a circuit, because any other status is an answer.
 _NO_ANSWER = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
 class InvocationError(Exception):
-    """Raised when a call failed. The reply reports the failure in-band."""
+    """Raised if a call to a backend failed. The gateway reports the failure in its reply.
+
+    Args:
+        status: Name of the failure in the reply, such as `UNAVAILABLE`.
+        message: Text for the client.
+    """
 
     def __init__(self, status: str, message: str) -> None:
         super().__init__(f"{status}: {message}")
@@ -98,7 +122,13 @@ class InvocationError(Exception):
 
 
 class Invoker:
-    """Calls methods of registered backends."""
+    """Calls methods of the registered backends.
+
+    Args:
+        registry: The registered backends.
+        catalog: Catalog with the methods of the backends and the channels to them.
+        policy: Time limits and retries.
+    """
 
     def __init__(self, registry: Registry, catalog: Catalog, policy: InvocationPolicy) -> None:
         self._registry = registry
@@ -119,17 +149,17 @@ class Invoker:
         metadata: Metadata,
         time_left: float | None,
     ) -> tuple[BackendMethod | None, bytes]:
-        """Calls a backend and returns its serialized reply.
+        """Calls a method of a backend and returns the reply. Retries while it is UNAVAILABLE.
 
         Args:
-            service_name: Name of the registered service.
+            service_name: Name of the backend.
             method_name: Short name of the method.
             request: Request to send.
-            metadata: Metadata of the call.
-            time_left: Seconds until the caller's own deadline. None means no deadline.
+            metadata: Metadata to pass on to the backend.
+            time_left: Seconds until the deadline of the client's call. None means no deadline.
 
         Returns:
-            The method, or None for an app without descriptors, and the serialized reply.
+            The method and the serialized reply. The method is None for an app without reflection.
 
         Raises:
             InvocationError: The call failed, in the backend or before it reached the backend.
@@ -140,21 +170,23 @@ class Invoker:
         clock = asyncio.get_running_loop().time
         limit = self._policy.call_limit
         limit = limit if time_left is None else min(limit, time_left)
-        circuit = self._circuit(service_name)
-        if wait := circuit.wait(clock()):
+        circuit = self._get_circuit(service_name)
+        if wait := circuit.reserve_attempt(clock()):
             raise InvocationError(
                 "UNAVAILABLE",
                 f"the circuit of {service_name} is open after repeated failures, "
                 f"for another {wait:.1f} s",
             )
         try:
-            result = await self._try(service, method_name, request, metadata, clock() + limit)
+            result = await self._call_with_retries(
+                service, method_name, request, metadata, clock() + limit
+            )
         except StatusError as error:
             if error.code in _NO_ANSWER:
-                circuit.failed(clock())
+                circuit.record_failure(clock())
             else:
                 # An error is an answer, so the backend is available.
-                circuit.succeeded()
+                circuit.record_answer()
             status = _STATUS.get(error.code, "UNKNOWN")
             if service.dapr_app and any(words in error.details for words in _NOT_REACHED):
                 status = "UNAVAILABLE"
@@ -162,10 +194,10 @@ class Invoker:
                 status,
                 f"{service_name}/{method_name}: {error.code.name}: {error.details}",
             ) from error
-        circuit.succeeded()
+        circuit.record_answer()
         return result
 
-    async def _try(
+    async def _call_with_retries(
         self,
         service: Service,
         method_name: str,
@@ -177,7 +209,7 @@ class Invoker:
         delay = self._policy.retry_delay
         for retries_left in reversed(range(self._policy.retries + 1)):
             try:
-                return await self._once(service, method_name, request, metadata, deadline)
+                return await self._attempt(service, method_name, request, metadata, deadline)
             except StatusError as error:
                 # Only UNAVAILABLE, because the documented gateway retries nothing else.
                 out_of_time = clock() + delay >= deadline
@@ -187,7 +219,7 @@ class Invoker:
             delay *= 2
         raise AssertionError("unreachable")
 
-    async def _once(
+    async def _attempt(
         self,
         service: Service,
         method_name: str,
@@ -198,10 +230,10 @@ class Invoker:
         left = deadline - asyncio.get_running_loop().time()
         if service.dapr_app:
             # Removed, because a caller could otherwise choose another app or the sidecar's token.
-            metadata = [pair for pair in metadata if not pair[0].startswith(_DAPR_S_OWN)]
+            metadata = [pair for pair in metadata if not pair[0].startswith(_DAPR_PREFIX)]
         if service.is_untyped:
-            return None, await self._invoke(service, method_name, request, metadata, left)
-        method = await self._catalog.method(service, method_name)
+            return None, await self._invoke_app(service, method_name, request, metadata, left)
+        method = await self._catalog.find_method(service, method_name)
         if method is None:
             raise InvocationError("NOT_FOUND", f"{service.name} has no method {method_name!r}")
         if not method.unary:
@@ -209,18 +241,18 @@ class Invoker:
                 "UNSUPPORTED",
                 f"{service.name}/{method_name} streams; only unary methods can be called",
             )
-        payload = request.typed(method)
-        send: Any = self._catalog.channel(service).unary_unary(method.path)
+        payload = request.serialize(method)
+        send: Any = self._catalog.get_channel(service).unary_unary(method.path)
         # Computed again, because fetching the descriptors may have taken a part of the time.
         left = deadline - asyncio.get_running_loop().time()
         try:
-            headers = (*metadata, *self._catalog.metadata(service))
+            headers = (*metadata, *self._catalog.get_metadata(service))
             reply: bytes = await send(payload, timeout=max(left, 0.0), metadata=headers)
         except grpc.aio.AioRpcError as error:
             raise StatusError(error.code(), error.details() or "") from error
         return method, reply
 
-    async def _invoke(
+    async def _invoke_app(
         self, service: Service, method: str, request: Request, metadata: Metadata, left: float
     ) -> bytes:
         assert self._catalog.route is not None
@@ -233,7 +265,7 @@ class Invoker:
             metadata=metadata,
         )
 
-    def _circuit(self, name: str) -> Circuit:
+    def _get_circuit(self, name: str) -> Circuit:
         if name not in self._circuits:
             policy = self._policy
             self._circuits[name] = Circuit(policy.circuit_failures, policy.circuit_open)

@@ -1,4 +1,4 @@
-"""The backends that are registered with a gateway by name."""
+"""The backends of a gateway: the services that clients call through it, registered by name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ else:
     import tomli as tomllib
 
 
-from virtufin.api.emulator._validation import several, text
+from virtufin.api.emulator._validation import require_items, require_text
 
 SAMPLE_SCHEME = "sample:"
 DAPR_SCHEME = "dapr:"
@@ -31,49 +31,55 @@ SAMPLE_NAMES = ("workmanager", "websocketmanager")
 
 @dataclass(frozen=True)
 class Service:
-    """A backend registered with the gateway.
+    """A backend of the gateway, with the name by which clients call it.
 
     Raises:
-        ValueError: The name or the address is empty, or no sample has that name.
+        ValueError: The name or the address is empty, or there is no such sample.
         TypeError: A value is not text.
     """
 
     name: str
-    """Name of the backend for callers: `client.gateway.<name>`."""
+    """The name of the backend for clients: `client.gateway.<name>`."""
     address: str
-    """gRPC target, usually `host:port`. `sample:workmanager` and `sample:websocketmanager` are the
-    bundled backends, which the emulator starts and stops itself. `dapr:orders` is the app with the
-    app-id `orders`, called through the gateway's Dapr sidecar. With `reflection_address` that app
-    is a gRPC server. Without, its methods take and return JSON (Dapr service invocation)."""
+    """The place of the backend, in one of three forms:
+
+    - A gRPC target, usually `host:port`.
+    - `sample:workmanager` or `sample:websocketmanager`: a sample backend, which is part of the
+      emulator and starts and stops with it.
+    - `dapr:orders`: the app with the app-id `orders`, called through the gateway's Dapr sidecar.
+      With `reflection_address` the app is a gRPC server. Without, its methods take and return JSON
+      (Dapr service invocation).
+    """
     dapr_app_id: str = ""
-    """App-id in replies of the Config service. Empty means the app-id of `address`, or else
+    """The app-id in replies of the Config service. Empty means the app-id of `address`, or else
     `name`."""
     grpc_service: str = ""
-    """Full name of the gRPC service, such as `acme.Orders`. Empty means every service that the
-    backend's reflection lists, except health checks and reflection."""
+    """The full name of the gRPC service to call, such as `acme.Orders`. Empty means every service
+    that the backend's reflection lists, except health checks and reflection."""
     # Separate from the address, because a sidecar does not pass reflection on.
     reflection_address: str = ""
-    """gRPC target with the reflection service that describes the backend. Empty means
-    `address`."""
+    """The gRPC target whose reflection describes the backend. Empty means `address`."""
     pubsub_name: str = "pubsub"
-    """Name of the pub/sub component in replies of the Config service."""
+    """The name of the pub/sub component in replies of the Config service."""
     store_name: str = "statestore"
-    """Name of the state store in replies of the Config service."""
+    """The name of the state store in replies of the Config service."""
     state_keys: tuple[str, ...] = ()
-    """State keys in replies of the Config service."""
+    """The state keys in replies of the Config service."""
 
     def __post_init__(self) -> None:
         # Checked here, because a wrong service would otherwise fail in a later call, or never.
-        text(self.name, "a service's name")
-        text(self.address, f"the address of service {self.name!r}")
+        require_text(self.name, "a service's name")
+        require_text(self.address, f"the address of service {self.name!r}")
         for field in _OPTIONAL_TEXTS:
-            text(getattr(self, field), f"{field} of service {self.name!r}", empty=True)
+            require_text(getattr(self, field), f"{field} of service {self.name!r}", empty=True)
         what = f"state_keys of service {self.name!r}"
-        keys = tuple(text(key, f"each of {what}") for key in several(self.state_keys, what))
+        keys = tuple(
+            require_text(key, f"each of {what}") for key in require_items(self.state_keys, what)
+        )
         # `object.__setattr__`, because the dataclass is frozen.
         object.__setattr__(self, "state_keys", keys)
         if self.address.startswith(DAPR_SCHEME):
-            text(self.dapr_app, f"the app-id in the address of service {self.name!r}")
+            require_text(self.dapr_app, f"the app-id in the address of service {self.name!r}")
             object.__setattr__(self, "dapr_app_id", self.dapr_app_id or self.dapr_app)
         if self.address.startswith(SAMPLE_SCHEME) and self.sample not in SAMPLE_NAMES:
             raise ValueError(
@@ -82,19 +88,19 @@ class Service:
 
     @property
     def sample(self) -> str:
-        """Name of the bundled backend. Empty for any other backend."""
+        """The name of the sample backend. Empty for any other backend."""
         scheme, found, name = self.address.partition(SAMPLE_SCHEME)
         return name if found and not scheme else ""
 
     @property
     def dapr_app(self) -> str:
-        """App-id of a backend behind the sidecar. Empty for a backend that is called directly."""
+        """The app-id of a backend behind the sidecar. Empty for one that is called directly."""
         scheme, found, app_id = self.address.partition(DAPR_SCHEME)
         return app_id if found and not scheme else ""
 
     @property
     def is_untyped(self) -> bool:
-        """True if the backend is an app without descriptors."""
+        """True if the backend is an app without reflection, whose methods take and return JSON."""
         return bool(self.dapr_app) and not self.reflection_address
 
     @property
@@ -113,22 +119,22 @@ SAMPLES = (
         "websocketmanager", "sample:websocketmanager", grpc_service="virtufin.WebSocketManager"
     ),
 )
-"""The two bundled backends, which are an emulator's default."""
+"""The two sample backends, which an emulator has by default."""
 
 
 class ServicesFileError(ValueError):
-    """Raised for a file of services that cannot be used. The text gives the reason."""
+    """Raised if a file of services cannot be read or has wrong content. The text says what."""
 
 
-def checked(services: Iterable[Service]) -> tuple[Service, ...]:
-    """Checks services and returns them.
+def require_services(services: Iterable[Service]) -> tuple[Service, ...]:
+    """Verifies that values are services with different names, and returns the services.
 
     Raises:
         ValueError: Two services have the same name.
         TypeError: `services` is not an iterable of `Service`.
     """
     known: dict[str, Service] = {}
-    for service in several(services, "services"):
+    for service in require_items(services, "services"):
         if not isinstance(service, Service):
             raise TypeError(f"services are Service objects, got {service!r}")
         if service.name in known:
@@ -138,7 +144,12 @@ def checked(services: Iterable[Service]) -> tuple[Service, ...]:
 
 
 def read_services(path: str | Path) -> tuple[Service, ...]:
-    """Reads a TOML file with one `[[service]]` table per backend, with the keys of `Service`.
+    """Reads services from a TOML file.
+
+    The file has one `[[service]]` table for each backend, with the fields of `Service` as keys.
+
+    Args:
+        path: Path of the file.
 
     Raises:
         ServicesFileError: The file cannot be read, is not TOML, or has other content.
@@ -153,12 +164,12 @@ def read_services(path: str | Path) -> tuple[Service, ...]:
     if document or not isinstance(entries, list):
         raise ServicesFileError(f"{path}: expected [[service]] tables and nothing else")
     try:
-        return checked(_service(entry) for entry in entries)
+        return require_services(_parse_service(entry) for entry in entries)
     except (TypeError, ValueError) as error:
         raise ServicesFileError(f"{path}: {error}") from error
 
 
-def _service(entry: Any) -> Service:
+def _parse_service(entry: Any) -> Service:
     if not isinstance(entry, dict):
         raise TypeError(f"a service is a table, got {entry!r}")
     legal = {field.name for field in fields(Service)}
@@ -174,7 +185,11 @@ def _service(entry: Any) -> Service:
 
 
 class Registry:
-    """The registered services in order of registration."""
+    """The backends of one gateway, in order of registration.
+
+    Args:
+        services: The backends. Their names must differ.
+    """
 
     def __init__(self, services: Iterable[Service]) -> None:
         self._services = {service.name: service for service in services}
@@ -188,21 +203,26 @@ class Registry:
         return name in self._services
 
     def get(self, name: str) -> Service | None:
-        """Returns the service with a name, or None."""
+        """Returns the backend with a name, or None if there is none."""
         return self._services.get(name)
 
-    def names(self) -> list[str]:
-        """Returns the names of all services."""
+    def list_names(self) -> list[str]:
+        """Returns the names of all backends."""
         return list(self._services)
 
     def locate(self, name: str, target: str) -> None:
-        """Sets the gRPC target of a bundled backend."""
+        """Sets the gRPC target of a backend, instead of that of its address.
+
+        Args:
+            name: Name of the backend.
+            target: The gRPC target.
+        """
         self._targets[name] = target
 
-    def target(self, service: Service) -> str:
-        """Returns the gRPC target of a service."""
+    def get_target(self, service: Service) -> str:
+        """Returns the gRPC target of a backend."""
         return self._targets.get(service.name, service.address)
 
-    def endpoint(self, service: Service) -> tuple[str, int]:
-        """Returns the host and port of a service for the Config service."""
-        return replace(service, address=self.target(service)).endpoint
+    def get_endpoint(self, service: Service) -> tuple[str, int]:
+        """Returns the host and port of a backend for replies of the Config service."""
+        return replace(service, address=self.get_target(service)).endpoint

@@ -1,6 +1,6 @@
-"""An emulator in a separate process, and the control service to drive it."""
+"""An emulator in a process of its own, and the service by which other processes control it."""
 
-from .control import ControlServer
+from .control_server import ControlServer
 
 __all__ = [
     "ControlServer",

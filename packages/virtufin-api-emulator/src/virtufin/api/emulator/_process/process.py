@@ -1,4 +1,4 @@
-"""An emulator in a separate process, driven from synchronous code."""
+"""An emulator in a process of its own, driven from synchronous code."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
-from virtufin.api.emulator._invocation import checked
+from virtufin.api.emulator._invocation import require_services
 from virtufin.api.emulator._settings import DaprSettings, InvocationPolicy
-from virtufin.api.emulator._validation import api_keys, seconds
+from virtufin.api.emulator._validation import require_api_keys, require_seconds
 from virtufin.api.emulator.faults import Faults
 from virtufin.api.emulator.network import Network
 
-from .remote import Control, RemoteFaults, RemoteNetwork
+from .control_client import ControlClient, RemoteFaults, RemoteNetwork
 
 # Long, because importing grpc is slow on a busy machine.
 _START_TIMEOUT = 30.0
+# A bound, because a process that is stuck must not hold up the end of a test run.
 _STOP_TIMEOUT = 10.0
 
 
 class EmulatorProcess:
-    """An emulator in a separate process, for synchronous code.
+    """An emulator in a process of its own, for synchronous code.
 
-    The pytest fixtures return this class. The emulator ends with `stop`, at the end of its `with`
-    block, or when this process ends for any reason. After that, every method that needs the
-    emulator raises ConnectionError.
+    The pytest fixtures return instances of this class. The process ends with `stop`, at the end of
+    a `with` block, or when this process ends for any reason. After that, every method that needs
+    the emulator raises ConnectionError.
 
     Example:
         >>> from virtufin.api.emulator import EmulatorProcess
@@ -47,10 +48,11 @@ class EmulatorProcess:
             **options: Arguments of `Emulator`. `wire` must be given by name.
 
         Raises:
-            RuntimeError: The emulator did not start. The text contains its stderr.
-            TypeError: An option cannot be sent to another process.
+            RuntimeError: The emulator did not start, or not within 30 s. The text contains its
+                stderr, which names a wrong value of an option.
+            TypeError: An option has a type that cannot be sent to another process.
         """
-        settings = _as_json(options)
+        settings = _to_json(options)
         self._dapr_address = ""
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
@@ -63,15 +65,16 @@ class EmulatorProcess:
             start_new_session=True,
         )
         try:
-            self._tell(settings)
-            self._target = self._line("listening on ")
+            self._send_settings(settings)
+            self._target = self._read_line("listening on ")
             if options.get("dapr_port") is not None:
-                self._dapr_address = self._line("dapr on ")
-            control = self._line("control on ")
+                self._dapr_address = self._read_line("dapr on ")
+            control = self._read_line("control on ")
         except BaseException:
             self._end()
             raise
-        self.control = Control(control, f"the emulator process {self.pid}")
+        self.control = ControlClient(control, f"the emulator process {self.pid}")
+        """The connection to the control service of the process."""
         self._faults = RemoteFaults(self.control)
         self._network = RemoteNetwork(self.control)
 
@@ -87,7 +90,7 @@ class EmulatorProcess:
 
     @property
     def target(self) -> str:
-        """The target for a gRPC channel."""
+        """The target for a gRPC channel, such as `127.0.0.1:40123`."""
         return self._target
 
     @property
@@ -103,21 +106,24 @@ class EmulatorProcess:
 
     @property
     def pid(self) -> int:
-        """Id of the process."""
+        """The id of the process."""
         return self._process.pid
 
     @property
     def faults(self) -> Faults:
-        """The faults of calls and streams."""
+        """The object that causes faults of calls and streams."""
         return self._faults
 
     @property
     def network(self) -> Network:
-        """The faults of connections. Their methods raise RuntimeError without `relay=True`."""
+        """The object that causes faults of connections.
+
+        Its methods raise RuntimeError if the emulator was started without `relay=True`.
+        """
         return self._network
 
     def reset(self) -> None:
-        """Deletes state, registered keys, faults, and the data of the samples.
+        """Deletes state and registered keys, lifts all plans, and resets the sample backends.
 
         Raises:
             ConnectionError: The process does not answer because it has ended.
@@ -131,7 +137,7 @@ class EmulatorProcess:
         From async code: `await asyncio.to_thread(gateway.restart, away=2.0)`.
 
         Args:
-            away: Seconds between stop and start, at least 0. Connections are refused in that time.
+            away: Seconds between stop and start, at least 0. Connections are refused in this time.
 
         Raises:
             ValueError: `away` is out of its range.
@@ -139,7 +145,7 @@ class EmulatorProcess:
             ConnectionError: The process does not answer because it has ended.
             OSError: The port could not be opened again.
         """
-        seconds(away, "away", zero=True)
+        require_seconds(away, "away", zero=True)
         self.control.do("restart", away=away, patience=away)
 
     def stop(self) -> None:
@@ -156,15 +162,20 @@ class EmulatorProcess:
     def __repr__(self) -> str:
         return f"<EmulatorProcess {self._target}, process {self.pid}>"
 
-    def _tell(self, settings: bytes) -> None:
+    def _send_settings(self, settings: bytes) -> None:
         assert self._process.stdin is not None
-        # Suppressed, because the process has already ended then, and `_line` raises the reason.
+        # Suppressed, because the process has already ended then, and `_read_line` raises the
+        # reason.
         with suppress(BrokenPipeError):
             self._process.stdin.write(settings + b"\n")
             self._process.stdin.flush()
 
-    def _line(self, prefix: str) -> str:
-        """Reads the next line of the process's stdout and returns the text after `prefix`."""
+    def _read_line(self, prefix: str) -> str:
+        """Reads the next line of the process's stdout and returns the text after `prefix`.
+
+        Raises:
+            RuntimeError: The process has ended, has written another line, or no line within 30 s.
+        """
         stdout = self._process.stdout
         assert stdout is not None
         lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
@@ -200,17 +211,17 @@ class EmulatorProcess:
         self._errors.close()
 
 
-def _as_json(options: dict[str, Any]) -> bytes:
-    """Returns options of `Emulator` as a line of JSON.
-
-    Options of types that can be sent are checked by the process itself.
+def _to_json(options: dict[str, Any]) -> bytes:
+    """Converts options of `Emulator` to a line of JSON for the process, which checks the values.
 
     Raises:
         TypeError: An option has a type that cannot be sent.
     """
     settings = dict(options)
     if settings.get("services") is not None:
-        settings["services"] = [asdict(service) for service in checked(settings["services"])]
+        settings["services"] = [
+            asdict(service) for service in require_services(settings["services"])
+        ]
     if settings.get("invocation") is not None:
         if not isinstance(settings["invocation"], InvocationPolicy):
             raise TypeError(
@@ -222,7 +233,7 @@ def _as_json(options: dict[str, Any]) -> bytes:
             raise TypeError(f"dapr is a DaprSettings or None, got {settings['dapr']!r}")
         settings["dapr"] = asdict(settings["dapr"])
     if "api_keys" in settings:
-        settings["api_keys"] = api_keys(settings["api_keys"])
+        settings["api_keys"] = require_api_keys(settings["api_keys"])
     for name, value in settings.items():
         if not isinstance(value, (str, int, float, list, tuple, dict, type(None))):
             raise TypeError(f"{name} cannot be handed over to another process: {value!r}")

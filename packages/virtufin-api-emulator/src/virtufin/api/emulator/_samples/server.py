@@ -13,12 +13,12 @@ from virtufin.api.emulator._invocation import Service
 from virtufin.api.emulator._samples.websocketmanager import WebSocketManager
 from virtufin.api.emulator._samples.workmanager import WorkManager
 from virtufin.api.emulator._services import (
-    handlers,
-    json_event,
-    reflection_handlers,
-    server_descriptors,
+    make_handlers,
+    make_json_event,
+    make_reflection_handlers,
+    make_server_descriptors,
 )
-from virtufin.api.emulator._wires import StaticSource, file_copies
+from virtufin.api.emulator._wires import StaticSource, copy_files
 
 _KINDS: dict[str, type[WorkManager] | type[WebSocketManager]] = {
     "workmanager": WorkManager,
@@ -29,15 +29,15 @@ _HOST = "127.0.0.1"
 
 
 class SampleServer:
-    """A bundled backend and its server. The backend's data survives a stop and start."""
+    """A sample backend and its gRPC server. The data of the backend survives a stop and start."""
 
     def __init__(self, service: Service, publish: Callable[[str, bytes], Awaitable[None]]) -> None:
         """Does no I/O.
 
         Args:
-            service: Registration of the backend.
-            publish: Function that publishes a lifecycle event, with topic and serialized
-                CloudEvent.
+            service: Registration of the backend, whose address names the sample.
+            publish: Function that publishes an event, called with topic and serialized CloudEvent.
+                The backend reports with events what happens to its workers or connections.
         """
         self.name = service.name
         self._kind = _KINDS[service.sample]
@@ -46,16 +46,18 @@ class SampleServer:
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> str:
-        """Starts the server and returns its address."""
+        """Starts the server and returns its `host:port`, which differs at each start."""
         file = self._kind.FILE
         (service,) = file.services_by_name.values()
         # With reflection, because that is how the gateway finds the methods of a backend.
-        own = server_descriptors(file_copies([file]), [service.full_name])
+        own = make_server_descriptors(copy_files([file]), [service.full_name])
         self._server = grpc.aio.server(options=_ports.SERVER_OPTIONS)
         self._server.add_generic_rpc_handlers(
             (
-                handlers(Wire.from_files([file], origin="sample"), service.name, self._servicer),
-                *reflection_handlers(StaticSource(own)),
+                make_handlers(
+                    Wire.from_files([file], origin="sample"), service.name, self._servicer
+                ),
+                *make_reflection_handlers(StaticSource(own)),
             )
         )
         # A new free port at each start. The registry gets the address after it.
@@ -70,10 +72,10 @@ class SampleServer:
             self._server = None
 
     def reset(self) -> None:
-        """Resets the backend's data to the initial state."""
+        """Resets the data of the backend to the data after its creation."""
         self._servicer.reset()
 
     async def _announce(self, subject: str, kind: str, data: dict[str, str]) -> None:
         source = self._kind.SOURCE
-        event = json_event(source=source, kind=kind, subject=subject, data=data)
+        event = make_json_event(source=source, kind=kind, subject=subject, data=data)
         await self._publish(f"{source}.lifecycle", event)

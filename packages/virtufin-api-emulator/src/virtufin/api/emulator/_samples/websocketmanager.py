@@ -1,6 +1,6 @@
-"""The WebSocketManager sample: keeps a list of connections without opening them.
+"""The sample backend WebSocketManager: keeps a list of connections, and opens none of them.
 
-Sending on a connection returns the message, as from a peer that echoes.
+A message that is sent on a connection is returned, as if the peer had echoed it.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Any
 import grpc
 
 from virtufin.api.emulator._samples import websocketmanager_pb2 as pb
-from virtufin.api.emulator._samples._tags import carries, check_tags
+from virtufin.api.emulator._samples._tags import matches_filters, require_valid_tags
 from virtufin.api.emulator._status_errors import StatusError
 
 _CONNECTED = "connected"
 
 
 class WebSocketManager:
-    """The service virtufin.WebSocketManager."""
+    """The methods of the service virtufin.WebSocketManager."""
 
     FILE = pb.DESCRIPTOR
     SOURCE = "websocketmanager"
@@ -28,7 +28,8 @@ class WebSocketManager:
         """Does no I/O.
 
         Args:
-            announce: Function that publishes a lifecycle event, with subject, type and payload.
+            announce: Function that publishes an event about a connection, called with subject, end
+                of the event type, and payload.
         """
         self._announce = announce
         self._instance_id = str(uuid.uuid4())
@@ -36,7 +37,7 @@ class WebSocketManager:
         self.reset()
 
     def reset(self) -> None:
-        """Resets the list to one connection."""
+        """Resets the list of connections to one connection."""
         # With every field set, so that examples which print a connection show something everywhere.
         self._connections.clear()
         self._add(
@@ -46,37 +47,39 @@ class WebSocketManager:
         )
 
     async def connect(self, request: Any, context: Any) -> Any:
-        check_tags(request.tags)
+        require_valid_tags(request.tags)
         # Without a topic, because a new connection publishes only after StartPublish.
         connection = self._add(url=request.url, topic="", tags=request.tags)
-        await self._tell(connection, "connected")
+        await self._announce_change(connection, "connected")
         return pb.ConnectResponse(id=connection.id, status=connection.status)
 
     async def list(self, request: Any, context: Any) -> Any:
-        found = [one for one in self._connections.values() if carries(one.tags, request.filters)]
+        found = [
+            one for one in self._connections.values() if matches_filters(one.tags, request.filters)
+        ]
         return pb.ListResponse(connections=found)
 
     async def disconnect(self, request: Any, context: Any) -> Any:
-        connection = self._connection(request.id)
+        connection = self._get_connection(request.id)
         del self._connections[request.id]
         # After the removal, so that a subscriber of the event finds the new list.
-        await self._tell(connection, "disconnected")
+        await self._announce_change(connection, "disconnected")
         return pb.DisconnectResponse()
 
     async def start_publish(self, request: Any, context: Any) -> Any:
-        self._connection(request.id).topic = request.topic
+        self._get_connection(request.id).topic = request.topic
         return pb.StartPublishResponse()
 
     async def stop_publish(self, request: Any, context: Any) -> Any:
-        self._connection(request.id).topic = ""
+        self._get_connection(request.id).topic = ""
         return pb.StopPublishResponse()
 
     async def send(self, request: Any, context: Any) -> Any:
-        self._connection(request.id)
+        self._get_connection(request.id)
         return pb.SendResponse(response=request.message)
 
     async def send_raw(self, request: Any, context: Any) -> Any:
-        self._connection(request.id)
+        self._get_connection(request.id)
         return pb.SendRawResponse()
 
     def _add(self, **fields: Any) -> pb.WebSocketConnection:
@@ -90,7 +93,7 @@ class WebSocketManager:
         self._connections[connection.id] = connection
         return connection
 
-    def _connection(self, connection_id: str) -> pb.WebSocketConnection:
+    def _get_connection(self, connection_id: str) -> pb.WebSocketConnection:
         try:
             return self._connections[connection_id]
         except KeyError:
@@ -99,7 +102,7 @@ class WebSocketManager:
                 grpc.StatusCode.NOT_FOUND, f"no connection {connection_id!r}"
             ) from None
 
-    async def _tell(self, connection: pb.WebSocketConnection, what: str) -> None:
+    async def _announce_change(self, connection: pb.WebSocketConnection, what: str) -> None:
         await self._announce(
             f"connection/{connection.id}", f"connection.{what}", {"id": connection.id}
         )

@@ -1,18 +1,18 @@
-"""The services of the gateway, in any message layout."""
+"""The gRPC services of the emulated gateway, in any message layout."""
 
-from .descriptors import server_descriptors
-from .event_layouts import is_flat, json_event
-from .handlers import handlers
-from .reflection import reflection_handlers
-from .services import INFRASTRUCTURE, Behaviour, Servicers
+from .all_services import INFRASTRUCTURE, AllServices, Behaviour
+from .descriptors import make_server_descriptors
+from .event_layouts import has_earlier_events, make_json_event
+from .handlers import make_handlers
+from .reflection import make_reflection_handlers
 
 __all__ = [
     "INFRASTRUCTURE",
+    "AllServices",
     "Behaviour",
-    "Servicers",
-    "handlers",
-    "is_flat",
-    "json_event",
-    "reflection_handlers",
-    "server_descriptors",
+    "has_earlier_events",
+    "make_handlers",
+    "make_json_event",
+    "make_reflection_handlers",
+    "make_server_descriptors",
 ]

@@ -1,4 +1,7 @@
-"""Authentication of calls by API key."""
+"""Authentication of calls by API key.
+
+Apart from the services, because the check comes before all of them.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from collections.abc import Iterable
 import grpc
 import grpc.aio
 
-from virtufin.api.emulator._status_errors import Continuation, Handler, refusing_handler
+from virtufin.api.emulator._status_errors import Continuation, Handler, make_refusing_handler
 
 HEADER = "x-api-key"
 # Prefix of the methods that need no key.
@@ -16,7 +19,11 @@ _EXEMPT = "/grpc.health.v1.Health/"
 
 
 class AuthInterceptor(grpc.aio.ServerInterceptor):
-    """Rejects calls without a valid API key, except health checks."""
+    """A gRPC interceptor that rejects calls without an accepted API key. Health checks need no key.
+
+    Args:
+        keys: The accepted keys.
+    """
 
     def __init__(self, keys: Iterable[str]) -> None:
         self._keys = [key.encode() for key in keys]
@@ -24,10 +31,13 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> Handler | None:
-        """Continues with a valid call and rejects any other. grpc calls this for each call."""
+        """Returns the handler of the call, or one that rejects it with UNAUTHENTICATED.
+
+        grpc calls this method for each call.
+        """
         if handler_call_details.method.startswith(_EXEMPT) or self._admits(handler_call_details):
             return await continuation(handler_call_details)
-        return refusing_handler(
+        return make_refusing_handler(
             grpc.StatusCode.UNAUTHENTICATED, f"{HEADER} is missing or not a known key"
         )
 

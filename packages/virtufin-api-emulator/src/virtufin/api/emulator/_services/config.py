@@ -1,4 +1,7 @@
-"""The service virtufin.Config."""
+"""The service virtufin.Config.
+
+Apart, because each service of the gateway has a module of its own.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,12 @@ from virtufin.api.emulator._invocation import Registry, Service
 
 
 class ConfigServicer:
-    """Lists and describes the registered services."""
+    """The methods of the service, which list and describe the registered backends.
+
+    Args:
+        wire: Message layout of the replies.
+        registry: The registered backends.
+    """
 
     def __init__(self, wire: Wire, registry: Registry) -> None:
         self._wire = wire
@@ -28,7 +36,7 @@ class ConfigServicer:
         return self._wire["Config.GetService"].response(**fields)
 
     def _describe(self, service: Service) -> dict[str, Any]:
-        host, port = self._registry.endpoint(service)
+        host, port = self._registry.get_endpoint(service)
         return {
             "name": service.name,
             "dapr_app_id": service.dapr_app_id or service.name,

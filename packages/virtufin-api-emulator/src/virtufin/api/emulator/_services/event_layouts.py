@@ -1,6 +1,7 @@
-"""Layouts of events in the messages of publishers and subscribers.
+"""Conversion of events between serialized CloudEvents and the messages of clients.
 
-Between publishers and subscribers an event is always a serialized CloudEvent.
+Inside the emulator an event is always a serialized CloudEvent. The messages by which clients
+publish and receive events depend on the message layout of the gateway.
 """
 
 from __future__ import annotations
@@ -15,42 +16,49 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 
-from virtufin.api.client._wire import Wire, flattened, restored
+from virtufin.api.client._wire import Wire, from_earlier, to_earlier
 from virtufin.api.emulator._backends import Event
-from virtufin.api.emulator._status_errors import StatusError, invalid
+from virtufin.api.emulator._status_errors import InvalidArgumentError, StatusError
 from virtufin.api.emulator._wires import EVENT, PUBLISH, SUBSCRIBE, with_passthrough_events
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
 
 class Layout(ABC):
-    """A layout of events."""
+    """The form of events in the messages of one message layout.
+
+    Args:
+        wire: Message layout of the gateway.
+    """
 
     def __init__(self, wire: Wire) -> None:
         self.wire = wire
-        """The message layout of the services that publish and subscribe."""
+        """The message layout by which events are published and received."""
 
     @abstractmethod
-    def event(self, request: Any) -> bytes:
-        """Returns the event of a PublishRequest as a serialized CloudEvent.
+    def read_event(self, request: Any) -> bytes:
+        """Returns the event of a publish request as a serialized CloudEvent.
+
+        Args:
+            request: The PublishRequest.
 
         Raises:
-            StatusError: The request has no valid event.
+            StatusError: The request has no event, or an event that is no CloudEvent.
         """
 
     @abstractmethod
-    def item(self, event: Event) -> Any:
-        """Returns a SubscribeResponse with the event."""
+    def make_item(self, event: Event) -> Any:
+        """Returns the SubscribeResponse that carries an event to a subscriber."""
 
 
 class CloudEventLayout(Layout):
-    """The packaged layout: the whole event in the field `cloudevent`."""
+    """The form in the packaged messages: the whole event is in the field `cloudevent`."""
 
     def __init__(self, wire: Wire) -> None:
         super().__init__(with_passthrough_events(wire))
 
-    def event(self, request: Any) -> bytes:
+    def read_event(self, request: Any) -> bytes:
         if not request.HasField(EVENT):
-            raise invalid("cloudevent must be set")
+            raise InvalidArgumentError("cloudevent must be set")
         event: bytes = request.cloudevent
         try:
             # Only checked. The bytes are passed on unchanged, because serializing again may change
@@ -62,22 +70,22 @@ class CloudEventLayout(Layout):
             ) from error
         return event
 
-    def item(self, event: Event) -> Any:
+    def make_item(self, event: Event) -> Any:
         return self.wire[SUBSCRIBE].response(topic=event.topic, cloudevent=event.cloudevent)
 
 
 class EarlierLayout(Layout):
-    """The layout of earlier gateways: payload in `data`, attributes in `metadata`."""
+    """The form in the messages of earlier gateways: payload in `data`, attributes in `metadata`."""
 
-    def event(self, request: Any) -> bytes:
+    def read_event(self, request: Any) -> bytes:
         metadata = dict(request.metadata)
         for key, text in (("ce-id", request.message_id), ("ce-time", request.timestamp)):
             if text and not metadata.get(key):
                 metadata[key] = text
-        return restored(request.data, metadata).SerializeToString()
+        return from_earlier(request.data, metadata).SerializeToString()
 
-    def item(self, event: Event) -> Any:
-        data, metadata = flattened(CloudEvent.FromString(event.cloudevent))
+    def make_item(self, event: Event) -> Any:
+        data, metadata = to_earlier(CloudEvent.FromString(event.cloudevent))
         return self.wire[SUBSCRIBE].response(
             topic=event.topic,
             data=data,
@@ -87,25 +95,26 @@ class EarlierLayout(Layout):
         )
 
 
-def is_flat(wire: Wire) -> bool:
-    """Returns True if events have the layout of earlier gateways."""
+def has_earlier_events(wire: Wire) -> bool:
+    """Returns True if a message layout has events in the form of earlier gateways."""
     # Decided by the missing field, because a layout made from descriptors has no name.
     carriers = [wire[PUBLISH].request] if PUBLISH in wire else []
     carriers += [wire[SUBSCRIBE].response] if SUBSCRIBE in wire else []
     return any(EVENT not in carrier.DESCRIPTOR.fields_by_name for carrier in carriers)
 
 
-def layout_of(wire: Wire) -> Layout:
-    """Returns the layout of events in the messages of a `Wire`."""
-    return EarlierLayout(wire) if is_flat(wire) else CloudEventLayout(wire)
+def choose_layout(wire: Wire) -> Layout:
+    """Returns the form of events in the messages of a message layout."""
+    return EarlierLayout(wire) if has_earlier_events(wire) else CloudEventLayout(wire)
 
 
-def json_event(*, source: str, kind: str, subject: str, data: Mapping[str, Any]) -> bytes:
-    """Returns a serialized CloudEvent with a JSON payload and the current time.
+def make_json_event(*, source: str, kind: str, subject: str, data: Mapping[str, Any]) -> bytes:
+    """Returns a new serialized CloudEvent with a JSON payload, a new id and the current time.
 
     Args:
-        source: Short name of the service, such as `api` for `urn:com.virtufin.api`.
-        kind: Last parts of the event type, such as `state.change` for
+        source: Short name of the service that the event comes from, such as `api` for
+            `urn:com.virtufin.api`.
+        kind: End of the event type after the source, such as `state.change` for
             `com.virtufin.api.state.change`.
         subject: Subject of the event, `<entity_type>/<id>`.
         data: Payload of the event.

@@ -1,4 +1,4 @@
-"""The service virtufin.Gateway."""
+"""The service virtufin.Gateway: calls of backends, and descriptions of their methods."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from virtufin.api.emulator._invocation import (
     Request,
     Service,
 )
-from virtufin.api.emulator._status_errors import StatusError, invalid
+from virtufin.api.emulator._status_errors import InvalidArgumentError, StatusError
 
 from .auth import HEADER
-from .method_schemas import method_info, method_schema
+from .method_schemas import make_method_info, make_method_schema
 
 # Headers that are not forwarded to backends, because they belong to the transport, or carry the key
 # to this gateway. All other headers are forwarded.
@@ -38,7 +38,16 @@ _OWN_STATUS = {
 
 
 class GatewayServicer:
-    """Calls backends and describes their methods."""
+    """The methods of the service, except Subscribe of earlier gateways.
+
+    Args:
+        wire: Message layout of requests and replies.
+        registry: The registered backends.
+        catalog: Catalog with the methods of the backends.
+        invoker: Invoker that calls the backends.
+        proto_names: True for JSON replies with field names as in the proto files, instead of
+            camelCase.
+    """
 
     def __init__(
         self,
@@ -60,7 +69,9 @@ class GatewayServicer:
             "Gateway.Invoke",
             request,
             context,
-            Request(bytes(request.request_data), json=False, typed=lambda _: request.request_data),
+            Request(
+                bytes(request.request_data), json=False, serialize=lambda _: request.request_data
+            ),
             decode=lambda _, reply: reply,
         )
 
@@ -72,36 +83,38 @@ class GatewayServicer:
             Request(
                 request.request_data.encode(),
                 json=True,
-                typed=lambda method: _parse(method, request.request_data),
+                serialize=lambda method: _parse(method, request.request_data),
             ),
             decode=self._render,
         )
 
     async def list_services(self, request: Any, context: Any) -> Any:
-        return self._wire["Gateway.ListServices"].response(services=self._registry.names())
+        return self._wire["Gateway.ListServices"].response(services=self._registry.list_names())
 
     async def list_methods(self, request: Any, context: Any) -> Any:
-        with _told_by_status():
-            description = await self._catalog.describe(self._service(request.service))
+        with _replace_status():
+            description = await self._catalog.describe(self._get_service(request.service))
         return self._wire["Gateway.ListMethods"].response(
-            methods=[method_info(method.descriptor) for method in description.methods.values()]
+            methods=[make_method_info(method.descriptor) for method in description.methods.values()]
         )
 
     async def get_method_schema(self, request: Any, context: Any) -> Any:
         schema_type = request.type or "input"
         if schema_type not in ("input", "output"):
-            raise invalid(f"type is 'input' or 'output', got {schema_type!r}")
-        with _told_by_status():
-            method = await self._catalog.method(self._service(request.service), request.method)
+            raise InvalidArgumentError(f"type is 'input' or 'output', got {schema_type!r}")
+        with _replace_status():
+            method = await self._catalog.find_method(
+                self._get_service(request.service), request.method
+            )
         if method is None:
             raise StatusError(
                 grpc.StatusCode.NOT_FOUND, f"{request.service} has no method {request.method!r}"
             )
         return self._wire["Gateway.GetMethodSchema"].response(
-            schema=method_schema(method.descriptor, schema_type)
+            schema=make_method_schema(method.descriptor, schema_type)
         )
 
-    def _service(self, name: str) -> Service:
+    def _get_service(self, name: str) -> Service:
         service = self._registry.get(name)
         if service is None:
             raise StatusError(grpc.StatusCode.NOT_FOUND, f"unknown service {name!r}")
@@ -122,7 +135,7 @@ class GatewayServicer:
                 request.service,
                 request.method,
                 data,
-                metadata=_forwarded(context),
+                metadata=_select_forwarded(context),
                 time_left=context.time_remaining(),
             )
             answer = decode(method, reply)
@@ -149,8 +162,8 @@ class GatewayServicer:
 
 
 @contextmanager
-def _told_by_status() -> Iterator[None]:
-    """Replaces a backend's status by a status that cannot be confused with the gateway's own."""
+def _replace_status() -> Iterator[None]:
+    """Replaces the status of a backend by one that clients cannot take for the gateway's own."""
     try:
         yield
     except StatusError as error:
@@ -174,7 +187,7 @@ def _parse(method: BackendMethod, text: str) -> bytes:
     return data
 
 
-def _forwarded(context: Any) -> list[tuple[str, str | bytes]]:
+def _select_forwarded(context: Any) -> list[tuple[str, str | bytes]]:
     return [
         (key, value)
         for key, value in context.invocation_metadata() or ()

@@ -1,4 +1,7 @@
-"""The service grpc.health.v1.Health, for the server and for the gateway's descriptors."""
+"""The health check, grpc.health.v1.Health.
+
+Apart, because both the server and the descriptors of the gateway need it.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,12 @@ SERVICE: str = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
 
 async def add_health(server: grpc.aio.Server, services: Iterable[str]) -> None:
-    """Adds the health service to a server and reports all given services as serving."""
+    """Adds the health service to a server.
+
+    Args:
+        server: The server, before its start.
+        services: Full names of the services that are reported as SERVING.
+    """
     servicer = aio.HealthServicer()
     for service in services:
         await servicer.set(service, health_pb2.HealthCheckResponse.SERVING)

@@ -1,4 +1,4 @@
-"""Descriptions of methods and messages in the gateway's replies."""
+"""Descriptions of the methods and messages of backends, for the replies of the gateway."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescri
 from virtufin.api.client._protobuf import Field, fields_of, is_repeated, type_name
 
 
-def method_info(method: MethodDescriptor) -> dict[str, Any]:
-    """Returns the fields of a MethodInfo message."""
+def make_method_info(method: MethodDescriptor) -> dict[str, Any]:
+    """Returns the fields of the MethodInfo message that describes a method."""
     return {
         "name": method.name,
         "full_name": method.full_name,
@@ -21,40 +21,40 @@ def method_info(method: MethodDescriptor) -> dict[str, Any]:
     }
 
 
-def method_schema(method: MethodDescriptor, schema_type: str) -> dict[str, Any]:
-    """Returns the fields of a MethodSchema message.
+def make_method_schema(method: MethodDescriptor, schema_type: str) -> dict[str, Any]:
+    """Returns the fields of the MethodSchema message that describes a message of a method.
 
     Args:
-        method: Method to describe.
-        schema_type: `input` or `output`: which message of the method to describe.
+        method: The method.
+        schema_type: `input` to describe the request, `output` to describe the reply.
     """
     message = method.input_type if schema_type == "input" else method.output_type
     return {
         "input_type_name": method.input_type.full_name,
         "output_type_name": method.output_type.full_name,
         "schema_type": schema_type,
-        "fields": [_field(field) for field in fields_of(message)],
+        "fields": [_describe_field(field) for field in fields_of(message)],
     }
 
 
-def _field(field: Field) -> dict[str, Any]:
-    described = _type(field.descriptor)
+def _describe_field(field: Field) -> dict[str, Any]:
+    described = _describe_type(field.descriptor)
     described["is_optional"] = field.optional
     if field.in_oneof:
         oneof: Any = field.descriptor.containing_oneof
         described["oneof_group"] = oneof.name
-        described["oneof_cases"] = [_case(case) for case in oneof.fields]
+        described["oneof_cases"] = [_describe_case(case) for case in oneof.fields]
     return described
 
 
-def _case(field: FieldDescriptor) -> dict[str, Any]:
-    described = _type(field)
+def _describe_case(field: FieldDescriptor) -> dict[str, Any]:
+    described = _describe_type(field)
     # The message for a case has no such field, because a member of a oneof is never repeated.
     del described["is_repeated"]
     return {**described, "field_number": field.number}
 
 
-def _type(field: FieldDescriptor) -> dict[str, Any]:
+def _describe_type(field: FieldDescriptor) -> dict[str, Any]:
     message: Descriptor | None = field.message_type
     described: dict[str, Any] = {
         "name": field.name,
@@ -65,7 +65,7 @@ def _type(field: FieldDescriptor) -> dict[str, Any]:
     # A map is described by its key and value, because its entry message is generated and its name
     # says nothing to a reader.
     if message is not None and message.GetOptions().map_entry:
-        key, value = (_type(message.fields_by_name[part]) for part in ("key", "value"))
+        key, value = (_describe_type(message.fields_by_name[part]) for part in ("key", "value"))
         value_type = value["type_name"] or value["type"]
         described["type"] = "map"
         described["type_name"] = f"map<{key['type']}, {value_type}>"

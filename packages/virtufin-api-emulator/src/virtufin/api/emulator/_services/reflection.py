@@ -1,4 +1,8 @@
-"""Server reflection, versions v1 and v1alpha."""
+"""Server reflection in the versions v1 and v1alpha.
+
+By reflection clients fetch descriptors: protobuf's descriptions of the files, messages and services
+of a server. A symbol is the full name of a service, method, message or field.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +16,15 @@ from google.protobuf.descriptor import FileDescriptor
 from grpc_reflection.v1alpha import reflection_pb2
 
 from virtufin.api.client._protobuf import V1, V1ALPHA
-from virtufin.api.emulator._wires import DescriptorSet, DescriptorSource, closure
+from virtufin.api.emulator._wires import DescriptorSet, DescriptorSource, collect_files
 
 
-def reflection_handlers(source: DescriptorSource) -> list[grpc.GenericRpcHandler]:
-    """Returns handlers for both versions of the reflection service."""
+def make_reflection_handlers(source: DescriptorSource) -> list[grpc.GenericRpcHandler]:
+    """Returns gRPC handlers for both versions of the reflection service.
+
+    Args:
+        source: Source of the descriptors.
+    """
     # One servicer for both, because their messages are the same. Only the service name differs.
     handler = grpc.stream_stream_rpc_method_handler(
         ReflectionServicer(source).server_reflection_info,
@@ -29,8 +37,8 @@ def reflection_handlers(source: DescriptorSource) -> list[grpc.GenericRpcHandler
     ]
 
 
-def reflection_files() -> list[descriptor_pb2.FileDescriptorProto]:
-    """Returns the files that define the two reflection services."""
+def make_reflection_files() -> list[descriptor_pb2.FileDescriptorProto]:
+    """Returns the proto files that define the two versions of the reflection service."""
     alpha = descriptor_pb2.FileDescriptorProto.FromString(reflection_pb2.DESCRIPTOR.serialized_pb)
     # A renamed copy, because grpcio-reflection contains no v1. Without the copy, clients that look
     # up the file of the v1 service get NOT_FOUND.
@@ -49,7 +57,13 @@ def reflection_files() -> list[descriptor_pb2.FileDescriptorProto]:
 
 
 class ReflectionServicer:
-    """Answers each request from the first descriptor set that has the symbol or file."""
+    """The method of the reflection service.
+
+    Each request is answered from the first descriptor set that has the symbol or file.
+
+    Args:
+        source: Source of the descriptor sets.
+    """
 
     def __init__(self, source: DescriptorSource) -> None:
         self._source = source
@@ -71,19 +85,21 @@ class ReflectionServicer:
     async def _answer(self, request: Any, response: Any) -> None:
         kind = request.WhichOneof("message_request")
         if kind == "list_services":
-            for name in await self._services():
+            for name in await self._list_services():
                 response.list_services_response.service.add(name=name)
         elif kind == "file_by_filename":
             name = request.file_by_filename
-            _put(response, [await self._first(lambda one: one.pool.FindFileByName(name))])
+            _add_files(
+                response, [await self._find_first(lambda one: one.pool.FindFileByName(name))]
+            )
         elif kind == "file_containing_symbol":
-            _put(response, [await self._file_of(request.file_containing_symbol)])
+            _add_files(response, [await self._find_file(request.file_containing_symbol)])
         elif kind == "file_containing_extension":
             asked = request.file_containing_extension
-            _put(
+            _add_files(
                 response,
                 [
-                    await self._first(
+                    await self._find_first(
                         lambda one: (
                             one.pool.FindExtensionByNumber(
                                 one.pool.FindMessageTypeByName(asked.containing_type),
@@ -95,7 +111,7 @@ class ReflectionServicer:
             )
         elif kind == "all_extension_numbers_of_type":
             name = request.all_extension_numbers_of_type
-            extensions = await self._first(
+            extensions = await self._find_first(
                 lambda one: one.pool.FindAllExtensions(one.pool.FindMessageTypeByName(name))
             )
             response.all_extension_numbers_response.base_type_name = name
@@ -106,28 +122,28 @@ class ReflectionServicer:
             response.error_response.error_code = grpc.StatusCode.INVALID_ARGUMENT.value[0]
             response.error_response.error_message = "the request asks for nothing"
 
-    async def _services(self) -> list[str]:
-        sets = [one async for one in self._source.sets()]
+    async def _list_services(self) -> list[str]:
+        sets = [one async for one in self._source.fetch_sets()]
         return list(dict.fromkeys(name for one in sets for name in one.services))
 
-    async def _file_of(self, symbol: str) -> FileDescriptor:
+    async def _find_file(self, symbol: str) -> FileDescriptor:
         # With dots, the symbol itself comes before the alias, because a package may have the name
         # of a registered service.
         name, dot, rest = symbol.partition(".")
-        if not dot and (aliased := await self._source.alias(name)) is not None:
-            return _file_in(*aliased)
+        if not dot and (aliased := await self._source.resolve_alias(name)) is not None:
+            return _find_file_in(*aliased)
         try:
-            found: FileDescriptor = await self._first(lambda one: _file_in(one, symbol))
+            found: FileDescriptor = await self._find_first(lambda one: _find_file_in(one, symbol))
             return found
         except KeyError:
-            if (aliased := await self._source.alias(name)) is None:
+            if (aliased := await self._source.resolve_alias(name)) is None:
                 raise
             one, full_name = aliased
-            return _file_in(one, f"{full_name}.{rest}")
+            return _find_file_in(one, f"{full_name}.{rest}")
 
-    async def _first(self, find: Any) -> Any:
+    async def _find_first(self, find: Any) -> Any:
         missing = KeyError("no descriptors")
-        async for one in self._source.sets():
+        async for one in self._source.fetch_sets():
             try:
                 return find(one)
             except KeyError as error:
@@ -135,8 +151,8 @@ class ReflectionServicer:
         raise missing
 
 
-def _file_in(one: DescriptorSet, symbol: str) -> FileDescriptor:
-    """Returns the file that defines a symbol.
+def _find_file_in(one: DescriptorSet, symbol: str) -> FileDescriptor:
+    """Returns the file of a descriptor set that defines a symbol.
 
     Raises:
         KeyError: No file of the set defines the symbol.
@@ -150,6 +166,7 @@ def _file_in(one: DescriptorSet, symbol: str) -> FileDescriptor:
         parent, _, name = symbol.rpartition(".")
         file = one.pool.FindFileContainingSymbol(parent)
         for find in (one.pool.FindServiceByName, one.pool.FindMessageTypeByName):
+            # Suppressed, because the parent is either a service or a message.
             with suppress(KeyError):
                 owner: Any = find(parent)
                 if name in getattr(owner, "methods_by_name", getattr(owner, "fields_by_name", ())):
@@ -157,9 +174,9 @@ def _file_in(one: DescriptorSet, symbol: str) -> FileDescriptor:
         raise
 
 
-def _put(response: Any, files: Iterable[FileDescriptor]) -> None:
+def _add_files(response: Any, files: Iterable[FileDescriptor]) -> None:
     # With all imports, so that all files come from the same set. If two backends have files of the
     # same name, a request for an import by name would return the file of the first backend.
     response.file_descriptor_response.file_descriptor_proto.extend(
-        file.serialized_pb for file in closure(files)
+        file.serialized_pb for file in collect_files(files)
     )

@@ -1,4 +1,4 @@
-"""The service virtufin.State."""
+"""The service virtufin.State: values by service and key."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 from virtufin.api.client._wire import Wire
 from virtufin.api.emulator._backends import Backend, Entry
-from virtufin.api.emulator._status_errors import invalid
+from virtufin.api.emulator._status_errors import InvalidArgumentError
 
-from .event_layouts import json_event
+from .event_layouts import make_json_event
 
 CHANGE_TOPIC = "state.change"
 # Newer gateways lack these two methods.
@@ -17,9 +17,12 @@ LEGACY_METHODS = ("State.RegisterKeys", "State.GetAllState")
 
 
 class StateServicer:
-    """Reads and writes state by service and key.
+    """The methods of the service that current gateways have.
 
-    `LegacyStateServicer` adds `register_keys` and `get_all_state`.
+    Args:
+        wire: Message layout of requests and replies.
+        backend: Store of the state.
+        knows: Function that returns True if state may belong to a service, given its name.
     """
 
     def __init__(self, wire: Wire, backend: Backend, knows: Callable[[str], bool]) -> None:
@@ -33,12 +36,12 @@ class StateServicer:
         if request.publish_change:
             value = {"value": request.value} if request.include_value else {}
             await self._announce(request.service, "save", {"key": request.key, **value})
-        return self._done("SaveState")
+        return self._respond("SaveState")
 
     async def get_state(self, request: Any, context: Any) -> Any:
         self._admit(request.service, [request.key])
         (entry,) = await self._backend.get(request.service, [request.key])
-        return self._wire["State.GetState"].response(**_item(entry))
+        return self._wire["State.GetState"].response(**_to_item(entry))
 
     async def delete_state(self, request: Any, context: Any) -> Any:
         self._admit(request.service, [request.key])
@@ -50,19 +53,21 @@ class StateServicer:
         await self._backend.delete(request.service, [request.key])
         if request.publish_change:
             await self._announce(request.service, "delete", {"key": request.key, **value})
-        return self._done("DeleteState")
+        return self._respond("DeleteState")
 
     async def query_state(self, request: Any, context: Any) -> Any:
         self._admit(request.service)
         if request.limit < 0:
-            raise invalid(f"limit must be 0 or more, got {request.limit}")
+            raise InvalidArgumentError(f"limit must be 0 or more, got {request.limit}")
         found = await self._backend.query(request.service, request.query, request.limit)
-        return self._wire["State.QueryState"].response(items=[_item(entry) for entry in found])
+        return self._wire["State.QueryState"].response(items=[_to_item(entry) for entry in found])
 
     async def get_bulk_state(self, request: Any, context: Any) -> Any:
         self._admit(request.service, request.keys)
         entries = await self._backend.get(request.service, request.keys)
-        return self._wire["State.GetBulkState"].response(items=[_item(entry) for entry in entries])
+        return self._wire["State.GetBulkState"].response(
+            items=[_to_item(entry) for entry in entries]
+        )
 
     async def delete_bulk_state(self, request: Any, context: Any) -> Any:
         self._admit(request.service, request.keys)
@@ -70,22 +75,22 @@ class StateServicer:
         deleted = [key for key in request.keys if key not in failed]
         if request.publish_change:
             await self._announce(request.service, "delete", {"keys": deleted})
-        return self._done("DeleteBulkState", failed_keys=failed)
+        return self._respond("DeleteBulkState", failed_keys=failed)
 
     def _admit(self, service: str, keys: Iterable[str] = ()) -> None:
         if not service:
-            raise invalid("service must not be empty")
+            raise InvalidArgumentError("service must not be empty")
         if not self._knows(service):
-            raise invalid(f"unknown service {service!r}")
+            raise InvalidArgumentError(f"unknown service {service!r}")
         for key in keys:
             if not key:
-                raise invalid("key must not be empty")
+                raise InvalidArgumentError("key must not be empty")
             # Dapr rejects such keys, so the gateway rejects them with any backend.
             if "||" in key:
-                raise invalid(f"key {key!r} must not contain '||'")
+                raise InvalidArgumentError(f"key {key!r} must not contain '||'")
 
     async def _announce(self, service: str, action: str, data: dict[str, Any]) -> None:
-        event = json_event(
+        event = make_json_event(
             source="api",
             kind="state.change",
             subject=f"state/{service}",
@@ -93,13 +98,16 @@ class StateServicer:
         )
         await self._backend.publish(CHANGE_TOPIC, event)
 
-    def _done(self, method: str, **fields: Any) -> Any:
+    def _respond(self, method: str, **fields: Any) -> Any:
         status = {"success": True, "status": "OK"}
         return self._wire[f"State.{method}"].response(status=status, **fields)
 
 
 class LegacyStateServicer(StateServicer):
-    """Adds the methods of earlier gateways, which record the keys used since their start."""
+    """The methods of the service that earlier gateways have: also RegisterKeys and GetAllState.
+
+    GetAllState returns the values of the keys that calls have named since the start of the gateway.
+    """
 
     def __init__(self, wire: Wire, backend: Backend, knows: Callable[[str], bool]) -> None:
         super().__init__(wire, backend, knows)
@@ -107,12 +115,12 @@ class LegacyStateServicer(StateServicer):
         self._keys: dict[str, dict[str, None]] = {}
 
     def forget(self) -> None:
-        """Clears the record of used keys."""
+        """Forgets the keys that calls have named."""
         self._keys.clear()
 
     async def register_keys(self, request: Any, context: Any) -> Any:
         self._admit(request.service, request.keys)
-        return self._done("RegisterKeys")
+        return self._respond("RegisterKeys")
 
     async def get_all_state(self, request: Any, context: Any) -> Any:
         self._admit(request.service)
@@ -126,5 +134,5 @@ class LegacyStateServicer(StateServicer):
         self._keys.setdefault(service, {}).update(dict.fromkeys(keys))
 
 
-def _item(entry: Entry) -> dict[str, str]:
+def _to_item(entry: Entry) -> dict[str, str]:
     return {"key": entry.key, "value": entry.value, "etag": entry.etag}

@@ -1,4 +1,4 @@
-"""Streams that send events to subscribers and apply fault plans."""
+"""The streams that carry events to subscribers, with fault plans and heartbeats."""
 
 from __future__ import annotations
 
@@ -10,11 +10,17 @@ from typing import Any
 from virtufin.api.client._transport import Method
 from virtufin.api.emulator._backends import Backend, Event
 from virtufin.api.emulator._faults import FaultyStream, Injector
-from virtufin.api.emulator._status_errors import invalid
+from virtufin.api.emulator._status_errors import InvalidArgumentError
 
 
 class StreamWriter:
-    """A writer of messages to a stream. Headers are sent with the first message at the latest."""
+    """Writes response headers and messages to one stream, from several tasks.
+
+    Headers are sent with the first message, if not earlier.
+
+    Args:
+        context: gRPC context of the call.
+    """
 
     def __init__(self, context: Any) -> None:
         self._context = context
@@ -22,7 +28,7 @@ class StreamWriter:
         self._writing = asyncio.Lock()
         self._sent = False
         self.last_written = asyncio.get_running_loop().time()
-        """Time of the last message on the loop's clock. Before that, the time of creation."""
+        """Time of the last message, or of the creation, on the clock of the event loop."""
 
     async def send_headers(self) -> None:
         """Sends the response headers if they have not been sent yet."""
@@ -32,7 +38,7 @@ class StreamWriter:
                 await self._context.send_initial_metadata(())
 
     async def write(self, message: Any) -> None:
-        """Sends a message."""
+        """Sends a message, after any other writing has ended."""
         async with self._writing:
             self._sent = True
             await self._context.write(message)
@@ -43,12 +49,12 @@ class StreamWriter:
 async def open_writer(
     context: Any, stream: FaultyStream, *, hold: bool
 ) -> AsyncIterator[StreamWriter]:
-    """Yields a writer, and sends the response headers once no plan holds them back.
+    """Yields a writer, and sends the response headers as soon as no fault plan holds them back.
 
     Args:
-        context: Context of the call.
+        context: gRPC context of the call.
         stream: Stream with the plans that apply to it.
-        hold: Whether to leave the headers to the first message.
+        hold: True to send the headers only with the first message, in any case.
     """
     writer = StreamWriter(context)
     if hold:
@@ -61,7 +67,7 @@ async def open_writer(
 
     async def send_when_released() -> None:
         # In a task, so that events are read and ends are noticed while the headers are held back.
-        await stream.headers_released()
+        await stream.wait_for_headers()
         await writer.send_headers()
 
     sending = asyncio.create_task(send_when_released(), name="emulator headers")
@@ -85,7 +91,7 @@ async def send_heartbeats(
         writer: Writer of the stream.
         stream: Stream with the plans that apply to it.
         message: Message that is sent as a heartbeat.
-        every: Seconds without a message after which a heartbeat is sent. None means never.
+        every: Seconds without a message after which a heartbeat is sent. None means no heartbeats.
     """
     if every is None:
         yield
@@ -112,19 +118,19 @@ async def send_heartbeats(
         await asyncio.gather(task, return_exceptions=True)
 
 
-class Delivery:
-    """Delivers events to the streams of all subscribing methods."""
+class StreamServer:
+    """Serves the calls of all methods that stream events to subscribers."""
 
     def __init__(
         self, backend: Backend, faults: Injector, *, hold_headers: bool, heartbeat: float | None
     ) -> None:
-        """Does no I/O and needs no running loop.
+        """Does no I/O and needs no running event loop.
 
         Args:
-            backend: Source of the events.
-            faults: Fault plans for the streams.
-            hold_headers: Whether response headers wait for the first event.
-            heartbeat: Seconds without an event after which an empty message is sent. None means
+            backend: Store that carries the events.
+            faults: Fault plans for the calls and streams.
+            hold_headers: True to send response headers only with the first event.
+            heartbeat: Seconds without a message after which an empty message is sent. None means
                 never.
         """
         self._backend = backend
@@ -132,27 +138,26 @@ class Delivery:
         self._hold_headers = hold_headers
         self._heartbeat = heartbeat
 
-    async def run(
+    async def serve(
         self, context: Any, method: Method, topics: Iterable[str], item: Callable[[Event], Any]
     ) -> None:
-        """Sends every event from now on until the stream ends.
+        """Serves one call: subscribes, and sends each event until the stream ends.
 
         Args:
-            context: Context of the call.
-            method: Subscribing method that was called.
-            topics: Subscribed topics. Empty means all topics.
-            item: Function that returns the message for an event, or None for an event that is not
-                sent.
+            context: gRPC context of the call.
+            method: The method that was called.
+            topics: The subscribed topics. Empty means all topics.
+            item: Function that returns the message for an event, or None if the event is not sent.
 
         Raises:
-            StatusError: The call is rejected, or the stream was ended.
+            StatusError: The call is rejected, or the stream was ended by the gateway or a plan.
         """
         topics = list(topics)
         await self._faults.apply(method.full_name, topics)
         if not all(topics):
-            raise invalid("topics must not be empty texts")
+            raise InvalidArgumentError("topics must not be empty texts")
         subscription = await self._backend.subscribe(topics)
-        with subscription, self._faults.stream(subscription) as stream:
+        with subscription, self._faults.open_stream(subscription) as stream:
             async with (
                 open_writer(context, stream, hold=self._hold_headers) as writer,
                 send_heartbeats(writer, stream, method.response(), self._heartbeat),
@@ -162,6 +167,6 @@ class Delivery:
                 while True:
                     message = item(await subscription.next())
                     if message is not None:
-                        await stream.before_write()
+                        await stream.wait_before_write()
                         await writer.write(message)
-                        stream.wrote()
+                        stream.mark_written()

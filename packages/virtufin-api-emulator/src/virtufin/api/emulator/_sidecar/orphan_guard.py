@@ -1,12 +1,17 @@
-"""Runs a program as a child process and ends the program together with its own parent.
+"""A script that runs a program as its child, and ends the program when its own parent ends.
 
-- A byte on stdin ends the program.
-- The end of stdin means that the parent process has ended. The program is ended and its folder is
-  deleted.
-- The script is started by its path, with the folder and the command line as arguments. The script
-  imports nothing of this package.
-- The script writes the child's process id to stdout. The child's output goes to stderr.
-- The exit code of the script is the child's exit code.
+The parent is the process that uses the program, such as a test run; `program` starts this script.
+
+- Arguments: a folder (may be empty) and the command line of the program.
+- A byte on stdin is the request to end the program.
+- The end of stdin means that the parent has ended. The script ends the program and deletes the
+  folder.
+- The script writes the process id of the program to stdout. The output of the program goes to
+  stderr.
+- The exit code of the script is that of the program.
+
+The script imports nothing of this package, because it is started by its path, in a Python without
+site packages, so that it starts fast.
 """
 
 from __future__ import annotations
@@ -19,6 +24,7 @@ import sys
 import threading
 
 _GRACE = 5.0
+"""Seconds that the program may take to end after SIGTERM."""
 
 
 def main() -> int:
@@ -34,19 +40,23 @@ def main() -> int:
         sys.exit(f"{command[0]}: {error.strerror}")
     sys.stdout.write(f"{child.pid}\n")
     sys.stdout.flush()
-    told = threading.Event()
-    ending = threading.Thread(target=_end_when_told, args=(child, told, folder), daemon=True)
+    requested = threading.Event()
+    ending = threading.Thread(
+        target=_end_when_requested, args=(child, requested, folder), daemon=True
+    )
     ending.start()
     code = child.wait()
-    if told.is_set():
+    if requested.is_set():
         ending.join()
     return code
 
 
-def _end_when_told(child: subprocess.Popen[bytes], told: threading.Event, folder: str) -> None:
+def _end_when_requested(
+    child: subprocess.Popen[bytes], requested: threading.Event, folder: str
+) -> None:
     # Not `sys.stdin`, because Python crashes if it ends while `sys.stdin` is being read.
     orphaned = not os.read(0, 1)
-    told.set()
+    requested.set()
     if sys.platform != "win32":
         # Continued first, because a frozen child does not receive SIGTERM.
         child.send_signal(signal.SIGCONT)

@@ -1,4 +1,8 @@
-"""External programs as child processes: found, started, watched, and ended in every case."""
+"""External programs as child processes, which end at the latest with this process.
+
+Between this process and a program is a guard (`orphan_guard`): a small process that ends the
+program when this process has ended, even if it was killed.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,8 @@ from pathlib import Path
 
 _GUARD = Path(__file__).with_name("orphan_guard.py")
 _POLL = 0.02
+"""Seconds between two checks whether a program is ready."""
+# Longer than the guard needs, which itself kills a program that does not end.
 _STOP_TIMEOUT = 10.0
 # Characters of output in an error text, from its end, because a program reports its failure last.
 _SHOWN = 2000
@@ -23,17 +29,18 @@ _POSIX = "a real sidecar or Redis is run on Linux and macOS only: stopping one n
 
 
 class MissingProgramError(FileNotFoundError):
-    """Raised for a program that is not on this machine. The text says how to install it."""
+    """Raised if a program is not on this machine. The text says how to install the program."""
 
 
-def find(name: str, variable: str, elsewhere: Path | None, advice: str) -> str:
+def find_program(name: str, variable: str, elsewhere: Path | None, advice: str) -> str:
     """Returns the path of a program.
 
     Args:
         name: Name of the program, searched on PATH.
-        variable: Environment variable with the path of the program. The variable overrides PATH.
-        elsewhere: Path to use if the program is not on PATH. None means no further path.
-        advice: Text for the error that says how to install the program.
+        variable: Environment variable that may hold the path of the program. If set, PATH is not
+            searched.
+        elsewhere: Path of the program to try if PATH does not have it. None means no such path.
+        advice: Part of the error text that says how to install the program.
 
     Raises:
         MissingProgramError: The program was not found, or the variable does not name a program
@@ -52,8 +59,28 @@ def find(name: str, variable: str, elsewhere: Path | None, advice: str) -> str:
     raise MissingProgramError(f"{name} is not on this machine: {advice}, or set {variable}")
 
 
+def find_daprd() -> str:
+    """Returns the path of `daprd`, from VIRTUFIN_DAPRD, PATH, or the folder of `dapr init`.
+
+    Raises:
+        MissingProgramError: `daprd` is not on this machine.
+    """
+    advice = "install Dapr (`dapr init` puts it into ~/.dapr/bin)"
+    return find_program("daprd", "VIRTUFIN_DAPRD", Path.home() / ".dapr/bin/daprd", advice)
+
+
+def find_redis() -> str:
+    """Returns the path of `redis-server`, from VIRTUFIN_REDIS_SERVER or PATH.
+
+    Raises:
+        MissingProgramError: `redis-server` is not on this machine.
+    """
+    advice = "install Redis (package redis-server on Debian and Ubuntu)"
+    return find_program("redis-server", "VIRTUFIN_REDIS_SERVER", None, advice)
+
+
 class Program:
-    """A running program. The program ends with `stop`, or when this process ends for any reason."""
+    """A program that was started. It ends with `stop`, or when this process ends for any reason."""
 
     def __init__(
         self, command: Sequence[str], env: Mapping[str, str] | None = None, *, folder: str = ""
@@ -63,7 +90,8 @@ class Program:
         Args:
             command: Path and arguments of the program.
             env: Environment variables of the program. None means those of this process.
-            folder: Folder to delete if this process ends before the program.
+            folder: Folder that the guard deletes if this process ends before the program. Empty
+                means none.
 
         Raises:
             RuntimeError: The program could not be started. The text gives the reason.
@@ -92,11 +120,11 @@ class Program:
 
     @property
     def pid(self) -> int:
-        """The id of the program's process."""
+        """The id of the process of the program."""
         return self._pid
 
     def output(self) -> str:
-        """Returns the output of the program so far."""
+        """Returns what the program has written to stdout and stderr so far."""
         if not os.fstat(self._output.fileno()).st_size:
             return ""  # Because an empty file cannot be mapped.
         # Mapped and not read, because a read would move the offset at which the program writes.
@@ -104,10 +132,10 @@ class Program:
             return written[:].decode(errors="replace")
 
     def wait_until(self, ready: Callable[[], bool], timeout: float) -> None:
-        """Waits until the program is ready. If the wait fails, the program is ended.
+        """Waits until the program is ready. Ends the program if the wait fails or is interrupted.
 
         Args:
-            ready: Function that returns True when the program is ready.
+            ready: Function that returns True if the program is ready. Called again and again.
             timeout: Seconds to wait at most.
 
         Raises:
@@ -128,21 +156,21 @@ class Program:
             raise
 
     def kill(self) -> None:
-        """Ends the program immediately, without cleanup (SIGKILL)."""
+        """Ends the program with SIGKILL and waits for its end."""
         self._signal("SIGKILL")
         self._guard.wait(_STOP_TIMEOUT)
         self.stop()
 
     def freeze(self) -> None:
-        """Freezes the program (SIGSTOP). Connections stay open without answers."""
+        """Freezes the program with SIGSTOP. Its connections stay open, unanswered."""
         self._signal("SIGSTOP")
 
     def thaw(self) -> None:
-        """Continues the program (SIGCONT)."""
+        """Continues a frozen program with SIGCONT."""
         self._signal("SIGCONT")
 
     def stop(self) -> None:
-        """Ends the program gracefully (SIGTERM) and waits. Idempotent."""
+        """Ends the program with SIGTERM (after 5 s with SIGKILL) and waits for it. Idempotent."""
         guard = self._guard
         assert guard.stdin is not None
         assert guard.stdout is not None
@@ -151,6 +179,7 @@ class Program:
             # pipe open.
             guard.stdin.write(b".")
             guard.stdin.flush()
+        # Suppressed, because closing writes what is left, and the guard may have ended already.
         with suppress(BrokenPipeError):
             guard.stdin.close()
         try:

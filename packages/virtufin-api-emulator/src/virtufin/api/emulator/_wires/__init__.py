@@ -1,9 +1,19 @@
-"""Message layouts that the emulator can serve, derived from the packaged layout."""
+"""Message layouts that the emulator can serve, derived from the packaged layout.
 
-from .descriptor_sets import DescriptorSet, DescriptorSource, StaticSource, closure
-from .named_wires import WIRES, WireName, chosen_wire
+A message layout says which methods a gateway has, and which fields and numbers their messages have.
+In code it is a `Wire`: the methods by name, with their message classes.
+"""
+
+from .descriptor_sets import (
+    DescriptorSet,
+    DescriptorSource,
+    StaticSource,
+    collect_files,
+    copy_files,
+    copy_wire_files,
+)
+from .named_wires import WIRES, WireName, choose_wire
 from .passthrough_events import EVENT, PUBLISH, SUBSCRIBE, with_passthrough_events
-from .wire_files import file_copies, wire_copies
 
 __all__ = [
     "EVENT",
@@ -14,9 +24,9 @@ __all__ = [
     "DescriptorSource",
     "StaticSource",
     "WireName",
-    "chosen_wire",
-    "closure",
-    "file_copies",
-    "wire_copies",
+    "choose_wire",
+    "collect_files",
+    "copy_files",
+    "copy_wire_files",
     "with_passthrough_events",
 ]

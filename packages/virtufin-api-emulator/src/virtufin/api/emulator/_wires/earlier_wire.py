@@ -1,4 +1,7 @@
-"""The message layout of earlier gateways, as differences from the packaged layout."""
+"""The message layout of earlier gateways, as changes to the packaged layout.
+
+Earlier gateways sent events as payload and text metadata instead of CloudEvents.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from google.protobuf.descriptor_pb2 import (
     FileDescriptorProto,
 )
 
+# Both messages that carry events had the same fields.
 _EVENT = ("string topic", "bytes data", "texts metadata", "string message_id", "string timestamp")
 
 # Messages by the service of their file. Fields are numbered in this order, and `texts` stands for
@@ -44,9 +48,9 @@ _TYPES = {
 
 
 def make_earlier(files: Iterable[FileDescriptorProto]) -> None:
-    """Changes copies of the packaged files to the layout of earlier gateways.
+    """Changes copies of the packaged files, in place, to the layout of earlier gateways.
 
-    The file of CloudEvents is no longer imported.
+    The changed files no longer import the file of CloudEvents.
     """
     for file in files:
         imports = [name for name in file.dependency if not name.endswith("/cloudevents.proto")]

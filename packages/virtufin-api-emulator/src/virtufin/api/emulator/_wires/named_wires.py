@@ -1,4 +1,8 @@
-"""The message layouts that have a name, and layouts with parts left out."""
+"""The message layouts that users choose by name, and layouts without some methods or fields.
+
+A message layout says which methods a gateway has, and which fields and numbers their messages have.
+In code it is a `Wire`.
+"""
 
 from __future__ import annotations
 
@@ -10,22 +14,24 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto
 from virtufin.api.client._protobuf import build_pool
 from virtufin.api.client._wire import PACKAGE, Wire
 
+from .descriptor_sets import copy_wire_files
 from .earlier_wire import make_earlier
-from .wire_files import wire_copies
 
 WireName = Literal["current", "moved-numbers", "earlier"]
 WIRES: tuple[WireName, ...] = get_args(WireName)
-"""The names of the layouts."""
+"""The names of the message layouts."""
 
 
-def chosen_wire(wire: object) -> Wire:
-    """Returns the message layout for a `Wire` or the name of a layout.
+def choose_wire(wire: object) -> Wire:
+    """Returns the message layout with a name, or the given `Wire` itself.
 
-    `current` is the packaged layout. `moved-numbers` is the same with every field number of package
-    `virtufin` one higher. `earlier` has the events and streams of earlier gateways.
+    - `current` is the packaged layout.
+    - `moved-numbers` is the packaged layout with every field number of package `virtufin` one
+      higher.
+    - `earlier` has the events and streams of earlier gateways.
 
     Args:
-        wire: A `Wire` or a name.
+        wire: One of `WIRES`, or a `Wire`.
 
     Raises:
         ValueError: No layout has that name.
@@ -42,28 +48,28 @@ def chosen_wire(wire: object) -> Wire:
     packaged = Wire.packaged()
     if wire == "current":
         return packaged
-    files = wire_copies(packaged)
+    files = copy_wire_files(packaged)
     if wire == "earlier":
         make_earlier(files)
     else:
         _move_numbers(files)
-    return _wire_of(files, origin=wire)
+    return _build_wire(files, origin=wire)
 
 
 def without(wire: Wire, *names: str) -> Wire:
-    """Returns a message layout without some methods and fields.
+    """Returns a copy of a message layout without some methods and fields.
 
     Args:
-        wire: The complete layout.
-        *names: Methods, such as `State.QueryState`, and fields, such as
+        wire: The layout, which stays unchanged.
+        *names: What to leave out: methods, such as `State.QueryState`, and fields, such as
             `SaveStateRequest.publish_change`.
 
     Raises:
         ValueError: The layout has no such method or field.
     """
-    files = wire_copies(wire)
+    files = copy_wire_files(wire)
     unknown = set(names)
-    for message in _messages(files):
+    for message in _collect_messages(files):
         # Backwards, because fields are removed during the iteration.
         for field in reversed(message.field):
             if (name := f"{message.name}.{field.name}") in names:
@@ -73,23 +79,23 @@ def without(wire: Wire, *names: str) -> Wire:
     unknown -= set(wire)
     if unknown:
         raise ValueError(f"{wire!r} has no {' and no '.join(sorted(unknown))}")
-    left = _wire_of(files, origin=wire.origin)
+    left = _build_wire(files, origin=wire.origin)
     return Wire({name: left[name] for name in kept}, origin=wire.origin)
 
 
 def _move_numbers(files: Iterable[FileDescriptorProto]) -> None:
-    for message in _messages(files):
+    for message in _collect_messages(files):
         for field in message.field:
             field.number += 1
 
 
-def _wire_of(files: list[FileDescriptorProto], *, origin: str) -> Wire:
+def _build_wire(files: list[FileDescriptorProto], *, origin: str) -> Wire:
     pool = build_pool(files)
     return Wire.from_files((pool.FindFileByName(file.name) for file in files), origin=origin)
 
 
-def _messages(files: Iterable[FileDescriptorProto]) -> list[DescriptorProto]:
-    """Returns the messages of the gateway's package, including nested messages."""
+def _collect_messages(files: Iterable[FileDescriptorProto]) -> list[DescriptorProto]:
+    """Returns the messages of package `virtufin`, including nested messages but no map entries."""
     found: list[DescriptorProto] = []
     waiting = [
         message for file in files if file.package == PACKAGE for message in file.message_type

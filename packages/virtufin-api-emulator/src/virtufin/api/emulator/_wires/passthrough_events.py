@@ -1,8 +1,10 @@
-"""Events as bytes: the gateway passes a CloudEvent through unchanged.
+"""A change to any message layout, by which the gateway passes events on as unchanged bytes.
 
 Parsing and serializing an event keeps its meaning but not its bytes, such as the order of map
-entries. A message field and a bytes field have the same encoding, so the two messages that carry
-events are read and written here with the event as `bytes`.
+entries. A message field and a bytes field have the same encoding. The change therefore gives the
+two messages that carry events a `bytes` field instead of the CloudEvent message.
+
+Apart from the named layouts, because the change applies to layouts without a name, too.
 """
 
 from __future__ import annotations
@@ -17,26 +19,26 @@ from virtufin.api.client._wire import Wire
 PUBLISH = "Pubsub.PublishEvent"
 SUBSCRIBE = "Pubsub.Subscribe"
 EVENT = "cloudevent"
-"""The field that carries an event."""
+"""Name of the field that carries an event."""
 
 
 def with_passthrough_events(wire: Wire) -> Wire:
-    """Returns the message layout with `cloudevent` as bytes in the messages that carry events."""
+    """Returns a copy of a message layout whose field `cloudevent` has the type bytes."""
     methods = {name: wire[name] for name in wire}
     if PUBLISH in methods:
         method = wire[PUBLISH]
-        request = _with_bytes_event(method.request)
+        request = _copy_with_bytes_event(method.request)
         methods[PUBLISH] = Method(method.service, method.name, request, method.response)
     if SUBSCRIBE in methods:
         method = wire[SUBSCRIBE]
-        response = _with_bytes_event(method.response)
+        response = _copy_with_bytes_event(method.response)
         methods[SUBSCRIBE] = Method(
             method.service, method.name, method.request, response, server_streaming=True
         )
     return Wire(methods, origin=wire.origin)
 
 
-def _with_bytes_event(message: Any) -> Any:
+def _copy_with_bytes_event(message: Any) -> Any:
     file = descriptor_pb2.FileDescriptorProto(name="opaque.proto", package="opaque")
     copy = file.message_type.add()
     message.DESCRIPTOR.CopyToProto(copy)

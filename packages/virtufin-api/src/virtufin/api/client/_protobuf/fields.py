@@ -10,31 +10,6 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from .compare import is_repeated
 
-TIMESTAMP = "google.protobuf.Timestamp"
-DURATION = "google.protobuf.Duration"
-STRUCT = "google.protobuf.Struct"
-VALUE = "google.protobuf.Value"
-LIST_VALUE = "google.protobuf.ListValue"
-NULL_VALUE = "google.protobuf.NullValue"
-FIELD_MASK = "google.protobuf.FieldMask"
-ANY = "google.protobuf.Any"
-JSON_TYPES = frozenset({STRUCT, VALUE, LIST_VALUE})
-"""Well-known types whose values are JSON values."""
-WRAPPERS = frozenset(
-    f"google.protobuf.{name}Value"
-    for name in (
-        "Bool",
-        "Bytes",
-        "Double",
-        "Float",
-        "Int32",
-        "Int64",
-        "String",
-        "UInt32",
-        "UInt64",
-    )
-)
-"""Well-known types that hold one scalar, so that the scalar may be unset."""
 # By C++ type, because all encodings of a type share it: int32, sint32 and sfixed32, for example.
 INTEGERS = frozenset(
     {

@@ -8,49 +8,24 @@ another service name.
 from __future__ import annotations
 
 import asyncio
+import importlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import grpc
 import grpc.aio
-from google.protobuf import (  # The import also registers these files in the default pool.
-    any_pb2,
-    descriptor_pb2,
-    descriptor_pool,
-    duration_pb2,
-    empty_pb2,
-    field_mask_pb2,
-    struct_pb2,
-    timestamp_pb2,
-    wrappers_pb2,
-)
+from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.message import DecodeError
 from grpc_reflection.v1alpha import reflection_pb2
 
 from virtufin.api.client._asyncio import gather_all
 
-V1 = "grpc.reflection.v1.ServerReflection"
-INFRASTRUCTURE = ("grpc.reflection.", "grpc.health.", "grpc.channelz.")
-"""Name prefixes of gRPC's own services, which many servers offer in addition to theirs."""
-V1ALPHA = "grpc.reflection.v1alpha.ServerReflection"
+from .names import V1, V1ALPHA
+
 DEFAULT_TIMEOUT = 5.0
 # Added to the deadline of the call, because gRPC itself ends nearly all calls at their deadline.
 _OVERTIME = 0.5
-
-WELL_KNOWN = {
-    module.DESCRIPTOR.name: module.DESCRIPTOR.serialized_pb
-    for module in (
-        any_pb2,
-        descriptor_pb2,
-        duration_pb2,
-        empty_pb2,
-        field_mask_pb2,
-        struct_pb2,
-        timestamp_pb2,
-        wrappers_pb2,
-    )
-}
-"""The serialized proto files that come with protobuf, by file name."""
 
 
 class ReflectionError(Exception):
@@ -141,27 +116,27 @@ class ReflectionClient:
             ReflectionError: A subclass that names the reason.
         """
         deadline = self._deadline()
-        known: dict[str, descriptor_pb2.FileDescriptorProto] = {}
+        found: list[bytes] = []
         missing: SymbolNotFoundError | None = None
-        # The first symbol alone, because its answer shows the version that the server supports. The
-        # others then run concurrently, each with a single attempt.
+        # The first symbol alone, because its answer shows whether the server answers at all, and in
+        # which version. The others then run concurrently, each with a single attempt.
         answers = [await self._file_of(symbol, deadline) for symbol in symbols[:1]]
         answers += await gather_all(self._file_of(symbol, deadline) for symbol in symbols[1:])
         for answer in answers:
             if not isinstance(answer, SymbolNotFoundError):
-                _add(known, answer)
+                found += answer
             elif not skip_missing:
                 raise answer
             else:
                 missing = answer
-        if missing is not None and not known:
+        if missing is not None and not found:
             raise missing
-        while unknown := _missing_imports(known):
-            for name in unknown:
-                if name not in known:
-                    _add(known, await self._fetch_file(name, deadline))
-                if name not in known:
-                    raise InvalidDescriptorsError(f"asked for {name!r}, got another file")
+        known = _parse(found)
+        while unknown := sorted(_imports(known) - set(known)):
+            imported = await gather_all(self._fetch_file(name, deadline) for name in unknown)
+            known = {**_parse(data for answer in imported for data in answer), **known}
+            if lost := [name for name in unknown if name not in known]:
+                raise InvalidDescriptorsError(f"requested the file {lost[0]!r}, got another one")
         return _imports_first(known)
 
     async def _file_of(self, symbol: str, deadline: float) -> list[bytes] | SymbolNotFoundError:
@@ -197,8 +172,8 @@ class ReflectionClient:
         response = await self._ask(deadline, file_by_filename=name)
         if not response.HasField("error_response"):
             return list(response.file_descriptor_response.file_descriptor_proto)
-        if name in WELL_KNOWN:
-            return [WELL_KNOWN[name]]
+        if known := installed_file(name):
+            return [known]
         error = _refusal(response.error_response, name)
         if isinstance(error, SymbolNotFoundError):
             # An empty file as the replacement, because many servers leave out files that only
@@ -273,6 +248,23 @@ def build_pool(
     return pool
 
 
+def installed_file(name: str) -> bytes | None:
+    """Returns a serialized proto file that comes with protobuf; None for any other file.
+
+    Args:
+        name: The file's name, such as `google/protobuf/any.proto`.
+    """
+    found = re.fullmatch(r"google/protobuf/([a-z_]+)\.proto", name)
+    if found is None:
+        return None
+    try:
+        module = importlib.import_module(f"google.protobuf.{found[1]}_pb2")
+    except ModuleNotFoundError:
+        return None
+    content: bytes = module.DESCRIPTOR.serialized_pb
+    return content
+
+
 def _refusal(error: Any, symbol: str) -> ReflectionError:
     """Returns the error for an error response of the reflection service."""
     for code in grpc.StatusCode:
@@ -285,19 +277,21 @@ def _refusal(error: Any, symbol: str) -> ReflectionError:
     return ReflectionUnavailableError(code, error.error_message)
 
 
-def _add(known: dict[str, descriptor_pb2.FileDescriptorProto], files: Iterable[bytes]) -> None:
-    for data in files:
+def _parse(files: Iterable[bytes]) -> dict[str, descriptor_pb2.FileDescriptorProto]:
+    """Returns the proto files by name; the first of each name."""
+    known: dict[str, descriptor_pb2.FileDescriptorProto] = {}
+    # Each once, because a server may send the imported files with each answer.
+    for data in dict.fromkeys(files):
         try:
             file = descriptor_pb2.FileDescriptorProto.FromString(data)
         except DecodeError as error:
             raise InvalidDescriptorsError(f"a file descriptor cannot be read: {error}") from error
         known.setdefault(file.name, file)
+    return known
 
 
-def _missing_imports(known: Mapping[str, descriptor_pb2.FileDescriptorProto]) -> list[str]:
-    """Returns the names of imported files that the server has not sent yet."""
-    imported = {name for file in known.values() for name in file.dependency}
-    return sorted(imported - set(known))
+def _imports(known: Mapping[str, descriptor_pb2.FileDescriptorProto]) -> set[str]:
+    return {name for file in known.values() for name in file.dependency}
 
 
 def _imports_first(

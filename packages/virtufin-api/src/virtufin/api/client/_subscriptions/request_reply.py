@@ -176,8 +176,8 @@ class ReplyRouter:
             # Half of the budget at most, because the request and its reply need time too.
             await stream.wait_live(budget.at_most(self._settings.ready_wait, 0.5))
             await publish()
-            await asyncio.wait((with_reply,), timeout=budget.left())
-            if not with_reply.done():
+            reply = await _in_time(with_reply, budget.left())
+            if reply is None:
                 raise from_status(
                     grpc.StatusCode.DEADLINE_EXCEEDED,
                     f"no reply with correlation id {correlation_id!r} came to topic "
@@ -186,7 +186,7 @@ class ReplyRouter:
                     topic=reply_topic,
                     peer=self._transport.peer,
                 )
-            return checked_reply(with_reply.result())
+            return checked_reply(reply)
         finally:
             stream.forget(correlation_id)
 
@@ -209,6 +209,23 @@ class ReplyRouter:
     def _on_stream_end(self, stream: ReplyStream) -> None:
         if self._streams.get(stream.topic) is stream:
             del self._streams[stream.topic]
+
+
+async def _in_time(reply: asyncio.Future[Any], timeout: float | None) -> Any:
+    """Returns the reply, or None if it did not come in time."""
+    if timeout is None or reply.done():
+        return await reply
+    # A timer instead of `asyncio.wait`, because that makes a second future for each request.
+    timer = asyncio.get_running_loop().call_later(timeout, _give_up, reply)
+    try:
+        return await reply
+    finally:
+        timer.cancel()
+
+
+def _give_up(reply: asyncio.Future[Any]) -> None:
+    if not reply.done():
+        reply.set_result(None)
 
 
 class ReplyStream:

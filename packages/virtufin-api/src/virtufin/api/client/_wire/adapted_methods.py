@@ -17,7 +17,7 @@ from virtufin.api.client._protobuf import TIMESTAMP, Translation, kind_of
 from virtufin.api.client._transport import Method
 from virtufin.api.client.errors import UnsupportedError
 
-from .earlier_events import flattened, restored
+from .earlier_events import from_earlier, to_earlier
 
 logger = logging.getLogger("virtufin.api.client.wire")
 
@@ -92,7 +92,7 @@ class EarlierPublish(AdaptedMethod):
         event = request.cloudevent
         if event.HasField("proto_data"):
             raise self._unsupported_error("it carries text and bytes, no protobuf Any")
-        data, metadata = flattened(event)
+        data, metadata = to_earlier(event)
         message = self.gateway_classes[0](topic=request.topic, metadata=metadata)
         fields = message.DESCRIPTOR.fields_by_name
         if fields["data"].type == FieldDescriptor.TYPE_STRING:
@@ -159,7 +159,7 @@ def _event(response: Any, topic: str, data: bytes | str, metadata: dict[str, str
     # A heartbeat. All three are checked, because an event with empty data alone must arrive.
     if not data and not metadata.get("ce-id") and not metadata.get("ce-type"):
         return None
-    return response(topic=topic, cloudevent=restored(data, metadata))
+    return response(topic=topic, cloudevent=from_earlier(data, metadata))
 
 
 def _set_time(message: Any, text: str) -> None:

@@ -26,20 +26,15 @@ import logging
 import math
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import grpc
-from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc import aio
 
+from virtufin.api.client import _protobuf
 from virtufin.api.client._backoff import RetryDelay
 from virtufin.api.client._deadlines import Budget
 from virtufin.api.client._error_mapping import from_status, unreachable
-from virtufin.api.client._protobuf import (
-    ReflectionClient,
-    ReflectionUnavailableError,
-    ReflectionUnsupportedError,
-    build_pool,
-)
 from virtufin.api.client._transport import (
     Lease,
     Transport,
@@ -50,7 +45,12 @@ from virtufin.api.client._transport import (
 from virtufin.api.client._types import NOT_GIVEN
 from virtufin.api.client.errors import VirtufinError
 
-from .wire import Wire
+from .wire import Wire, confirm
+
+if TYPE_CHECKING:
+    from google.protobuf.descriptor_pb2 import FileDescriptorProto
+
+    from virtufin.api.client._protobuf import ReflectionClient, ReflectionUnavailableError
 
 logger = logging.getLogger("virtufin.api.client.wire")
 
@@ -145,7 +145,9 @@ class Discovery:
             finally:
                 lease.release()
         except VirtufinError as error:
-            raise ReflectionUnavailableError(grpc.StatusCode.UNKNOWN, str(error)) from error
+            raise _protobuf.ReflectionUnavailableError(
+                grpc.StatusCode.UNKNOWN, str(error)
+            ) from error
 
     async def _wait(self, lease: Lease, budget: Budget) -> None:
         """Waits for a lookup, and for further lookups while the channel is still connecting.
@@ -193,10 +195,15 @@ class Discovery:
         """Looks the layout up; returns an error if the gateway could not be reached."""
         try:
             files = await self._gateway_files(lease)
-            # In a thread, because building a pool of large descriptors would block the event loop.
-            wire = await asyncio.to_thread(lambda: self._packaged.described_by(build_pool(files)))
+            wire = confirm(self._packaged, files)
+            if wire is None:
+                # Imported here, because few gateways differ from the packaged protos.
+                from .adaptation import adapt
+
+                # In a thread, because large descriptors would block the event loop.
+                wire = await asyncio.to_thread(adapt, self._packaged, files)
         except Exception as error:  # noqa: BLE001 - calls go on with the layout known last
-            if isinstance(error, ReflectionUnavailableError) and _is_away(error, lease):
+            if isinstance(error, _protobuf.ReflectionUnavailableError) and _is_away(error, lease):
                 return error
             self._fail(error)
         else:
@@ -213,7 +220,7 @@ class Discovery:
         await self._connect(lease.channel)
         try:
             return await self._fetch(lease, self._services, skip_missing=True)
-        except ReflectionUnavailableError as error:
+        except _protobuf.ReflectionUnavailableError as error:
             # A second request, because the failure may be that of an earlier attempt to connect,
             # and there is a connection by now.
             if error.code is not grpc.StatusCode.UNAVAILABLE or not is_connected(lease.channel):
@@ -232,34 +239,38 @@ class Discovery:
             await asyncio.wait_for(leave_idle_and_connecting(channel), self.timeout)
         except asyncio.TimeoutError:
             code = grpc.StatusCode.DEADLINE_EXCEEDED
-            raise ReflectionUnavailableError(code, "still connecting") from None
+            raise _protobuf.ReflectionUnavailableError(code, "still connecting") from None
         except aio.UsageError as error:  # because the owner of the channel closed it
-            raise ReflectionUnavailableError(grpc.StatusCode.CANCELLED, str(error)) from error
+            raise _protobuf.ReflectionUnavailableError(
+                grpc.StatusCode.CANCELLED, str(error)
+            ) from error
 
     async def _fetch(
         self, lease: Lease, symbols: Sequence[str], *, skip_missing: bool
     ) -> list[FileDescriptorProto]:
-        client = ReflectionClient(
+        client = _protobuf.ReflectionClient(
             lease.channel, timeout=self.timeout, metadata=lease.metadata, like=self._client
         )
         self._client = client
         try:
             return await client.files(*symbols, skip_missing=skip_missing)
-        except ReflectionUnavailableError as error:
+        except _protobuf.ReflectionUnavailableError as error:
             details = self._transport.credentials.redact(error.details)
-            raise ReflectionUnavailableError(error.code, details) from None
+            raise _protobuf.ReflectionUnavailableError(error.code, details) from None
         except aio.UsageError as error:  # because the owner of the channel closed it
-            raise ReflectionUnavailableError(grpc.StatusCode.CANCELLED, str(error)) from error
+            raise _protobuf.ReflectionUnavailableError(
+                grpc.StatusCode.CANCELLED, str(error)
+            ) from error
 
     def _fail(self, error: Exception) -> None:
         """Records why a lookup failed, and sets the time of the next lookup."""
         reason = self._transport.credentials.redact(str(error) or repr(error))
         logger.debug("could not fetch the gateway's own descriptors: %s", reason)
         timed_out = (
-            isinstance(error, ReflectionUnavailableError)
+            isinstance(error, _protobuf.ReflectionUnavailableError)
             and error.code is grpc.StatusCode.DEADLINE_EXCEEDED
         )
-        unsupported = isinstance(error, ReflectionUnsupportedError)
+        unsupported = isinstance(error, _protobuf.ReflectionUnsupportedError)
         if unsupported:
             self.wire = self._packaged
         # Known until the next connection, because a gateway without reflection stays so, and

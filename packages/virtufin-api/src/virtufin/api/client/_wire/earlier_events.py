@@ -22,13 +22,13 @@ _PREFIX = "ce-"
 _FIELDS = {"id": "id", "source": "source", "type": "type", "specversion": "spec_version"}
 
 
-def flattened(event: CloudEvent) -> tuple[bytes, dict[str, str]]:
+def to_earlier(event: CloudEvent) -> tuple[bytes, dict[str, str]]:
     """Returns `data` and `metadata` for an event, without empty attributes."""
     view = PubsubEvent("", event)
     return view.data, {key: text for key, text in view.metadata.items() if text}
 
 
-def restored(data: bytes | str, metadata: Mapping[str, str]) -> CloudEvent:
+def from_earlier(data: bytes | str, metadata: Mapping[str, str]) -> CloudEvent:
     """Returns the event for `data` and `metadata` of the earlier layout.
 
     Text becomes text data. Bytes become text data if they are UTF-8 and their media type is textual

@@ -1,4 +1,8 @@
-"""A TCP relay that breaks connections as networks do."""
+"""A TCP relay: a server between clients and another server, which passes on the data of both.
+
+The relay can close, break, freeze and refuse connections, as networks do. A link is a client's
+connection to the relay together with the relay's connection to the server (`RelayedConnection`).
+"""
 
 from __future__ import annotations
 
@@ -6,15 +10,19 @@ import asyncio
 import socket
 
 from virtufin.api.emulator import _ports
-from virtufin.api.emulator._validation import switch, text, whole
+from virtufin.api.emulator._validation import require_bool, require_text, require_whole
 from virtufin.api.emulator.faults import Plan
 from virtufin.api.emulator.network import Network
 
-from .relay_link import NetworkPlan, RelayedConnection
+from .relayed_connection import NetworkPlan, RelayedConnection
 
 
 class Relay(Network):
-    """A TCP relay in front of a server, in this event loop.
+    """A TCP relay between clients and a server, in the running event loop.
+
+    Clients connect to the relay instead of the server. The relay opens a connection to the server
+    for each of them, and passes on the data of both. Stop the relay, or use it as an async context
+    manager.
 
     Example:
         >>> from virtufin.api.emulator import Relay
@@ -25,21 +33,20 @@ class Relay(Network):
     """
 
     def __init__(self, target: str, *, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Does no I/O and needs no running loop.
+        """Does no I/O and needs no running event loop.
 
         Args:
-            target: `host:port` of the server. Can be changed later for new connections.
-            host: Address or host name to listen on.
-            port: TCP port. 0 takes a free port at the first start and keeps that port from then
-                on.
+            target: `host:port` of the server. The property `target` changes it for new connections.
+            host: Address or host name of this machine to listen on.
+            port: TCP port. 0 takes a free port at the first start and keeps that port afterwards.
 
         Raises:
             ValueError: An argument is out of its range, or `target` is not `host:port`.
             TypeError: An argument has the wrong type.
         """
         self.target = target
-        self._host = text(host, "host")
-        self._port = whole(port, "port", 0, 65535)
+        self._host = require_text(host, "host")
+        self._port = require_whole(port, "port", 0, 65535)
         self._links: dict[RelayedConnection, None] = {}
         self._arriving: set[asyncio.Task[None]] = set()
         self._connecting: dict[RelayedConnection, asyncio.Task[None]] = {}
@@ -53,12 +60,12 @@ class Relay(Network):
 
     @property
     def target(self) -> str:
-        """The address of the server, `host:port`. Setting raises the errors of the constructor."""
+        """The `host:port` of the server. A wrong value raises ValueError or TypeError when set."""
         return self._target
 
     @target.setter
     def target(self, target: str) -> None:
-        self._endpoint = _ports.endpoint(text(target, "target"))
+        self._endpoint = _ports.split_target(require_text(target, "target"))
         self._target = target
 
     @property
@@ -68,7 +75,7 @@ class Relay(Network):
 
     @property
     def port(self) -> int:
-        """The port. 0 only before the first start with `port=0`."""
+        """The port of the relay. 0 only before the first start with `port=0`."""
         return self._port
 
     @property
@@ -76,7 +83,7 @@ class Relay(Network):
         return len(self._links)
 
     async def start(self) -> None:
-        """Starts to listen, unless a plan refuses connections. Does nothing if already running.
+        """Opens the port, unless a plan refuses connections. Does nothing if already running.
 
         Raises:
             OSError: The port is taken, or the host is not of this machine.
@@ -115,7 +122,7 @@ class Relay(Network):
                 await asyncio.wait(tuple(self._connecting.values()))
 
     def stop_listening(self) -> None:
-        """Stops accepting connections. Open connections stay open."""
+        """Refuses new connections. Open connections stay open."""
         if self._listening is None:
             return
         if self._serving is None:
@@ -144,9 +151,9 @@ class Relay(Network):
         return len(links)
 
     def freeze_connections(self, *, new: bool = False) -> Plan:
-        plan = NetworkPlan(self._freezes, self._thaw, new=switch(new, "new"))
+        plan = NetworkPlan(self._freezes, self._thaw, new=require_bool(new, "new"))
         for link in self._links:
-            plan.take(link)
+            plan.freeze(link)
         return plan
 
     def refuse_connections(self) -> Plan:
@@ -161,24 +168,38 @@ class Relay(Network):
         await self.stop()
 
     def accepted(self, link: RelayedConnection) -> None:
-        """Records that a client has connected, and connects its link to the server."""
+        """Adds the link of a client that has connected, and connects it to the server.
+
+        If a plan freezes new connections, the link is frozen and not connected.
+
+        Args:
+            link: The new link.
+        """
         self._links[link] = None
         for plan in self._freezes:
             if plan.new:
-                plan.take(link)
+                plan.freeze(link)
         if not link.frozen:
             self._connect(link)
 
     def left(self, link: RelayedConnection) -> None:
-        """Cancels the attempt to connect to the server for a link that is closing."""
+        """Cancels the attempt to connect a link to the server, because the link is closing.
+
+        Args:
+            link: The link.
+        """
         if link in self._connecting:
             self._connecting[link].cancel()
 
     def gone(self, link: RelayedConnection) -> None:
-        """Forgets a link that has ended."""
+        """Removes a link whose two connections have ended.
+
+        Args:
+            link: The link.
+        """
         self._links.pop(link, None)
         for plan in self._freezes:
-            plan.gone(link)
+            plan.release(link)
         if not self._links and self._emptied is not None and not self._emptied.done():
             self._emptied.set_result(None)
 
@@ -227,7 +248,7 @@ class Relay(Network):
 
     def _thaw(self) -> None:
         for link in tuple(self._links):
-            if link.frozen and not any(plan.has(link) for plan in self._freezes):
+            if link.frozen and not any(plan.holds(link) for plan in self._freezes):
                 link.thaw()
                 if link.waiting:
                     self._connect(link)

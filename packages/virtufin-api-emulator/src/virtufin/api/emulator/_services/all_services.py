@@ -1,4 +1,4 @@
-"""All services of the gateway, assembled for a server."""
+"""All services of the gateway, put together for a gRPC server."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from virtufin.api.emulator._wires import PUBLISH, SUBSCRIBE
 from . import health
 from .auth import AuthInterceptor
 from .config import ConfigServicer
-from .descriptors import AggregatedSource, own_descriptors
-from .event_layouts import layout_of
+from .descriptors import AggregatedSource, make_own_descriptors
+from .event_layouts import choose_layout
 from .gateway import GatewayServicer
-from .handlers import handlers
+from .handlers import make_handlers
 from .pubsub import GATEWAY_SUBSCRIBE, GatewayEventsServicer, PubsubServicer
-from .reflection import reflection_handlers
+from .reflection import make_reflection_handlers
 from .state import LEGACY_METHODS, LegacyStateServicer, StateServicer
-from .stream_writer import Delivery
+from .stream_writer import StreamServer
 
 INFRASTRUCTURE = (
     f"{health.SERVICE}/Check",
@@ -40,7 +40,10 @@ INFRASTRUCTURE = (
 
 @dataclass(frozen=True)
 class Behaviour:
-    """The settings of the services. `Emulator` describes each of them."""
+    """The settings of the services, with the meaning of the arguments of `Emulator`.
+
+    `proto_names` is True for `json_names="proto"`.
+    """
 
     api_keys: Sequence[str]
     accept_any_service: bool
@@ -53,8 +56,18 @@ class Behaviour:
     max_concurrent_streams: int | None
 
 
-class Servicers:
-    """The services of one gateway. They are kept over restarts."""
+class AllServices:
+    """The services of one gateway. They live as long as the emulator, over all of its restarts.
+
+    Args:
+        wire: Message layout of the gateway.
+        backend: Store of state and events.
+        registry: The registered backends.
+        catalog: Catalog with the methods of the backends.
+        faults: Fault plans for calls and streams.
+        policy: Limits and retries of calls to backends.
+        behaviour: Settings of the services.
+    """
 
     def __init__(
         self,
@@ -88,38 +101,41 @@ class Servicers:
             packaged, registry, catalog, self._invoker, proto_names=behaviour.proto_names
         )
         config = ConfigServicer(packaged, registry)
-        layout = layout_of(wire)
-        delivery = Delivery(
+        layout = choose_layout(wire)
+        streams = StreamServer(
             backend,
             faults,
             hold_headers=behaviour.hold_headers,
             heartbeat=behaviour.heartbeat,
         )
-        pubsub = PubsubServicer(layout, backend, faults, delivery)
+        pubsub = PubsubServicer(layout, backend, faults, streams)
         self._handlers = [
-            handlers(wire, "Gateway", gateway, written_for=packaged),
-            handlers(wire, "State", self._state, written_for=packaged),
-            handlers(wire, "Config", config, written_for=packaged),
-            handlers(layout.wire, "Pubsub", pubsub),
-            handlers(wire, "Gateway", GatewayEventsServicer(wire, delivery)),
+            make_handlers(wire, "Gateway", gateway, written_for=packaged),
+            make_handlers(wire, "State", self._state, written_for=packaged),
+            make_handlers(wire, "Config", config, written_for=packaged),
+            make_handlers(layout.wire, "Pubsub", pubsub),
+            make_handlers(wire, "Gateway", GatewayEventsServicer(wire, streams)),
         ]
         if behaviour.reflection:
-            source = AggregatedSource(own_descriptors(wire), registry, catalog)
-            self._handlers += reflection_handlers(source)
+            source = AggregatedSource(make_own_descriptors(wire), registry, catalog)
+            self._handlers += make_reflection_handlers(source)
 
-    def begin(self) -> None:
-        """Resets data that does not survive a start: open circuits, and the keys in use."""
+    def reset_for_start(self) -> None:
+        """Resets what a real gateway does not keep over a restart.
+
+        These are the open circuits, and the keys of state that earlier gateways record.
+        """
         self._invoker.reset()
         if isinstance(self._state, LegacyStateServicer):
             self._state.forget()
 
     def reset(self) -> None:
-        """Resets the same data as `begin`, and the descriptors of backends."""
-        self.begin()
+        """Resets the same as `reset_for_start`, and forgets the descriptors of the backends."""
+        self.reset_for_start()
         self._catalog.forget()
 
-    async def server(self) -> grpc.aio.Server:
-        """Returns a server with all services. The server has no port yet."""
+    async def make_server(self) -> grpc.aio.Server:
+        """Returns a new gRPC server with all services, without a port and not started."""
         behaviour = self._behaviour
         options: list[tuple[str, int]] = [
             *_ports.SERVER_OPTIONS,

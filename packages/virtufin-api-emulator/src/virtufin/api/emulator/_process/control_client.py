@@ -1,4 +1,8 @@
-"""Faults of an emulator in another process: the same methods, sent to its control service."""
+"""The client of the control service: causes faults of an emulator in another process.
+
+The classes have the methods of `Faults`, `Network` and `Plan`, and send each call to
+`control_server`.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,11 @@ from typing import Any
 
 import grpc
 
-from virtufin.api.emulator._validation import switch
+from virtufin.api.emulator._validation import require_bool
 from virtufin.api.emulator.faults import Faults, Plan, Spec
 from virtufin.api.emulator.network import Network
 
-from .control import PATH
+from .control_server import PATH
 
 # A bound, because a process that is stopped or stuck would hang the test for ever.
 _CALL_TIMEOUT = 10.0
@@ -20,14 +24,14 @@ _CALL_TIMEOUT = 10.0
 _KINDS = {kind.__name__: kind for kind in (TypeError, ValueError, OSError, RuntimeError)}
 
 
-class Control:
-    """A client of the control service of an emulator."""
+class ControlClient:
+    """A connection to the control service of one emulator."""
 
     def __init__(self, target: str, name: str) -> None:
-        """Does no I/O. The first request connects.
+        """Does no I/O. The first request connects. `close` must be called at the end.
 
         Args:
-            target: Address of the service.
+            target: `host:port` of the service.
             name: Name of the emulator in error texts.
         """
         self._name = name
@@ -37,19 +41,19 @@ class Control:
         self._call: Any = self._channel.unary_unary(PATH)
 
     def do(self, verb: str, *, patience: float = 0.0, **arguments: Any) -> Any:
-        """Sends one request and returns its result.
+        """Sends one request, waits for the answer, and returns the result.
 
         Args:
-            verb: Name of the request.
-            patience: Seconds that the request may take beyond the usual timeout.
-            **arguments: Arguments of the request.
+            verb: Name of the method to call, as `ControlServer` describes.
+            patience: Seconds that the request may take beyond the usual 10 seconds.
+            **arguments: Arguments of the method.
 
         Raises:
             ValueError: The emulator rejected the request.
             TypeError: The emulator rejected the request: an argument has the wrong type.
-            RuntimeError: The emulator rejected the request: it has no relay.
+            RuntimeError: The emulator rejected the request: a fault of the network needs a relay.
             ConnectionError: The emulator does not answer because it has ended.
-            OSError: The emulator could not open its port.
+            OSError: The emulator could not open its port, or could not reach its Dapr sidecar.
         """
         if self._closed:
             raise ConnectionError(f"{self._name} was stopped")
@@ -75,9 +79,9 @@ class Control:
 
 
 class _RemotePlan(Plan):
-    """A plan in force in the other process."""
+    """A fault plan in force in the process of the emulator."""
 
-    def __init__(self, control: Control, number: int) -> None:
+    def __init__(self, control: ControlClient, number: int) -> None:
         self._control = control
         self._number = number
 
@@ -90,9 +94,9 @@ class _RemotePlan(Plan):
 
 
 class RemoteFaults(Faults):
-    """The faults of calls and streams of an emulator in another process."""
+    """Faults of calls and streams of an emulator in another process."""
 
-    def __init__(self, control: Control) -> None:
+    def __init__(self, control: ControlClient) -> None:
         self._control = control
 
     def add(self, spec: Spec) -> Plan:
@@ -110,9 +114,9 @@ class RemoteFaults(Faults):
 
 
 class RemoteNetwork(Network):
-    """The faults of connections of an emulator in another process."""
+    """Faults of connections of an emulator in another process."""
 
-    def __init__(self, control: Control) -> None:
+    def __init__(self, control: ControlClient) -> None:
         self._control = control
 
     @property
@@ -129,7 +133,7 @@ class RemoteNetwork(Network):
         return int(self._control.do("reset_connections"))
 
     def freeze_connections(self, *, new: bool = False) -> Plan:
-        number = self._control.do("freeze_connections", new=switch(new, "new"))
+        number = self._control.do("freeze_connections", new=require_bool(new, "new"))
         return _RemotePlan(self._control, number)
 
     def refuse_connections(self) -> Plan:

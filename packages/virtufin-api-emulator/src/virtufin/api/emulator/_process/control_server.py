@@ -1,6 +1,7 @@
-"""The control service for other processes: one gRPC method that takes and returns JSON.
+"""The control service, in the process of the emulator: other processes cause faults through it.
 
-The service has its own port, so that faults of the gateway's port do not affect the service.
+The service has one gRPC method, which takes and returns JSON. It has a port of its own, so that
+faults of the gateway do not affect it. `control_client` is the other side.
 """
 
 from __future__ import annotations
@@ -22,10 +23,13 @@ _REMEMBERED = 10_000
 
 
 class PlanRegistry:
-    """A registry of plans by number.
+    """The fault plans of the other processes, by number.
 
-    For plans that are over, the registry keeps only the number of their uses, and only for the
-    most recent plans, up to a limit.
+    Of plans that are over, the registry remembers only the number of their uses, and only for the
+    most recent of these plans.
+
+    Args:
+        remembered: Number of plans that are over to remember.
     """
 
     def __init__(self, remembered: int = _REMEMBERED) -> None:
@@ -40,25 +44,31 @@ class PlanRegistry:
     def add(self, plan: Plan) -> int:
         """Adds a new plan and returns its number."""
         assert isinstance(plan, LocalPlan)
-        self._forget()
+        self._forget_ended()
         self._last += 1
         self._plans[self._last] = plan
         return self._last
 
     def used(self, plan: int) -> int:
-        """Returns the number of calls, streams or connections that the plan was applied to.
+        """Returns the number of calls, streams or connections that a plan was applied to.
+
+        Args:
+            plan: Number of the plan.
 
         Raises:
-            ValueError: No plan had that number, or the plan was over too long ago.
+            ValueError: No plan had that number, or the plan is not remembered any more.
         """
         if plan in self._plans:
             return self._plans[plan].used
         if plan not in self._past:
-            raise self._unknown(plan)
+            raise self._make_unknown_error(plan)
         return self._past[plan]
 
     def lift(self, plan: int) -> None:
-        """Lifts the plan. Does nothing if the plan is over.
+        """Lifts a plan. Does nothing if the plan is over.
+
+        Args:
+            plan: Number of the plan.
 
         Raises:
             ValueError: No plan had that number.
@@ -66,15 +76,15 @@ class PlanRegistry:
         if plan in self._plans:
             self._plans[plan].lift()
         elif not (isinstance(plan, int) and 0 < plan <= self._last):
-            raise self._unknown(plan)
+            raise self._make_unknown_error(plan)
 
-    def _forget(self) -> None:
+    def _forget_ended(self) -> None:
         for number in [number for number, plan in self._plans.items() if plan.over]:
             self._past[number] = self._plans.pop(number).used
         for number in list(self._past)[: -self._remembered]:
             del self._past[number]
 
-    def _unknown(self, number: int) -> ValueError:
+    def _make_unknown_error(self, number: int) -> ValueError:
         return ValueError(f"no plan {number!r}")
 
 
@@ -86,11 +96,15 @@ _HOST = "127.0.0.1"
 
 
 class ControlServer:
-    """A server that gives other processes of this machine `faults`, `network` and resets.
+    """The server of the control service, on loopback.
 
-    A request is `{"do": verb, ...arguments}`. The answer is `{"result": ...}`, or
-    `{"error": text, "kind": "ValueError"}` if the request raised that error. The result for a new
-    plan is its number, for the verbs `used` and `lift`.
+    A request is `{"do": verb, ...arguments}`, where the verb is the name of a method of `Faults`,
+    `Network` or `Emulator`. The answer is `{"result": ...}`, or `{"error": text, "kind":
+    "ValueError"}` if the method raised that error. The result for a new plan is its number, which
+    is the argument of the verbs `used` and `lift`.
+
+    Args:
+        emulator: The emulator to drive.
     """
 
     def __init__(self, emulator: Emulator) -> None:
@@ -99,7 +113,7 @@ class ControlServer:
         self._plans = PlanRegistry()
 
     async def start(self, port: int) -> int:
-        """Starts to listen on loopback and returns the port.
+        """Opens a port on loopback and returns its number.
 
         Args:
             port: TCP port. 0 takes a free port.
@@ -108,7 +122,9 @@ class ControlServer:
             OSError: The port is taken.
         """
         server = grpc.aio.server(options=_ports.SERVER_OPTIONS)
-        handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(self._do)
+        handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(
+            self._handle
+        )
         server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler(SERVICE, {METHOD: handler}),)
         )
@@ -118,17 +134,17 @@ class ControlServer:
         return bound
 
     async def stop(self) -> None:
-        """Stops the server. Does nothing if it is not running."""
+        """Closes the port. Does nothing if the server is not running."""
         if self._server is not None:
             await self._server.stop(None)
             self._server = None
 
-    async def _do(self, request: bytes, context: Any) -> bytes:
+    async def _handle(self, request: bytes, context: Any) -> bytes:
         try:
-            asked = json.loads(request)
-            if not isinstance(asked, dict):
-                raise TypeError(f"a request is a JSON object, got {asked!r}")
-            answer = {"result": await self._carry_out(**asked)}
+            document = json.loads(request)
+            if not isinstance(document, dict):
+                raise TypeError(f"a request is a JSON object, got {document!r}")
+            answer = {"result": await self._carry_out(**document)}
         except (ValueError, TypeError, RuntimeError, OSError) as error:
             # Sent as a base class, because the other process may not know the class of the error.
             kinds = (TypeError, ValueError, OSError, RuntimeError)

@@ -1,4 +1,8 @@
-"""A connection through the relay: its client side, its server side, and the plans that hold it."""
+"""A connection through the relay, and the plans that freeze it.
+
+A link (`RelayedConnection`) has two sides: the client's connection to the relay, and the relay's
+connection to the server.
+"""
 
 from __future__ import annotations
 
@@ -17,39 +21,44 @@ _RESET_ON_CLOSE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
 
 class Owner(Protocol):
-    """The receiver of notifications about a link."""
+    """The relay, as its links see it: the receiver of their notifications."""
 
     def accepted(self, link: RelayedConnection) -> None:
-        """Notifies the owner that a client has connected."""
+        """Reports that a client has connected."""
 
     def left(self, link: RelayedConnection) -> None:
-        """Notifies the owner that the link is closing."""
+        """Reports that the link is closing."""
 
     def gone(self, link: RelayedConnection) -> None:
-        """Notifies the owner that both sides have ended."""
+        """Reports that both sides of the link have ended."""
 
 
 class _Endpoint(asyncio.Protocol):
-    """The connection of a link to the client, or the connection to the server."""
+    """A side of a link: the connection to the client, or the connection to the server."""
 
     def __init__(self, link: RelayedConnection) -> None:
         self._link = link
         self.transport: asyncio.Transport | None = None
+        """The connection; None before and after it."""
         self.full = False
-        self.finished = False
-        self.told = False
+        """True while the write buffer of the connection is full."""
+        self.end_received = False
+        """True after the peer has sent the end of its data (FIN)."""
+        self.end_sent = False
+        """True after the end of the other side's data was forwarded to the peer."""
         self.ended = False
+        """True after the connection has ended."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        self._link.made(self)
+        self._link.on_connected(self)
 
     def data_received(self, data: bytes) -> None:
-        self._link.received(self, data)
+        self._link.on_data(self, data)
 
     def eof_received(self) -> bool:
-        self.finished = True
+        self.end_received = True
         self._link.forward()
         # True keeps the connection open, because the other side may still send data.
         return True
@@ -65,17 +74,22 @@ class _Endpoint(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self.transport = None
         self.ended = True
-        self._link.lost(self)
+        self._link.on_lost(self)
 
 
 class RelayedConnection:
-    """A client's connection to the relay, and the relay's connection to the server for it."""
+    """A link: a client's connection to the relay, and the relay's connection to the server for it.
+
+    Args:
+        owner: The relay.
+    """
 
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
         self.client = _Endpoint(self)
         self.server = _Endpoint(self)
         self.frozen = False
+        """True while a plan keeps the link from forwarding anything."""
         # Data that could not be forwarded yet. Needed although reading is paused, because a paused
         # transport may still deliver one more read.
         self._held: dict[_Endpoint, list[bytes]] = {self.client: [], self.server: []}
@@ -87,8 +101,8 @@ class RelayedConnection:
             self.server.transport is not None or self.server.ended
         )
 
-    def made(self, side: _Endpoint) -> None:
-        """Records that a side is connected."""
+    def on_connected(self, side: _Endpoint) -> None:
+        """Reports a connected client to the owner, or starts to forward to a connected server."""
         if side is self.client:
             self._owner.accepted(self)
             self.regulate()
@@ -98,13 +112,16 @@ class RelayedConnection:
             self.forward()
             self.regulate()
 
-    def received(self, side: _Endpoint, data: bytes) -> None:
-        """Forwards data that one side has sent."""
+    def on_data(self, side: _Endpoint, data: bytes) -> None:
+        """Keeps data that the peer of one side has sent, and forwards it if that is possible."""
         self._held[side].append(data)
         self.forward()
 
     def forward(self) -> None:
-        """Forwards the data that each side has sent, and then the end of its data."""
+        """Forwards the kept data of each side to the other, and then the end of the data (FIN).
+
+        Does nothing while the link is frozen. After both ends were forwarded, closes the link.
+        """
         if self.frozen:
             return
         for side, other in self._pairs():
@@ -113,57 +130,57 @@ class RelayedConnection:
             if self._held[side]:
                 other.transport.write(b"".join(self._held[side]))
                 self._held[side].clear()
-            if side.finished and not other.told:
-                other.told = True
+            if side.end_received and not other.end_sent:
+                other.end_sent = True
                 _end_writing(other.transport)
-        if self.client.told and self.server.told:
+        if self.client.end_sent and self.server.end_sent:
             self.close()
 
     def freeze(self) -> None:
-        """Stops forwarding data and the end of a side."""
+        """Stops forwarding in both directions, until `thaw`."""
         self.frozen = True
         self.regulate()
 
     def thaw(self) -> None:
-        """Forwards the data that was held back, and then all further data."""
+        """Forwards the data that was held back, and goes on forwarding."""
         self.frozen = False
         self.forward()
         self.regulate()
         # A side may have ended while the link was frozen, when its end was not forwarded.
         for side in (self.client, self.server):
             if side.ended:
-                self.lost(side)
+                self.on_lost(side)
 
     def regulate(self) -> None:
-        """Pauses or resumes reading from each side, so that the other side can keep up."""
+        """Pauses reading from a side while the other side cannot take data, else resumes it."""
         for side, other in self._pairs():
-            # Skipped, because resuming a side that has finished would report its end again.
-            if side.transport is None or side.finished:
+            # Skipped, because resuming a side that has ended its data would report its end again.
+            if side.transport is None or side.end_received:
                 continue
             if self.frozen or other.full or other.transport is None:
                 side.transport.pause_reading()
             else:
                 side.transport.resume_reading()
 
-    def lost(self, side: _Endpoint) -> None:
-        """Closes the other side as well, after the forwarded data. Does nothing while frozen."""
+    def on_lost(self, side: _Endpoint) -> None:
+        """Closes the link after one side has ended. Does nothing while the link is frozen."""
         # While frozen, neither side may notice that the other side has ended.
         if not self.frozen:
             self._end(at_once=False)
 
     def close(self) -> None:
-        """Closes both sides after the forwarded data."""
+        """Closes both sides, each after the data that was forwarded to it."""
         self._end(at_once=False)
 
     def reset(self) -> None:
-        """Breaks the client's side (RST)."""
+        """Breaks the connection to the client (RST), and closes the other at once."""
         if self.client.transport is not None:
             sock = self.client.transport.get_extra_info("socket")
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self.abort()
 
     def abort(self) -> None:
-        """Closes both sides at once."""
+        """Closes both sides at once. Data that was not sent yet is lost."""
         self._end(at_once=True)
 
     def _end(self, *, at_once: bool) -> None:
@@ -188,7 +205,14 @@ def _end_writing(transport: asyncio.Transport) -> None:
 
 
 class NetworkPlan(LocalPlan):
-    """A freeze or a refusal in force."""
+    """A fault plan on connections in force: a freeze of links, or a refusal of new connections.
+
+    Args:
+        plans: Plans of the same kind in force. The plan adds itself, and removes itself when it is
+            lifted.
+        on_lift: Function that is called after the plan was lifted.
+        new: True if a freeze includes the links of clients that connect later.
+    """
 
     def __init__(
         self, plans: set[NetworkPlan], on_lift: Callable[[], None], *, new: bool = False
@@ -208,18 +232,18 @@ class NetworkPlan(LocalPlan):
     def over(self) -> bool:
         return self not in self._plans
 
-    def take(self, link: RelayedConnection) -> None:
-        """Freezes a link."""
+    def freeze(self, link: RelayedConnection) -> None:
+        """Freezes a link until the plan is lifted."""
         self._links.add(link)
         self._used += 1
         link.freeze()
 
-    def gone(self, link: RelayedConnection) -> None:
-        """Releases a link that has ended."""
+    def release(self, link: RelayedConnection) -> None:
+        """Forgets a link that has ended."""
         self._links.discard(link)
 
-    def has(self, link: RelayedConnection) -> bool:
-        """Returns True if the plan holds the link."""
+    def holds(self, link: RelayedConnection) -> bool:
+        """Returns True if the plan freezes a link."""
         return link in self._links
 
     def lift(self) -> None:
