@@ -48,7 +48,7 @@ async def test_a_field_deep_inside_is_named_with_its_path(client):
     assert (error.unknown, error.nearest) == (("codeSource.urll",), ("url",))
 
 
-async def test_a_name_like_none_other_lists_what_there_is(client):
+async def test_a_name_without_a_similar_name_lists_all_names(client):
     error = await failure(client.gateway.workmanager.StartWorker({"zzz": 1}), InvalidRequestError)
     assert error.nearest == ()
     assert "It has id." in str(error)
@@ -180,7 +180,7 @@ async def test_dir_lists_methods_after_the_first_use(client):
     assert "describe" in dir(manager)
 
 
-async def test_dir_lists_no_methods_where_replies_are_not_completed(gateway):
+async def test_dir_lists_no_methods_if_replies_are_not_completed(gateway):
     async with ApiClient(gateway.host, gateway.port, complete_replies=False) as client:
         await client.gateway.workmanager.ListWorkers()
         assert "ListWorkers" not in dir(client.gateway.workmanager)

@@ -170,7 +170,7 @@ async def test_an_http_server_is_named():
     assert found(report, "reachability")[0][0] is Outcome.FAILED
 
 
-async def test_tls_where_there_is_none_is_named(look):
+async def test_tls_to_a_gateway_without_tls_is_named(look):
     report = await look(settings={"tls": TlsSettings(ca=trustme.CA().cert_pem.bytes())})
     assert not report.ok
     assert "TLS does not fit" in found(report, "reachability")[0][1]
@@ -198,7 +198,7 @@ async def test_a_round_trip_that_is_not_allowed_is_skipped(gateway):
     assert report.ok
 
 
-async def test_no_event_is_published_where_that_is_not_wanted(gateway):
+async def test_no_event_is_published_if_that_is_switched_off(gateway):
     published = gateway.faults.delay("Pubsub/PublishEvent", 0.001, times=None)
     report = await diagnose(gateway.host, gateway.port, publish=False)
     assert published.used == 0

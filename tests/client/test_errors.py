@@ -255,7 +255,7 @@ async def test_errors_survive_pickling_and_copying(scripted, connect):
         assert str(twin) == str(caught.value)
 
 
-def test_an_error_raised_here_survives_pickling():
+def test_an_error_of_the_client_itself_survives_pickling():
     error = pickle.loads(pickle.dumps(InvalidInputError("bad", topic="t")))
     assert isinstance(error, InvalidInputError)
     assert error.topic == "t"

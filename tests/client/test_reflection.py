@@ -113,7 +113,7 @@ async def test_v1_is_asked_first_and_kept(serve):
     assert server.services == [V1, V1]
 
 
-async def test_v1alpha_is_asked_where_v1_is_missing_and_then_kept(serve):
+async def test_v1alpha_is_used_if_v1_is_missing_and_then_kept(serve):
     server = await serve({"acme.Base": reply(file(BASE))}, services=[V1ALPHA])
     await server.client.files("acme.Base")
     assert server.client._services == (V1ALPHA,)
@@ -244,7 +244,7 @@ async def test_a_well_known_file_the_server_lacks_is_taken_from_here(serve):
     assert main.base.seconds
 
 
-async def test_another_file_the_server_lacks_does_no_harm_where_nothing_of_it_is_used(serve):
+async def test_another_missing_file_does_no_harm_if_nothing_of_it_is_used(serve):
     text = MAIN.replace(".acme.Base", ".acme.Main")
     missing = error(grpc.StatusCode.NOT_FOUND)
     server = await serve({"acme.Service": reply(file(text)), "base.proto": missing})

@@ -212,7 +212,7 @@ async def test_a_responder_takes_plain_and_coroutine_functions(client):
         assert reply.data_as_text() == topic
 
 
-async def test_a_responder_drops_its_result_where_no_reply_is_expected(client):
+async def test_a_responder_drops_its_result_if_no_reply_is_expected(client):
     seen = []
     handle = await client.pubsub.respond("t", lambda event: seen.append(event) or "dropped")
     await client.pubsub.publish_async("t", "d")

@@ -39,7 +39,7 @@ async def behind(connect, take_port):
         await gateway.stop()
 
 
-async def test_a_list_is_there_without_anything_in_it(client):
+async def test_a_reply_has_an_empty_list_for_a_list_without_items(client):
     for worker in (await client.gateway.workmanager.ListWorkers())["workers"]:
         await client.gateway.workmanager.DeleteWorker({"id": worker["id"]})
     assert await client.gateway.workmanager.ListWorkers() == {"workers": []}

@@ -75,7 +75,7 @@ def test_a_port_in_the_environment_that_is_no_number_names_the_variable(monkeypa
         ApiClient()
 
 
-async def test_a_port_in_the_environment_does_not_matter_where_it_is_not_used(monkeypatch):
+async def test_a_port_in_the_environment_does_not_matter_if_it_is_not_used(monkeypatch):
     monkeypatch.setenv("VIRTUFIN_API_GRPC_PORT", "five")
     assert ApiClient("memory:").target == "memory:"
     async with grpc.aio.insecure_channel("localhost:1") as channel:

@@ -123,7 +123,7 @@ async def heartbeats(gateway, count):
             assert await stream.read() == method.response()
 
 
-async def test_the_earlier_subscription_of_the_gateway_service_is_used_where_it_is_the_only_one(
+async def test_the_earlier_subscription_of_the_gateway_service_is_used_if_it_is_the_only_one(
     meet,
 ):
     wire = without(await named_layout("earlier"), "Pubsub.Subscribe")

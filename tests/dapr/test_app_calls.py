@@ -72,7 +72,7 @@ async def test_an_unknown_method_is_unimplemented(app, serving):
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
-async def test_an_unknown_method_is_answered_with_those_there_are(app, own):
+async def test_an_unknown_method_is_answered_with_a_list_of_the_methods(app, own):
     for name in ("quote", "cancel"):
         app.method(name)(lambda request: None)
     async with own(app) as caller:

@@ -181,7 +181,9 @@ async def test_no_more_calls_are_in_flight_than_allowed(sidecar, publisher):
 
 
 @pytest.mark.parametrize("bound", [{"max_pending_events": 50}, {"max_pending_bytes": 15_000}])
-async def test_publishing_waits_where_as_much_is_pending_as_may_be(sidecar, publisher, bound):
+async def test_publishing_waits_while_the_limit_of_pending_events_is_reached(
+    sidecar, publisher, bound
+):
     sidecar.open.clear()
     async with publisher.batching(max_events=10, linger=3600, **bound) as batch:
         producer = asyncio.create_task(publish_all(batch, range(200)))
@@ -211,7 +213,9 @@ async def test_publishers_that_wait_for_capacity_continue_in_order(sidecar, publ
     assert order == list(range(10))
 
 
-async def test_cancelling_waits_for_room_loses_nothing_and_leaks_no_room(sidecar, publisher):
+async def test_cancelling_waits_for_capacity_loses_nothing_and_leaks_no_capacity(
+    sidecar, publisher
+):
     sidecar.open.clear()
     async with publisher.batching(max_pending_events=2, max_events=1) as batch:
         await publish_all(batch, range(2))
@@ -226,7 +230,7 @@ async def test_cancelling_waits_for_room_loses_nothing_and_leaks_no_room(sidecar
     assert sorted(sidecar.data) == [0, 1, 3, 5, 7, 9, 11, *range(12, 20)]
 
 
-async def test_a_wait_cancelled_when_it_was_granted_gives_the_room_back(sidecar, publisher):
+async def test_a_wait_cancelled_after_it_was_granted_returns_the_capacity(sidecar, publisher):
     sidecar.open.clear()
     async with publisher.batching(max_pending_events=1) as batch:
         first = await batch.publish_async("t", 1)
@@ -246,7 +250,7 @@ async def _cancel_after(receipt, task):
     task.cancel()
 
 
-async def test_no_room_in_time_is_a_timeout_and_nothing_is_queued(sidecar, publisher):
+async def test_no_capacity_in_time_is_a_timeout_and_nothing_is_queued(sidecar, publisher):
     sidecar.open.clear()
     async with publisher.batching(max_pending_events=1) as batch:
         await batch.publish_async("t", 1)

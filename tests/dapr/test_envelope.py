@@ -135,7 +135,7 @@ def test_json_text_that_is_nested_too_deeply_is_refused():
 
 
 @pytest.mark.parametrize("name", ["id", "source", "type", "specversion", "data", "data_base64"])
-def test_an_attribute_that_would_take_the_place_of_something_else_is_refused(name):
+def test_an_attribute_with_the_name_of_another_member_is_refused(name):
     event = to_cloudevent({"a": 1})
     event.attributes[name].ce_string = "other"
     with pytest.raises(errors.InvalidInputError, match=f"'{name}'"):

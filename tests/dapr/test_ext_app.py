@@ -199,17 +199,17 @@ def test_another_rule_beside_the_apps_own_is_refused(app, ext_app):
         app.attach(ext_app)
 
 
-def test_something_else_is_no_app(app, ext_app):
+def test_another_object_is_no_app(app, ext_app):
     with pytest.raises(InvalidInputError, match=r"dapr\.ext\.grpc\.App"):
         app.attach(object())
 
 
-def test_something_else_is_no_loop(app, ext_app):
+def test_another_object_is_no_loop(app, ext_app):
     with pytest.raises(InvalidInputError, match="must be an event loop"):
         app.attach(ext_app, loop="loop")
 
 
-def test_an_app_that_is_not_known_here_is_refused(app, ext_app):
+def test_an_app_of_an_unknown_version_is_refused(app, ext_app):
     ext_app._servicer._registered_topics = None
     with pytest.raises(UnsupportedError, match=r"1\.16 to 1\.19"):
         app.attach(ext_app)

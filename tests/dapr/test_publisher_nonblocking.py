@@ -117,7 +117,7 @@ async def test_no_callback_is_long_while_many_events_go_out(other_process, way):
 
 
 @pytest.mark.alone
-async def test_no_callback_is_long_while_many_producers_wait_for_room(other_process):
+async def test_no_callback_is_long_while_many_producers_wait_for_capacity(other_process):
     asyncio.get_running_loop().set_debug(False)
     _, port = other_process
     async with DaprPublisher(address=f"127.0.0.1:{port}") as publisher:

@@ -9,7 +9,6 @@ import grpc
 import pytest
 
 from tests.reflection import V1
-from virtufin.api.emulator import _cli
 from virtufin.api.protos import gateway_pb2, gateway_pb2_grpc, state_pb2, state_pb2_grpc
 
 pytestmark = pytest.mark.slow  # a process for each test
@@ -162,7 +161,7 @@ async def test_heartbeats_need_the_wire_that_has_them(run):
     assert b"heartbeat needs wire='earlier'" in err
 
 
-async def test_an_unknown_wire_is_refused_with_those_there_are(run):
+async def test_an_unknown_wire_is_refused_with_a_list_of_the_wires(run):
     process = await run("--wire", "later")
     _, err = await process.communicate()
     assert process.returncode == 2
@@ -179,6 +178,12 @@ async def test_help_shows_examples_and_the_environment(run):
     process = await run("--help")
     out, _ = await process.communicate()
     assert process.returncode == 0
-    for text in ("examples:", _cli.KEYS_VARIABLE, "[[service]]", "workmanager", "listening on"):
+    for text in (
+        "examples:",
+        "VIRTUFIN_EMULATOR_API_KEYS",
+        "[[service]]",
+        "workmanager",
+        "listening on",
+    ):
         assert text in out.decode()
     assert "--piped" not in out.decode()

@@ -272,7 +272,7 @@ async def test_between_two_heartbeats_is_their_time(beating, unit):
     assert loop.time() - since >= 3 * 0.05 * unit
 
 
-async def test_without_the_option_there_are_none(speak, unit):
+async def test_idle_streams_have_no_heartbeats_by_default(speak, unit):
     stream = await speak.subscribe(topics=["a"])
     done, _ = await asyncio.wait((asyncio.ensure_future(stream.read()),), timeout=0.2 * unit)
     assert not done

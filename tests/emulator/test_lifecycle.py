@@ -37,7 +37,7 @@ async def test_a_gateway_listens_on_a_free_port_of_loopback(stubs_of):
         assert probe.connect_ex((gateway.host, gateway.port)) == errno.ECONNREFUSED
 
 
-async def test_its_repr_says_where_and_whether(gateway):
+async def test_the_repr_shows_the_address_and_the_state(gateway):
     assert repr(gateway) == f"<Emulator {gateway.target}, running>"
     await gateway.stop()
     assert repr(gateway) == f"<Emulator {gateway.target}, stopped>"

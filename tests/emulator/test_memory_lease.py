@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+# Private, because the client takes its leases here, and hides when an emulator ends.
 from virtufin.api.emulator import _memory
 from virtufin.api.protos import gateway_pb2, gateway_pb2_grpc
 

@@ -141,7 +141,7 @@ def test_a_missing_program_says_how_to_get_it(monkeypatch, tmp_path):
         sidecar.find_daprd()
 
 
-def test_a_program_is_found_where_the_variable_says(monkeypatch):
+def test_a_program_is_found_by_its_variable(monkeypatch):
     monkeypatch.setenv("VIRTUFIN_DAPRD", PYTHON)
     assert sidecar.find_daprd() == PYTHON
 

@@ -67,7 +67,7 @@ def test_a_file_is_read(written):
         ("[[service]]\nname = 'a'\naddress = 'x:1'\n" * 2, "two services"),
     ],
 )
-def test_a_file_that_says_something_else_is_refused(written, text, named):
+def test_a_file_with_other_content_is_refused(written, text, named):
     with pytest.raises(ServicesFileError, match=named) as caught:
         read_services(written(text))
     assert "services.toml" in str(caught.value)
@@ -121,7 +121,7 @@ def test_name_and_address_must_be_valid_text(field, value):
 
 
 @pytest.mark.parametrize("name", ["nope", "", "WorkManager", " workmanager"])
-def test_an_unknown_sample_is_refused_with_those_there_are(name):
+def test_an_unknown_sample_is_refused_with_a_list_of_the_samples(name):
     with pytest.raises(ValueError, match=f"no sample '{name}'.* workmanager, websocketmanager"):
         Service("a", f"sample:{name}")
 

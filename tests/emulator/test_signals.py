@@ -37,12 +37,15 @@ class Finder:
 sys.meta_path.insert(0, Finder())
 """
 AT_START = """
-from virtufin.api.emulator import _ports
+import grpc.aio
 
-async def listen(server, host, port):
+make_server = grpc.aio.server
+
+def server(*arguments, **options):
     interrupt()
+    return make_server(*arguments, **options)
 
-_ports.listen = listen
+grpc.aio.server = server
 """
 WHILE_ENDING = """
 from virtufin.api.emulator import Emulator

@@ -172,7 +172,7 @@ async def test_a_gateway_in_a_process_of_its_own_has_a_stand_in(virtufin_emulato
     await channel.close()
 
 
-def test_the_command_says_where_it_is():
+def test_the_command_prints_the_address_of_the_stand_in():
     command = [sys.executable, "-m", "virtufin.api.emulator", "--port", "0", "--dapr-port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -182,7 +182,7 @@ def test_the_command_says_where_it_is():
             process.terminate()
 
 
-def test_without_it_there_is_no_address():
+def test_a_gateway_without_stand_in_has_no_dapr_address():
     with pytest.raises(RuntimeError, match="dapr_port"):
         _ = Emulator().dapr_address
     with EmulatorProcess() as gateway, pytest.raises(RuntimeError, match="dapr_port"):

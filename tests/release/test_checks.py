@@ -49,7 +49,7 @@ def test_a_failed_test_stands_at_the_end_with_its_assertion_and_the_command(caps
     assert end[-1].endswith("FAILED: tests")
 
 
-def test_many_failures_leave_room_for_the_rest(capsys):
+def test_many_failures_do_not_hide_the_rest(capsys):
     many = "== short test summary info ==\n"
     many += "\n".join(f"FAILED tests/a/test_a.py::test_{n} - no" for n in range(50))
     assert run(((check("tests", many, code=1),),)) == 1
