@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from google.protobuf.message import Message
 
@@ -181,20 +181,25 @@ class EventTemplate:
         return known
 
 
-class EventTemplates:
+Kind = TypeVar("Kind", bound=EventTemplate)
+
+
+class EventTemplates(Generic[Kind]):
     """The templates of one publisher, kept for the attributes that it uses again and again."""
 
     # So many, because a service has a few types of events, and no more memory must be kept.
     _MOST = 64
 
-    def __init__(self, default_source: str) -> None:
+    def __init__(self, default_source: str, kind: Callable[..., Kind]) -> None:
         """Keeps no template yet.
 
         Args:
             default_source: The source of events for which no other source is given.
+            kind: The class of the templates.
         """
         self._default_source = default_source
-        self._known: dict[tuple[Any, ...], EventTemplate] = {}
+        self._kind = kind
+        self._known: dict[tuple[Any, ...], Kind] = {}
 
     def get(
         self,
@@ -207,7 +212,7 @@ class EventTemplates:
         extensions: Mapping[str, ExtensionValue] | None = None,
         correlation_id: str | None = None,
         reply_topic: str | None = None,
-    ) -> EventTemplate:
+    ) -> Kind:
         """Returns the template for these attributes. Arguments are those of `to_cloudevent`.
 
         Raises:
@@ -224,7 +229,7 @@ class EventTemplates:
                 known = key = None
             if known is not None:
                 return known
-        template = EventTemplate(
+        template = self._kind(
             metadata,
             type=type,
             source=source,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from virtufin.api.client import _subscriptions
 from virtufin.api.client._deadlines import Budget
 from virtufin.api.client._event_attributes import ExtensionValue
-from virtufin.api.client._event_template import EventTemplates, random_id
+from virtufin.api.client._event_template import EventTemplate, EventTemplates, random_id
 from virtufin.api.client._settings import ReconnectSettings, SubscriptionSettings
 from virtufin.api.client._types import NOT_GIVEN, Timeout
 from virtufin.api.client._validation import require_name, require_names, short_repr
@@ -52,7 +52,7 @@ class PubsubClient:
     ) -> None:
         self._rpc = rpc
         self._transport = rpc.transport
-        self._templates = EventTemplates(source)
+        self._templates = EventTemplates(source, EventTemplate)
         self._reconnect = reconnect
         self._settings = settings
         # Kept because `publish_async` must find the subscriptions that are still connecting.

@@ -21,6 +21,7 @@ from virtufin.api.client.errors import (
 )
 
 from .capacity import Capacity
+from .encoding import Origin
 from .failure_reports import Reports
 from .receipt import Receipt
 from .results import FailedEvent, OnFailed
@@ -79,10 +80,10 @@ class Pending(Outgoing):
     """An event that was queued and whose outcome is not known yet."""
 
     # Slots, because thousands of events may be pending.
-    __slots__ = ("budget", "event", "failure", "index", "receipt", "sending")
+    __slots__ = ("budget", "failure", "index", "origin", "receipt", "sending")
 
     index: int
-    event: bytes
+    origin: Origin
     budget: Budget
     receipt: Receipt
 
@@ -327,7 +328,7 @@ class Delivery:
 
 
 def _make_failed_event(event: Pending, error: VirtufinError) -> FailedEvent:
-    return FailedEvent(event.index, event.topic, error, event.event)
+    return FailedEvent(event.index, event.topic, error, event.origin)
 
 
 def _seconds_left(budget: Budget) -> float:

@@ -14,15 +14,17 @@ import grpc
 from virtufin.api.client._deadlines import Budget
 from virtufin.api.client._error_mapping import from_status
 from virtufin.api.client._event_attributes import ExtensionValue
+from virtufin.api.client._event_template import EventTemplates
 from virtufin.api.client._settings import CLOSE_WAIT
 from virtufin.api.client._transport import Transport
 from virtufin.api.client._types import NOT_GIVEN, NotGiven, Timeout
 from virtufin.api.client._validation import require_name
 from virtufin.api.client.errors import ClientClosedError, FailedPreconditionError, VirtufinError
+from virtufin.api.dapr._sidecar import JsonTemplate
 
 from .batch_delivery import BatchSettings, Delivery, Pending
 from .capacity import Capacity
-from .encoding import YIELD_EVERY, encode
+from .encoding import YIELD_EVERY, encode, encode_now, is_large
 from .failure_reports import Reports
 from .receipt import Receipt
 from .results import FailedEvent, make_publish_failed_error
@@ -88,12 +90,12 @@ class BatchPublisher:
         self,
         transport: Transport,
         sender: Sender,
-        source: str,
+        templates: EventTemplates[JsonTemplate],
         settings: BatchSettings,
         siblings: set[BatchPublisher],
     ) -> None:
         self._transport = transport
-        self._source = source
+        self._templates = templates
         self._settings = settings
         self._siblings = siblings
         self._reports = Reports(settings.on_failed)
@@ -177,8 +179,7 @@ class BatchPublisher:
         # would block the event loop.
         if self._given % YIELD_EVERY == 0:
             await asyncio.sleep(0)
-        event, body = await encode(
-            data,
+        template = self._templates.get(
             metadata,
             type=type,
             source=source,
@@ -187,9 +188,13 @@ class BatchPublisher:
             extensions=extensions,
             correlation_id=correlation_id,
             reply_topic=reply_topic,
-            default_source=self._source,
         )
-        pending = Pending(topic, body, self._given, event, budget, Receipt())
+        # Not `encode`, because every event would wait in one more coroutine.
+        if is_large(data):
+            origin, body = await encode(template, data)
+        else:
+            origin, body = encode_now(template, data)
+        pending = Pending(topic, body, self._given, origin, budget, Receipt())
         if not self._capacity.try_acquire(pending.size):
             self._delivery.flush_for_capacity()
             if not await self._capacity.acquire(pending.size, budget.left()):

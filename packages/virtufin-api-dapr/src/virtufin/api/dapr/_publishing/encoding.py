@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 from google.protobuf.message import Message
 
+from virtufin.api.client._event_template import EventParts
 from virtufin.api.client._validation import short_repr
 from virtufin.api.client.errors import InvalidInputError
-from virtufin.api.client.events import to_cloudevent
-from virtufin.api.dapr._sidecar import cloudevents_json
+from virtufin.api.dapr._sidecar import JsonTemplate, cloudevents_json
 
 # Larger data is encoded in a thread, because its encoding would block the loop for milliseconds.
 _LARGE = 64 * 1024
@@ -23,40 +23,42 @@ YIELD_EVERY = 16
 _NODE = 16
 """Size of a number, a key or a container inside the data, in bytes."""
 
+Origin = EventParts | bytes
+"""An event as it is kept for the report of a failure: its parts, or a serialized CloudEvent."""
+
 
 class Encoded(NamedTuple):
-    """An event in the two forms that publishing needs."""
+    """An event as the sidecar gets it, and what it was made from."""
 
-    # Bytes and not messages, because thousands of these may wait, and the garbage collector would
-    # visit each message again and again.
-    event: bytes
-    """The CloudEvent in protobuf, for the report of a failure."""
+    # No messages, because thousands of these may wait, and the garbage collector would visit each
+    # message again and again.
+    origin: Origin
+    """The parts of the event, or a ready CloudEvent serialized; for the report of a failure."""
     body: bytes
     """The CloudEvent in JSON, for the sidecar."""
 
 
-async def encode(data: Any, metadata: Mapping[str, str] | None, **fields: Any) -> Encoded:
+async def encode(template: JsonTemplate, data: Any) -> Encoded:
     """Encodes an event without blocking the event loop.
 
     Args:
+        template: The attributes of the event.
         data: The payload, or a ready CloudEvent message.
-        metadata: Attributes as text, as in `to_cloudevent`.
-        **fields: Further keyword arguments of `to_cloudevent`.
 
     Raises:
         InvalidInputError: The event cannot be sent; see `to_cloudevent`.
     """
     if is_large(data):
-        return await asyncio.to_thread(_encode_now, data, metadata, **fields)
-    return _encode_now(data, metadata, **fields)
+        return await asyncio.to_thread(encode_now, template, data)
+    return encode_now(template, data)
 
 
-async def encode_each(data: Iterable[Any], **fields: Any) -> AsyncIterator[Encoded]:
+async def encode_each(template: JsonTemplate, data: Iterable[Any]) -> AsyncIterator[Encoded]:
     """Yields each encoded event, without blocking the event loop for more than milliseconds.
 
     Args:
+        template: The attributes of all events.
         data: The payloads, or ready CloudEvent messages.
-        **fields: Further keyword arguments of `to_cloudevent`, for all events.
 
     Raises:
         InvalidInputError: An event cannot be sent, and the text begins with the index of the event.
@@ -73,20 +75,30 @@ async def encode_each(data: Iterable[Any], **fields: Any) -> AsyncIterator[Encod
         if index % YIELD_EVERY == 0:
             await asyncio.sleep(0)
         try:
-            event = await encode(one, None, **fields)
+            if is_large(one):
+                event = await asyncio.to_thread(encode_now, template, one)
+            else:
+                event = encode_now(template, one)
         except InvalidInputError as error:
             raise InvalidInputError(f"event {index}: {error.message}") from None
         yield event
 
 
-def _encode_now(data: Any, metadata: Mapping[str, str] | None, **fields: Any) -> Encoded:
+def encode_now(template: JsonTemplate, data: Any) -> Encoded:
+    """Encodes an event, which blocks for milliseconds if it is large.
+
+    Arguments and errors are those of `encode`.
+    """
     try:
-        event = to_cloudevent(data, metadata, **fields)
+        if isinstance(data, Message):
+            event = template.require_ready(data)
+            return Encoded(event.SerializeToString(), cloudevents_json.to_json(event))
+        parts = template.parts(data)
     # RuntimeError, because iterating over a dict raises it if the caller changes the dict while the
     # thread encodes.
     except RuntimeError as error:
         raise InvalidInputError(f"the data changed while it was being encoded: {error}") from None
-    return Encoded(event.SerializeToString(), cloudevents_json.to_json(event))
+    return Encoded(parts, template.write(parts))
 
 
 def is_large(data: object) -> bool:

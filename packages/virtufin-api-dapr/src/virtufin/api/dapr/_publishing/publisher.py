@@ -8,12 +8,13 @@ from typing import Any
 
 from virtufin.api.client._environment import resolve_source
 from virtufin.api.client._event_attributes import ExtensionValue
+from virtufin.api.client._event_template import EventTemplates
 from virtufin.api.client._settings import CLOSE_WAIT
 from virtufin.api.client._transport import success
 from virtufin.api.client._types import NOT_GIVEN, NotGiven, Timeout
 from virtufin.api.client._validation import require_name, require_timeout
 from virtufin.api.client.results import StatusResult
-from virtufin.api.dapr._sidecar import endpoint
+from virtufin.api.dapr._sidecar import JsonTemplate, endpoint
 
 from .batch_delivery import BatchSettings
 from .batch_publisher import BatchPublisher
@@ -63,9 +64,10 @@ class DaprPublisher:
         source: str | None = None,
     ) -> None:
         self._pubsub_name = require_name(pubsub_name, "pubsub_name")
-        self._source = resolve_source(source)
+        source = resolve_source(source)
+        self._templates = EventTemplates(source, JsonTemplate)
         self._timeout = require_timeout(timeout)
-        self._transport = endpoint.make_transport(address, api_token, timeout, self._source)
+        self._transport = endpoint.make_transport(address, api_token, timeout, source)
         self._sender = Sender(self._transport, self._pubsub_name)
         # Strong references, because `close` must send the events that these batches hold.
         self._batches: set[BatchPublisher] = set()
@@ -122,8 +124,7 @@ class DaprPublisher:
         require_name(topic, "topic")
         # Before the encoding, because the timeout covers the time that a large event takes there.
         budget = self._transport.budget(timeout)
-        event = await encode(
-            data,
+        template = self._templates.get(
             metadata,
             type=type,
             source=source,
@@ -132,8 +133,8 @@ class DaprPublisher:
             extensions=extensions,
             correlation_id=correlation_id,
             reply_topic=reply_topic,
-            default_source=self._source,
         )
+        event = await encode(template, data)
         await self._sender.publish(Outgoing(topic, event.body), budget)
         return success()
 
@@ -198,15 +199,14 @@ class DaprPublisher:
         # All events are encoded before the first call, because after an InvalidInputError nothing
         # may have been sent.
         chunks = Chunks()
-        async for event in encode_each(
-            data,
+        template = self._templates.get(
             type=type,
             source=source,
             subject=subject,
             content_type=content_type,
             extensions=extensions,
-            default_source=self._source,
-        ):
+        )
+        async for event in encode_each(template, data):
             chunks.add(event)
         await self._sender.publish_chunks(topic, chunks, budget)
         return {**success(), "published": chunks.count}
@@ -284,7 +284,9 @@ class DaprPublisher:
             # NOT_GIVEN is a value of its own, because None means that there is no deadline.
             timeout=self._timeout if isinstance(timeout, NotGiven) else require_timeout(timeout),
         )
-        return BatchPublisher(self._transport, self._sender, self._source, settings, self._batches)
+        return BatchPublisher(
+            self._transport, self._sender, self._templates, settings, self._batches
+        )
 
     async def close(self) -> None:
         """Closes the batches, which sends their events, and then closes the connection. Idempotent.

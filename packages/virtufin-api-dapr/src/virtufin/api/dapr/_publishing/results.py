@@ -12,6 +12,8 @@ from virtufin.api.client.errors import VirtufinError
 from virtufin.api.client.results import StatusResult
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
+from .encoding import Origin
+
 
 class PublishManyResult(StatusResult):
     """Result of `publish_many_async` after the sidecar has accepted every event."""
@@ -30,18 +32,25 @@ class FailedEvent:
     """Topic that the event was meant for."""
     error: VirtufinError
     """Reason of the failure."""
-    # Bytes, because thousands of failures may be kept and the garbage collector would visit each
-    # message again and again.
-    serialized: bytes = field(repr=False)
-    """The event as a serialized CloudEvent message."""
+    # No message, because thousands of failures may be kept and the garbage collector would visit
+    # each message again and again.
+    origin: Origin = field(repr=False)
+    """The source of `event`; not meant for other use."""
 
     @property
     def event(self) -> CloudEvent:
-        """The event as a CloudEvent message, parsed again at each access.
+        """The event as a CloudEvent message, made again at each access.
 
         Publishing this message sends the event again, with the same id.
         """
-        return CloudEvent.FromString(self.serialized)
+        if isinstance(self.origin, bytes):
+            return CloudEvent.FromString(self.origin)
+        return self.origin.to_message()
+
+    @property
+    def serialized(self) -> bytes:
+        """The event as a serialized CloudEvent message."""
+        return self.event.SerializeToString()
 
 
 class PublishFailedError(VirtufinError):

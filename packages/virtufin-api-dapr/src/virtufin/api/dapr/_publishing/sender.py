@@ -20,7 +20,7 @@ from virtufin.api.client._transport import Transport
 from virtufin.api.client.errors import VirtufinError
 from virtufin.api.dapr._sidecar import add_hint, cloudevents_json, endpoint
 
-from .encoding import Encoded
+from .encoding import Encoded, Origin
 from .results import FailedEvent, make_publish_failed_error
 
 Item = TypeVar("Item")
@@ -110,8 +110,8 @@ class Chunk:
     def __init__(self, first: int) -> None:
         self.first = first
         """Index of the first event among all events of the topic."""
-        self.events: list[bytes] = []
-        """The events in protobuf, for the reports of failures."""
+        self.origins: list[Origin] = []
+        """The sources of the events, for the reports of failures."""
         self.bodies: list[bytes] = []
         """The events in JSON, for the sidecar."""
 
@@ -133,11 +133,11 @@ class Chunks:
         """Appends an event to the last chunk, or to a new chunk if the event does not fit there."""
         size = len(event.body) + ENTRY_BYTES
         self._bytes += size
-        full = not self._chunks or len(self._chunks[-1].events) == MAX_EVENTS
+        full = not self._chunks or len(self._chunks[-1].bodies) == MAX_EVENTS
         if full or self._bytes > MAX_BYTES:
             self._chunks.append(Chunk(self.count))
             self._bytes = size
-        self._chunks[-1].events.append(event.event)
+        self._chunks[-1].origins.append(event.origin)
         self._chunks[-1].bodies.append(event.body)
         self.count += 1
 
@@ -248,8 +248,8 @@ class Sender:
             )
             for place, error in enumerate(errors):
                 if error is not None:
-                    index, event = chunk.first + place, chunk.events[place]
-                    failed.append(FailedEvent(index, topic, error, event))
+                    index, origin = chunk.first + place, chunk.origins[place]
+                    failed.append(FailedEvent(index, topic, error, origin))
 
         await run_concurrently(send, chunks.pop_all(), IN_FLIGHT)
         if failed:

@@ -5,8 +5,10 @@
 from . import cloudevents_json, endpoint
 from .endpoint import resolve_token
 from .error_hints import add_hint
+from .json_template import JsonTemplate
 
 __all__ = [
+    "JsonTemplate",
     "add_hint",
     "cloudevents_json",
     "endpoint",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import enum
 import json
 from collections.abc import Iterable
 from contextlib import suppress
@@ -36,6 +37,28 @@ _HANDED_ON_AS_JSON = frozenset({"application/json", CONTENT_TYPE})
 _RESERVED = frozenset({"id", "source", "type", "specversion", "data", "data_base64"})
 # Removed if empty, because a sidecar may add these without a value.
 _OFTEN_EMPTY = frozenset({"traceparent", "tracestate"})
+
+
+class Form(enum.Enum):
+    """The member that holds the data of an event."""
+
+    JSON = "data, as JSON"
+    TEXT = "data, as text"
+    BASE64 = "data_base64"
+
+
+def form_of(content_type: str, *, is_text: bool) -> Form:
+    """Returns the form of data of a media type; see `to_json`.
+
+    Args:
+        content_type: The media type, with or without parameters.
+        is_text: True if the event holds the data as text, False for bytes.
+    """
+    if _is_handed_on_as_text(content_type):
+        return Form.TEXT
+    if is_text and media_type(content_type) in _HANDED_ON_AS_JSON:
+        return Form.JSON
+    return Form.BASE64
 
 
 def to_json(event: CloudEvent) -> bytes:
@@ -106,7 +129,7 @@ def from_json(text: bytes) -> CloudEvent:
         _set_attributes(event, members.items())
         if encoded is not None:
             _set_data(event, base64.b64decode(_require_text(encoded), validate=True), binary=True)
-        elif has_data and isinstance(data, str) and not _is_json(_get_content_type(event)):
+        elif has_data and isinstance(data, str) and not is_json(_get_content_type(event)):
             event.text_data = data
         elif has_data:
             event.text_data = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
@@ -175,8 +198,8 @@ def _add_data(members: dict[str, Any], event: CloudEvent) -> str | None:
     content_type = str(members.get("datacontenttype") or (TEXT if is_text else BINARY))
     members["datacontenttype"] = content_type
     data = event.text_data.encode() if is_text else event.binary_data
-    if is_text and _is_json(content_type):
-        _require_json(event.text_data)
+    if is_text and is_json(content_type):
+        require_json(event.text_data)
     if _is_handed_on_as_text(content_type):
         # Suppressed, because data that is not UTF-8 can be sent as base64.
         with suppress(UnicodeDecodeError):
@@ -215,14 +238,14 @@ def _set_data(event: CloudEvent, data: bytes, *, binary: bool) -> None:
     if content_type == _PROTOBUF and schema:
         event.proto_data.type_url = schema
         event.proto_data.value = data
-    elif binary or not (_is_json(content_type) or _is_text(content_type)):
+    elif binary or not (is_json(content_type) or _is_text(content_type)):
         if data or binary:
             event.binary_data = data
     else:
         try:
             # "null" for no data, because a sidecar delivers JSON null as empty data, and an empty
             # text is not JSON.
-            event.text_data = data.decode() or ("null" if _is_json(content_type) else "")
+            event.text_data = data.decode() or ("null" if is_json(content_type) else "")
         except UnicodeDecodeError:
             event.binary_data = data
 
@@ -264,11 +287,18 @@ def _to_json_value(value: CloudEvent.CloudEventAttributeValue) -> bool | int | s
     return "" if kind is None else getattr(value, kind)
 
 
-def _is_json(content_type: object) -> bool:
+def is_json(content_type: object) -> bool:
+    """Returns whether data of a media type is JSON."""
     return media_type(str(content_type)).endswith(("/json", "+json"))
 
 
-def _require_json(text: str) -> None:
+def require_json(text: str) -> None:
+    """Verifies that a text is JSON.
+
+    Raises:
+        InvalidInputError: It is not.
+    """
+
     def refuse(constant: str) -> None:
         raise ValueError(f"{constant} is not JSON")
 
