@@ -23,6 +23,9 @@ YIELD_EVERY = 16
 _NODE = 16
 """Size of a number, a key or a container inside the data, in bytes."""
 
+_FEW = 64
+"""Number of members of a dict that are visited without a look at the size so far."""
+
 Origin = EventParts | bytes
 """An event as it is kept for the report of a failure: its parts, or a serialized CloudEvent."""
 
@@ -106,6 +109,17 @@ def is_large(data: object) -> bool:
     if isinstance(data, Message):
         return data.ByteSize() > _LARGE
     left = _LARGE
+    # Most data is a dict of a few texts and numbers, which needs no list of what is left to visit.
+    if isinstance(data, dict) and len(data) < _FEW:
+        left -= _NODE * len(data)
+        for value in data.values():
+            if isinstance(value, str):
+                left -= len(value)
+            elif value is not None and not isinstance(value, (int, float)):
+                break
+        else:
+            return left < 0
+        left = _LARGE
     unseen = [data]
     while unseen:
         item = unseen.pop()

@@ -207,10 +207,13 @@ class Sender:
         if budget.left() == 0.0:
             return [self._make_expired_error(topic, budget)] * len(events)
         request = api_v1.BulkPublishRequest(pubsub_name=self._pubsub_name, topic=topic)
+        entries = request.entries
         for number, event in enumerate(events):
-            request.entries.add(
-                entry_id=str(number), event=event.body, content_type=cloudevents_json.CONTENT_TYPE
-            )
+            # Set one by one, because that takes half of the time of keyword arguments.
+            entry = entries.add()
+            entry.entry_id = str(number)
+            entry.event = event.body
+            entry.content_type = cloudevents_json.CONTENT_TYPE
         try:
             reply = await self._transport.call(endpoint.BULK_PUBLISH, request, budget, topic=topic)
         except VirtufinError as error:
@@ -218,6 +221,8 @@ class Sender:
                 return await self._publish_each(events, budget)
             refusal: list[VirtufinError | None] = [_drop_traceback(add_hint(error))]
             return refusal * len(events)
+        if not reply.failedEntries:
+            return [None] * len(events)
         refused = {entry.entry_id: entry.error for entry in reply.failedEntries}
         outcome = [
             self._make_entry_error(topic, refused.pop(number)) if number in refused else None
