@@ -56,33 +56,6 @@ def choose_wire(wire: object) -> Wire:
     return _build_wire(files, origin=wire)
 
 
-def without(wire: Wire, *names: str) -> Wire:
-    """Returns a copy of a message layout without some methods and fields.
-
-    Args:
-        wire: The layout, which stays unchanged.
-        *names: What to leave out: methods, such as `State.QueryState`, and fields, such as
-            `SaveStateRequest.publish_change`.
-
-    Raises:
-        ValueError: The layout has no such method or field.
-    """
-    files = copy_wire_files(wire)
-    unknown = set(names)
-    for message in _collect_messages(files):
-        # Backwards, because fields are removed during the iteration.
-        for field in reversed(message.field):
-            if (name := f"{message.name}.{field.name}") in names:
-                message.field.remove(field)
-                unknown.discard(name)
-    kept = {name: wire[name] for name in wire if name not in names}
-    unknown -= set(wire)
-    if unknown:
-        raise ValueError(f"{wire!r} has no {' and no '.join(sorted(unknown))}")
-    left = _build_wire(files, origin=wire.origin)
-    return Wire({name: left[name] for name in kept}, origin=wire.origin)
-
-
 def _move_numbers(files: Iterable[FileDescriptorProto]) -> None:
     for message in _collect_messages(files):
         for field in message.field:
