@@ -21,7 +21,7 @@ from virtufin.api.client.errors import (
 )
 
 from .capacity import Capacity
-from .encoding import Origin
+from .encoding import Encoded
 from .failure_reports import Reports
 from .receipt import Receipt
 from .results import FailedEvent, OnFailed
@@ -75,19 +75,20 @@ _FIRST_DELAY = 0.1
 _LONGEST_DELAY = 2.0
 
 
-@dataclass(eq=False)
 class Pending(Outgoing):
     """An event that was queued and whose outcome is not known yet."""
 
     # Slots, because thousands of events may be pending.
     __slots__ = ("budget", "failure", "index", "origin", "receipt", "sending")
 
-    index: int
-    origin: Origin
-    budget: Budget
-    receipt: Receipt
-
-    def __post_init__(self) -> None:
+    def __init__(
+        self, topic: str, event: Encoded, index: int, budget: Budget, receipt: Receipt
+    ) -> None:
+        super().__init__(topic, event.body)
+        self.index = index
+        self.origin = event.origin
+        self.budget = budget
+        self.receipt = receipt
         self.failure: VirtufinError | None = None
         """The error of the last attempt; None before the first failure."""
         self.sending = False
@@ -167,8 +168,10 @@ class Delivery:
 
     def dispatch(self) -> None:
         """Starts to send the batches that are due, up to `max_in_flight` concurrent calls."""
-        # Without lingering, because the events that would fill the batch wait for capacity.
-        if self._capacity.has_waiters and not self._queue.has_due:
+        if not self._queue.has_due:
+            if not self._capacity.has_waiters:
+                return
+            # Without lingering, because the events that would fill the batch wait for capacity.
             self._queue.flush()
         while len(self._tasks) < self._max_in_flight:
             batch = self._queue.take()
@@ -183,8 +186,8 @@ class Delivery:
             task.add_done_callback(partial(self._on_task_end, batch))
 
     def owns_running_task(self) -> bool:
-        """Returns whether the running task belongs to this object: it sends or runs `on_failed`."""
-        return asyncio.current_task() in self._tasks or self._reports.owns_running_task()
+        """Returns whether the running task is calling `on_failed`."""
+        return self._reports.owns_running_task()
 
     async def drain(self, timeout: float | None) -> bool:
         """Sends the queued events at once and waits until each open event is settled.

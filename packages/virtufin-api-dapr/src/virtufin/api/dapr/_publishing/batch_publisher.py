@@ -191,10 +191,10 @@ class BatchPublisher:
         )
         # Not `encode`, because every event would wait in one more coroutine.
         if is_large(data):
-            origin, body = await encode(template, data)
+            event = await encode(template, data)
         else:
-            origin, body = encode_now(template, data)
-        pending = Pending(topic, body, self._given, origin, budget, Receipt())
+            event = encode_now(template, data)
+        pending = Pending(topic, event, self._given, budget, Receipt())
         if not self._capacity.try_acquire(pending.size):
             self._delivery.flush_for_capacity()
             if not await self._capacity.acquire(pending.size, budget.left()):

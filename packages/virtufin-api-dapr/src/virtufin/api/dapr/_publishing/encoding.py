@@ -23,6 +23,7 @@ YIELD_EVERY = 16
 _NODE = 16
 """Size of a number, a key or a container inside the data, in bytes."""
 
+_SMALL = frozenset({bool, int, float, type(None)})
 _FEW = 64
 """Number of members of a dict that are visited without a look at the size so far."""
 
@@ -113,9 +114,10 @@ def is_large(data: object) -> bool:
     if isinstance(data, dict) and len(data) < _FEW:
         left -= _NODE * len(data)
         for value in data.values():
-            if isinstance(value, str):
+            kind = type(value)
+            if kind is str:
                 left -= len(value)
-            elif value is not None and not isinstance(value, (int, float)):
+            elif kind not in _SMALL:
                 break
         else:
             return left < 0

@@ -64,7 +64,8 @@ class Reports:
 
     def owns_running_task(self) -> bool:
         """Returns whether the running task is calling `on_failed`."""
-        return asyncio.current_task() in self._reporting
+        # Looked at first, because every event comes here, and failures are rare.
+        return bool(self._reporting) and asyncio.current_task() in self._reporting
 
     def retain(self, failed: FailedEvent, size: int) -> None:
         """Adds a failure to the retained failures.

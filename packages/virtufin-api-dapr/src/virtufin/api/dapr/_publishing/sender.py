@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 import grpc
@@ -88,20 +87,17 @@ _ANSWERED_FOR_ALL = frozenset(
 )
 
 
-@dataclass(eq=False)
 class Outgoing:
     """An event to send, encoded in the CloudEvents JSON format."""
 
     # Slots, because thousands of events may be pending.
-    __slots__ = ("body", "topic")
+    __slots__ = ("body", "size", "topic")
 
-    topic: str
-    body: bytes
-
-    @property
-    def size(self) -> int:
+    def __init__(self, topic: str, body: bytes) -> None:
+        self.topic = topic
+        self.body = body
+        self.size = len(body) + ENTRY_BYTES
         """Size of the event in a call, in bytes."""
-        return len(self.body) + ENTRY_BYTES
 
 
 class Chunk:
