@@ -77,19 +77,20 @@ class Budget:
     """
 
     # Slots, because each call makes one.
-    __slots__ = ("_end", "total")
+    __slots__ = ("end", "total")
 
     def __init__(self, timeout: float | None) -> None:
         now = time.monotonic()
         end = _UNTIL.get()
         if timeout is not None and (end is None or now + timeout < end):
             end = now + timeout
-        self._end = end
+        self.end = end
+        """The end on the monotonic clock; None means no limit."""
         self.total = None if end is None else max(0.0, end - now)
 
     def left(self) -> float | None:
         """Returns the seconds that are left, never below zero; None means no limit."""
-        return None if self._end is None else max(0.0, self._end - time.monotonic())
+        return None if self.end is None else max(0.0, self.end - time.monotonic())
 
     def at_most(self, seconds: float, share: float = 1.0) -> float:
         """Returns `seconds`, or `share` (0 to 1) times the time that is left if that is less."""

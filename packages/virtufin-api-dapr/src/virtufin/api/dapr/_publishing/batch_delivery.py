@@ -250,14 +250,12 @@ class Delivery:
                 in_time.append(event)
         if not in_time:
             return []
-        # The earliest deadline, because all events share the call and none may overrun its own.
-        budget = min((event.budget for event in in_time), key=_seconds_left)
+        errors = await self._sender.publish_bulk(in_time, _earliest_budget(in_time))
+        outcomes = list(zip(in_time, errors, strict=True))
+        self._settle_accepted([event for event, error in outcomes if error is None])
         again = []
-        for event, error in zip(
-            in_time, await self._sender.publish_bulk(in_time, budget), strict=True
-        ):
+        for event, error in outcomes:
             if error is None:
-                self._settle_accepted(event)
                 continue
             if event.failure is None or not isinstance(error, DeadlineExceededError):
                 # An earlier cause is kept, because it says more than that the deadline passed.
@@ -287,10 +285,19 @@ class Delivery:
         self._queue.mark_sent(batch[0].topic)
         self.dispatch()
 
-    def _settle_accepted(self, event: Pending) -> None:
-        if self._forget(event):
-            self.published += 1
-            event.receipt.resolve(None)
+    def _settle_accepted(self, events: Sequence[Pending]) -> None:
+        # All at once, because most batches are accepted whole, and each event would cost several
+        # calls.
+        count = size = 0
+        for event in events:
+            if self._open.pop(event.index, None) is not None:
+                count += 1
+                size += event.size
+                event.receipt.resolve(None)
+        self.in_flight -= count
+        self.published += count
+        self._capacity.release(size, count)
+        self._end_flushes(events)
 
     async def _fail(self, event: Pending, error: VirtufinError) -> None:
         if event.index not in self._open:
@@ -323,15 +330,29 @@ class Delivery:
         if event.sending:
             self.in_flight -= 1
         self._capacity.release(event.size)
+        self._end_flushes((event,))
+        return True
+
+    def _end_flushes(self, settled: Sequence[Pending]) -> None:
+        """Ends each `drain` for which no event is left after these."""
         for done, waited_for in self._flushes.items():
-            waited_for.discard(event.index)
+            waited_for.difference_update([event.index for event in settled])
             if not waited_for and not done.done():
                 done.set_result(None)
-        return True
 
 
 def _make_failed_event(event: Pending, error: VirtufinError) -> FailedEvent:
     return FailedEvent(event.index, event.topic, error, event.origin)
+
+
+def _earliest_budget(events: Sequence[Pending]) -> Budget:
+    """Returns the budget that ends first: events share a call, and none may overrun its own."""
+    earliest = events[0].budget
+    for event in events:
+        end = event.budget.end
+        if end is not None and (earliest.end is None or end < earliest.end):
+            earliest = event.budget
+    return earliest
 
 
 def _seconds_left(budget: Budget) -> float:

@@ -171,9 +171,11 @@ class BatchPublisher:
         # The same limits hold for failures, because they are kept in memory until they are raised.
         if self._reports.is_over_limit(settings.max_pending_events, settings.max_pending_bytes):
             self._raise_failures()
-        budget = self._transport.budget(
-            settings.timeout if isinstance(timeout, NotGiven) else timeout
-        )
+        # Without a check for the batch's own timeout, which was checked when the batch was made.
+        if isinstance(timeout, NotGiven):
+            budget = Budget(settings.timeout)
+        else:
+            budget = self._transport.budget(timeout)
         require_name(topic, "topic")
         # Yields, because queuing small events suspends nowhere else, so that a caller's `for` loop
         # would block the event loop.

@@ -100,15 +100,17 @@ class Capacity:
             raise self._closed()
         return acquired
 
-    def release(self, size: int = 0) -> None:
-        """Releases the capacity of an item and admits waiting tasks.
+    def release(self, size: int = 0, items: int = 1) -> None:
+        """Releases the capacity of items and admits waiting tasks.
 
         Args:
-            size: Size of the item in bytes, as acquired.
+            size: Size of the items in bytes, as acquired.
+            items: Number of items.
         """
-        self._items -= 1
+        self._items -= items
         self._bytes -= size
-        self._admit()
+        if self._waiting:
+            self._admit()
 
     def close(self, error: Callable[[], Exception]) -> None:
         """Closes the limiter. `acquire` and `try_acquire` raise from now on, also in waiting tasks.

@@ -107,16 +107,15 @@ class TopicQueue(Generic[Event]):
         topic, queued = self._due.popleft()
         one_at_a_time = self._one_at_a_time
         queued.state = TopicBatchState.BLOCKED if one_at_a_time else TopicBatchState.LINGERING
+        events = queued.events
         # The first event without a check, because an event above the byte limit is sent alone.
-        batch = [self._pop(queued)]
+        batch = [events.popleft()]
         size = batch[0].size
-        while (
-            queued.events
-            and len(batch) < self._max_events
-            and size + queued.events[0].size <= self._max_bytes
-        ):
-            size += queued.events[0].size
-            batch.append(self._pop(queued))
+        while events and len(batch) < self._max_events and size + events[0].size <= self._max_bytes:
+            size += events[0].size
+            batch.append(events.popleft())
+        queued.size -= size
+        queued.flush_count = max(0, queued.flush_count - len(batch))
         queued.stop_timer()
         self._update(topic, queued)
         return batch
@@ -158,12 +157,6 @@ class TopicQueue(Generic[Event]):
         queued.timer = None
         self._flush(topic, queued)
         self._call_due()
-
-    def _pop(self, queued: _TopicBatch[Event]) -> Event:
-        event = queued.events.popleft()
-        queued.size -= event.size
-        queued.flush_count = max(0, queued.flush_count - 1)
-        return event
 
     def _is_full(self, queued: _TopicBatch[Event]) -> bool:
         return len(queued.events) >= self._max_events or queued.size >= self._max_bytes
