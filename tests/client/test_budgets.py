@@ -1,0 +1,71 @@
+"""What calls and subscriptions may cost, in counts."""
+
+import pytest
+
+from tests.client.conftest import until
+from tests.counting import counted_calls, counted_tasks
+from virtufin.api.client import ApiClient
+
+pytestmark = pytest.mark.slow
+
+GRPC_S_OWN = 1
+"""The task that grpc.aio makes for each call."""
+CALLS = 20
+
+
+@pytest.fixture
+async def client(virtufin_emulator):
+    """A client of a gateway in another process, whose work is not counted."""
+    async with ApiClient(virtufin_emulator.host, virtufin_emulator.port) as client:
+        await client.get_state_async("workmanager", "k")
+        yield client
+
+
+async def test_a_call_makes_no_task_beside_the_one_of_grpc(client):
+    with counted_tasks() as tasks:
+        for _ in range(CALLS):
+            await client.get_state_async("workmanager", "k")
+    assert tasks.count == CALLS * GRPC_S_OWN
+
+
+async def test_a_call_enters_few_functions(client):
+    with counted_calls("/virtufin/api/client/") as calls:
+        for _ in range(CALLS):
+            await client.get_state_async("workmanager", "k")
+    assert calls.count <= CALLS * 30, calls.count
+
+
+async def test_a_subscription_has_a_task_that_keeps_it_and_a_task_that_reads(client):
+    with counted_tasks() as tasks:
+        subscription = await client.pubsub.subscribe_async("t")
+        # Two of the subscription, and those of grpc and of the waits for being live.
+        assert tasks.count <= 6
+        before = tasks.count
+        for number in range(CALLS):
+            await client.pubsub.publish_async("t", number)
+            assert (await anext(subscription)).data_as_json() == number
+        assert tasks.count - before == CALLS * GRPC_S_OWN
+    await subscription.aclose()
+
+
+async def test_an_event_of_a_handler_in_order_makes_no_task(client):
+    seen = []
+    handler = await client.pubsub.subscribe_async_with_handler(seen.append, topics="t")
+    with counted_tasks() as tasks:
+        for number in range(CALLS):
+            await client.pubsub.publish_async("t", number)
+        await until(lambda: len(seen) == CALLS)
+    assert tasks.count == CALLS * GRPC_S_OWN
+    await handler.cancel()
+
+
+async def test_an_event_enters_few_functions_from_publish_to_iteration(client):
+    subscription = await client.pubsub.subscribe_async("t")
+    await client.pubsub.publish_async("t", "warm")
+    await anext(subscription)
+    with counted_calls("/virtufin/api/client/") as calls:
+        for _ in range(CALLS):
+            await client.pubsub.publish_async("t", {"price": 1.5})
+            await anext(subscription)
+    assert calls.count <= CALLS * 60, calls.count
+    await subscription.aclose()
