@@ -1,4 +1,4 @@
-"""What publishing through a sidecar may cost, in counts of functions for each event."""
+"""The cost of publishing through a sidecar, in counts of functions for each event."""
 
 import pytest
 

@@ -112,11 +112,10 @@ class Emulator:
                 `dapr_address`. 0 takes a free port. None means no stand-in. Not together with
                 `dapr`. Needs `virtufin-api-emulator[dapr]`.
             wire: Message layout of the gateway: its methods, and the fields of their messages.
-                `current`: as packaged. `moved-numbers`: as packaged, but every field number of
-                package `virtufin` is one higher. `earlier`: events are payload, text metadata, id
-                and time instead of CloudEvents, and the method Gateway.Subscribe filters by service
-                and type. A `Wire` made from descriptors: methods missing from that wire are
-                UNIMPLEMENTED.
+                `current`: as in the installed protos. `moved-numbers`: the same, but every field
+                number in the proto package `virtufin` is one higher. `earlier`: events are payload,
+                text metadata, id and time instead of CloudEvents, and Gateway.Subscribe filters by
+                service and type. A `Wire`: methods that it lacks are UNIMPLEMENTED.
             heartbeat: Seconds without an event after which a stream sends an event without data,
                 id and type, as earlier gateways do. Above 0, and only with the layout `earlier`.
                 None means never.

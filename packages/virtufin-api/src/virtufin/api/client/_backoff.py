@@ -1,4 +1,4 @@
-"""Delays between attempts."""
+"""Delays between attempts. Those of subscriptions have the numbers of `ReconnectSettings`."""
 
 from __future__ import annotations
 

@@ -220,9 +220,10 @@ class ApiClient:
             timeout: Seconds to wait. If omitted, the client's default; None means no limit.
 
         Raises:
-            UnavailableError: The gateway was not reachable or not serving within the timeout. The
-                error reports the last failure.
-            DeadlineExceededError: No attempt got an answer within the timeout.
+            UnavailableError: The last attempt failed to connect, or the gateway answered that it is
+                not serving. The error reports that failure.
+            DeadlineExceededError: Every attempt ran out of time without an answer.
+            VirtufinError: The gateway answered with an error that waiting will not change.
         """
         await wait_for_gateway(self._transport, timeout)
 
@@ -326,7 +327,7 @@ class ApiClient:
     async def get_all_state_async(
         self, service: str, *, timeout: Timeout = NOT_GIVEN
     ) -> AllStateResult:
-        """Reads all registered keys of a service; see `StateClient.get_all_state`."""
+        """Reads the values of all registered keys; see `StateClient.get_all_state`."""
         return await self.state.get_all_state(service, timeout=timeout)
 
     async def register_keys_async(

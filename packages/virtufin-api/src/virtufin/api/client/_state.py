@@ -322,7 +322,7 @@ class StateClient:
             return success("remembered by this client")
 
     async def get_all_state(self, service: str, *, timeout: Timeout = NOT_GIVEN) -> AllStateResult:
-        """Reads all registered keys of a service; keys without a value are left out.
+        """Reads the values of all registered keys of a service; leaves out keys without a value.
 
         If the gateway lacks this method, the client reads the keys given to `register_keys`.
 

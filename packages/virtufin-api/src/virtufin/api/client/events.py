@@ -204,7 +204,7 @@ def to_cloudevent(
 
     Args:
         data: Text, bytes, any value that JSON can hold, or a ready CloudEvent message, which is
-            returned unchanged.
+            returned unchanged and allows no other argument.
         metadata: Text attributes: `ce-id`, `ce-source`, `ce-type`, `ce-time`, `ce-specversion`,
             `ce-datacontenttype`, `ce-subject`, `ce-dataschema`, and extensions by their name.
         type: The type of the event; default `com.virtufin.client.event.published`.
@@ -217,8 +217,8 @@ def to_cloudevent(
         default_source: The source of the event if neither `source` nor `metadata` has one.
 
     Raises:
-        InvalidInputError: A name is illegal, a keyword contradicts `metadata`, or the data cannot
-            be sent.
+        InvalidInputError: A name is illegal, a keyword contradicts `metadata`, the data cannot be
+            sent, or is a ready message although attributes are given.
     """
     template = EventTemplate(
         metadata,

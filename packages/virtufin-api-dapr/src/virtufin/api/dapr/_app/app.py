@@ -19,8 +19,8 @@ from .ext_app import attach
 from .handler_pool import LATE
 from .server import Server
 from .servicer import Servicer
-from .settings import AppSettings, resolve_settings
-from .signals import call_at_signals
+from .settings import GRACE, MAX_CONCURRENCY, AppSettings, resolve_settings
+from .signal_handlers import call_at_signals
 
 logger = logging.getLogger("virtufin.api.dapr.app")
 
@@ -95,8 +95,8 @@ class DaprApp(Decorators):
         *,
         host: str = "127.0.0.1",
         port: int | None = None,
-        max_concurrency: int = 100,
-        grace: float = 10.0,
+        max_concurrency: int = MAX_CONCURRENCY,
+        grace: float = GRACE,
         api_token: str | NotGiven | None = NOT_GIVEN,
         on_error: OnError | None = None,
         sidecar_address: str | None = None,
@@ -128,8 +128,9 @@ class DaprApp(Decorators):
 
     @property
     def running(self) -> bool:
-        """Returns whether the app has a server of its own, from the start to the end of `stop`.
+        """Returns whether the app's own server is in use.
 
+        True from the call of `start` or `serve` until `stop` has ended.
         False for an app that is attached to a `dapr.ext.grpc.App`.
         """
         return self._run is not None

@@ -138,7 +138,7 @@ class _Registrar:
             subscriptions.append(messages.make_subscription(topic))
 
     def make_method_handler(self, name: str) -> Callable[[Any], Any]:
-        """Returns a function for `App.method` that calls the app's handler of a method.
+        """Returns the function to register with dapr's `App.method` for a method of this app.
 
         Args:
             name: Name of the method.

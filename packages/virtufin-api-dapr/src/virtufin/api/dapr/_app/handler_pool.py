@@ -27,7 +27,7 @@ class AppStoppingError(Exception):
 
 
 class HandlerCancelledError(Exception):
-    """Raised for work that raised CancelledError or another error that is no `Exception`.
+    """Raised by `HandlerPool.run` if the handler raised an error that is not an `Exception`.
 
     Args:
         cause: The error that the work raised. None means CancelledError.

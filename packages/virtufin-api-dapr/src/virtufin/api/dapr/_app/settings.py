@@ -19,6 +19,11 @@ from .registry import require_function
 # 3010, because that is the default of `dapr.ext.grpc`.
 PORT = 3010
 """Default port of an app."""
+# More than a machine has cores, because handlers mostly wait for other services.
+MAX_CONCURRENCY = 100
+"""Largest number of concurrent handlers of an app, unless the user sets another."""
+GRACE = 10.0
+"""Seconds that running handlers get when an app stops, unless the user sets another."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from virtufin.api.client._validation import require_name
 from virtufin.api.client.errors import ClientClosedError, FailedPreconditionError, VirtufinError
 from virtufin.api.dapr._sidecar import JsonTemplate
 
-from .batch_delivery import BatchSettings, Delivery, Pending
+from .batch_delivery import Delivery, Pending
+from .batch_settings import BatchSettings
 from .capacity import Capacity
 from .encoding import YIELD_EVERY, encode, encode_now, is_large
 from .failure_reports import Reports

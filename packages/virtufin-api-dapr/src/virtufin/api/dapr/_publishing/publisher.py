@@ -16,8 +16,8 @@ from virtufin.api.client._validation import require_name, require_timeout
 from virtufin.api.client.results import StatusResult
 from virtufin.api.dapr._sidecar import JsonTemplate, endpoint
 
-from .batch_delivery import BatchSettings
 from .batch_publisher import BatchPublisher
+from .batch_settings import BatchSettings
 from .encoding import encode, encode_each
 from .results import OnFailed, PublishManyResult, make_publish_failed_error
 from .sender import IN_FLIGHT, MAX_BYTES, MAX_EVENTS, Chunks, Outgoing, Sender, run_concurrently

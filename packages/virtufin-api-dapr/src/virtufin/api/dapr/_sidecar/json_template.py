@@ -76,7 +76,7 @@ class JsonTemplate(EventTemplate):
 
 
 class _Tail(NamedTuple):
-    """The members after the time, up to the data, for a media type."""
+    """The JSON text between the time of an event and its data, and the form of the data."""
 
     text: str
     form: Form

@@ -37,7 +37,10 @@ class Backend(ABC):
 
     @abstractmethod
     def end_subscriptions(self) -> None:
-        """Ends all subscriptions, and new ones until `start`, with UNAVAILABLE. State goes on."""
+        """Ends all subscriptions with UNAVAILABLE, and refuses new ones until `start`.
+
+        Calls that read and write state are still answered.
+        """
 
     @abstractmethod
     async def stop(self) -> None:

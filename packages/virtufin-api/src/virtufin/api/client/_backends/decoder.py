@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from virtufin.api.client._backends.values import (
+from virtufin.api.client._backends.value_decoders import (
     WELL_KNOWN,
     MisfitError,
     decode_enum,

@@ -44,7 +44,7 @@ Reply = Callable[..., Awaitable[object]]
 
 
 class Responder:
-    """A handler of requests that replies with the result or the error of the user's handler."""
+    """Calls the user's handler with each event, and replies with its result or error."""
 
     def __init__(self, reply: Reply, handler: OnEvent, redact: Callable[[str], str]) -> None:
         if not callable(handler):

@@ -87,7 +87,7 @@ def _service_config(settings: ClientSettings) -> dict[str, Any]:
 
 
 def retried_methods(settings: ClientSettings) -> frozenset[str]:
-    """Returns the full names of the methods that gRPC may retry; gRPC does not report retries."""
+    """Returns the full names of the methods that gRPC itself may retry, without reporting it."""
     if settings.retry.max_attempts == 1:
         return frozenset()
     return frozenset(

@@ -110,7 +110,7 @@ class EarlierPublish(AdaptedMethod):
 
 
 class EarlierEvents(AdaptedMethod):
-    """A subscribe method whose events have another layout; skips events that cannot be read."""
+    """A subscribe method of an earlier gateway; skips events that cannot be read."""
 
     def _decode(self, raw: bytes) -> Any:
         # An unreadable event is logged and skipped, because raising would end the subscription.
