@@ -62,8 +62,8 @@ class DaprApp(Decorators):
         port: Port to listen on; 0 takes a free port. If omitted, APP_PORT; if that is not set,
             3010, the default of `dapr.ext.grpc`.
         max_concurrency: Largest number of handlers that run concurrently in this app. Further
-            deliveries wait.
-        grace: Seconds that running handlers get when the app stops.
+            deliveries wait. Default 100.
+        grace: Seconds that running handlers get when the app stops. Default 10.
         api_token: Token that the sidecar's deliveries must carry. If omitted, APP_API_TOKEN; None
             accepts deliveries without a token.
         on_error: Function or coroutine function, called with each error of a handler (except
