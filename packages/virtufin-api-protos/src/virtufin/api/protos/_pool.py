@@ -1,4 +1,7 @@
-"""The descriptor pool in which all generated code of this distribution registers."""
+"""The descriptor pool in which all generated code of this distribution registers.
+
+Apart, because each generated module imports it.
+"""
 
 from google.protobuf import any_pb2, descriptor_pool, timestamp_pb2
 

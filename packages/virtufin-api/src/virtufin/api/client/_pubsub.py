@@ -152,9 +152,8 @@ class PubsubClient:
         """Returns a subscription that is live: events published from now on arrive.
 
         Args:
-            topics: A topic, or several topics. Without topics the gateway decides: the subscription
-                gets every topic, or fails with `InvalidRequestError`.
-            topic: A single topic, as an alternative to `topics`.
+            topics: As in `subscribe_async_iter`.
+            topic: As in `subscribe_async_iter`.
             timeout: Seconds to wait for the gateway, 2 by default. A subscription that the gateway
                 has not confirmed by then is returned with `confirmed == False` and keeps trying.
 
@@ -179,17 +178,16 @@ class PubsubClient:
         dead_letter: bool = False,
         timeout: Timeout = NOT_GIVEN,
     ) -> HandlerSubscription:
-        """Returns a live subscription that calls a handler with each event.
+        """Returns a live subscription that calls a handler with each event, until its `cancel()`.
 
         Args:
             handler: A function or coroutine function, or an object with `on_event(event)` and
                 optionally `on_error(error)`.
             services: Services whose events are handled: those with the CloudEvents source
                 `urn:com.virtufin.<service>`. None means all services.
-            topics: A topic, or several topics. Without topics the gateway decides: the subscription
-                gets every topic, or fails with `InvalidRequestError`.
+            topics: As in `subscribe_async_iter`.
             event_types: CloudEvents types that are handled. None means all types.
-            topic: A single topic, as an alternative to `topics`.
+            topic: As in `subscribe_async_iter`.
             max_concurrency: Maximum number of events handled concurrently; 1 keeps their order.
             max_attempts: Total number of attempts for an event whose handler raises. With a
                 `max_concurrency` of 1, later events wait in the meantime.
@@ -197,9 +195,6 @@ class PubsubClient:
             dead_letter: True publishes an event whose last attempt has failed, unchanged, to topic
                 `<topic>-dead`.
             timeout: As in `subscribe_async`.
-
-        Returns:
-            The subscription, which runs until its `cancel()` is called.
 
         Raises:
             InvalidInputError: The handler cannot be called, or a name is not text, or is empty.

@@ -1,4 +1,7 @@
-"""Types of arguments, and the marker of an argument that was not given."""
+"""Types of arguments, and the marker of an argument that was not given.
+
+Apart, because modules of all layers need them.
+"""
 
 from __future__ import annotations
 

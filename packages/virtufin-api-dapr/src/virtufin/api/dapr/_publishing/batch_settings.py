@@ -1,4 +1,4 @@
-"""The settings of a batch publisher."""
+"""The settings of a batch publisher. Apart, because readers look for settings by this name."""
 
 from __future__ import annotations
 

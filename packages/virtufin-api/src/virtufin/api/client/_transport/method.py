@@ -1,4 +1,7 @@
-"""A gRPC method: its path, its message classes, and its encoding."""
+"""A gRPC method: its path, its message classes, and its encoding.
+
+Apart, because message layouts are made of methods, and know nothing else of the transport.
+"""
 
 from __future__ import annotations
 
