@@ -18,8 +18,8 @@ pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
 
 WHEEL_KIB = {
     "virtufin-api-protos": 35,
-    "virtufin-api": 155,
-    "virtufin-api-dapr": 80,
+    "virtufin-api": 165,
+    "virtufin-api-dapr": 90,
     "virtufin-api-emulator": 150,
 }
 """The largest size of a wheel. Installers fetch it whole, as the index has no other metadata."""
