@@ -1,6 +1,7 @@
 """The cost of calls and subscriptions, in counts of tasks and functions."""
 
 import asyncio
+import sys
 
 import pytest
 
@@ -10,8 +11,8 @@ from virtufin.api.client import ApiClient
 
 pytestmark = pytest.mark.slow
 
-GRPC_S_OWN = 1
-"""The task that grpc.aio makes for each call."""
+TASKS = 1 if sys.version_info >= (3, 11) else 2
+"""The task that grpc.aio makes for each call; on 3.10 the client waits for it in another one."""
 CALLS = 20
 
 
@@ -27,7 +28,7 @@ async def test_a_call_makes_no_task_beside_the_one_of_grpc(client):
     with counted_tasks() as tasks:
         for _ in range(CALLS):
             await client.get_state_async("workmanager", "k")
-    assert tasks.count == CALLS * GRPC_S_OWN
+    assert tasks.count == CALLS * TASKS
 
 
 async def test_a_call_enters_few_functions(client):
@@ -49,7 +50,7 @@ async def test_a_subscription_has_a_task_that_keeps_it_and_a_task_that_reads(cli
         for number in range(CALLS):
             await client.pubsub.publish_async("t", number)
             assert (await anext(subscription)).data_as_json() == number
-    assert tasks.count == CALLS * GRPC_S_OWN
+    assert tasks.count == CALLS * TASKS
     await subscription.aclose()
 
 
@@ -60,7 +61,7 @@ async def test_an_event_of_a_handler_in_order_makes_no_task(client):
         for number in range(CALLS):
             await client.pubsub.publish_async("t", number)
         await until(lambda: len(seen) == CALLS)
-    assert tasks.count == CALLS * GRPC_S_OWN
+    assert tasks.count == CALLS * TASKS
     await handler.cancel()
 
 
