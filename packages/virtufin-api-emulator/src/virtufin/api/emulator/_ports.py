@@ -9,6 +9,7 @@ import asyncio
 import errno
 import os
 import socket
+import sys
 from contextlib import ExitStack
 from typing import Any
 
@@ -69,14 +70,17 @@ async def listen(server: grpc.aio.Server, host: str, port: int) -> int:
         OSError: The port cannot be opened, because it is taken, the host is not of this machine,
             or for another reason. The text says which.
     """
-    hosts, port = await _find_free_port(host, port)
-    for numeric in hosts:
-        try:
-            bound = server.add_insecure_port(address(numeric, port))
-        except RuntimeError as error:
-            raise OSError(errno.EADDRNOTAVAIL, f"cannot listen on {address(host, port)}") from error
-        if not bound:
-            raise OSError(errno.EADDRNOTAVAIL, f"cannot listen on {address(host, port)}")
+    # Held until gRPC has bound the port, because another socket could take it in between.
+    held, hosts, port = await _hold_free_port(host, port)
+    with held:
+        for numeric in hosts:
+            failure = OSError(errno.EADDRNOTAVAIL, f"cannot listen on {address(host, port)}")
+            try:
+                bound = server.add_insecure_port(address(numeric, port))
+            except RuntimeError as error:
+                raise failure from error
+            if not bound:
+                raise failure
     return port
 
 
@@ -135,9 +139,10 @@ class ReservedPort:
             OSError: The port cannot be reserved, because it is taken, the host is not of this
                 machine, or for another reason. The text says which.
         """
-        hosts, port = await _find_free_port(host, port)
-        family, where = (await _resolve_host(hosts[0], port))[0]
-        return cls(where, family)
+        held, hosts, port = await _hold_free_port(host, port)
+        with held:
+            family, where = (await _resolve_host(hosts[0], port))[0]
+            return cls(where, family)
 
     @property
     def port(self) -> int:
@@ -173,8 +178,12 @@ class ReservedPort:
         return sock
 
 
-async def _find_free_port(host: str, port: int) -> tuple[list[str], int]:
-    """Returns the addresses of a host on this machine, and a port that is free on all of them.
+async def _hold_free_port(host: str, port: int) -> tuple[ExitStack, list[str], int]:
+    """Finds a port that is free on all addresses of a host, and keeps others from taking it.
+
+    Returns:
+        A context manager whose end releases the port, the addresses, and the port. Until the end,
+        only sockets that set SO_REUSEADDR can be bound to the port, as gRPC's are.
 
     Args:
         host: Address or host name of this machine.
@@ -213,7 +222,7 @@ async def _resolve_host(host: str, port: int) -> list[tuple[int, Any]]:
     return [(family, where) for where, family in found.items()]
 
 
-def _probe(found: list[tuple[int, Any]], port: int) -> tuple[list[str], int]:
+def _probe(found: list[tuple[int, Any]], port: int) -> tuple[ExitStack, list[str], int]:
     hosts: list[str] = []
     failure: OSError | None = None
     with ExitStack() as probes:
@@ -231,6 +240,8 @@ def _probe(found: list[tuple[int, Any]], port: int) -> tuple[list[str], int]:
             else:
                 port = port or probe.getsockname()[1]
                 hosts.append(host)
-    if failure is not None and not hosts:
-        raise failure
-    return hosts, port
+        if failure is not None and not hosts:
+            raise failure
+        # Linux only, because other systems allow no second socket on a port that one is bound to.
+        held = probes.pop_all() if sys.platform == "linux" else ExitStack()
+    return held, hosts, port
