@@ -25,6 +25,9 @@ _SCALARS = [
     "BYTES",
 ]
 _MAP_KEYS = ["INT32", "INT64", "UINT64", "BOOL", "STRING"]
+IN_ONEOF = "or_"
+"""The beginning of the names of a oneof's members."""
+
 _WELL_KNOWN = [
     "Timestamp",
     "Duration",
@@ -79,7 +82,7 @@ def file():
             oneof_index=number,
         )
         message.field.add(
-            name=f"or_{name}", number=300 + number, type=kind, label=_OPTIONAL, oneof_index=0
+            name=f"{IN_ONEOF}{name}", number=300 + number, type=kind, label=_OPTIONAL, oneof_index=0
         )
         _map(message, f"by_text_{name}", 400 + number, "STRING", kind)
     message.oneof_decl.add(name="choice")
@@ -95,7 +98,11 @@ def file():
         message.field.add(name=f"a_{lower}", number=600 + number, label=_OPTIONAL, **described)
         message.field.add(name=f"some_{lower}", number=700 + number, label=_REPEATED, **described)
         message.field.add(
-            name=f"or_{lower}", number=800 + number, label=_OPTIONAL, oneof_index=0, **described
+            name=f"{IN_ONEOF}{lower}",
+            number=800 + number,
+            label=_OPTIONAL,
+            oneof_index=0,
+            **described,
         )
         _map(message, f"by_text_{lower}", 900 + number, "STRING", kind, f"{package}.{name}")
     service = proto.service.add(name="Echo")

@@ -1,11 +1,14 @@
 """Events: made from data and attributes, and read back."""
 
+import asyncio
+import enum
+import http
 import pickle
 from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from virtufin.api.client import InvalidReplyError, PubsubEvent
+from virtufin.api.client import ApiClient, InvalidInputError, InvalidReplyError, PubsubEvent
 from virtufin.api.client.events import DEFAULT_SOURCE, DEFAULT_TYPE, to_cloudevent
 from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
@@ -215,3 +218,36 @@ def test_metadata_of_an_event_is_a_copy():
 def test_an_event_shows_its_topic_and_size():
     assert "topic='t'" in repr(made("abc"))
     assert "3 bytes" in repr(made("abc"))
+
+
+def test_a_number_of_an_enum_is_an_integer():
+    event = to_cloudevent("x", extensions={"status": http.HTTPStatus.OK})
+    assert event.attributes["status"].ce_integer == 200
+
+
+def test_a_number_of_more_than_32_bits_is_refused():
+    with pytest.raises(InvalidInputError, match="32 bits"):
+        to_cloudevent("x", extensions={"status": 2**31})
+
+
+def test_an_empty_content_type_stays_empty():
+    assert to_cloudevent({}, content_type="").attributes["datacontenttype"].ce_string == ""
+
+
+def test_the_text_of_an_enum_is_its_value():
+    class Word(str, enum.Enum):
+        YES = "y"
+
+    assert to_cloudevent(Word.YES).text_data == "y"
+
+
+def test_arguments_that_cannot_be_compared_are_refused_as_any_others():
+    class Stubborn(dict):
+        __hash__ = None
+
+        def __eq__(self, _):
+            raise ValueError("ambiguous")
+
+    client = ApiClient()
+    with pytest.raises(InvalidInputError, match="metadata"):
+        asyncio.run(client.pubsub.publish_async("t", "x", Stubborn({"Bad Name": "x"})))

@@ -1,6 +1,7 @@
 """Events written as JSON from the publisher's values are those written from CloudEvent messages."""
 
 import datetime as dt
+import enum
 import json
 
 import pytest
@@ -25,6 +26,7 @@ DATA = [
 ]
 CONTENT_TYPES = [
     None,
+    "",
     "text/plain",
     "application/xml",
     "application/json; charset=utf-8",
@@ -85,3 +87,20 @@ def test_an_event_does_not_change_with_the_data_it_was_made_from():
     parts = JsonTemplate().parts(data)
     data["a"] = 2
     assert json.loads(parts.data) == {"a": 1}
+
+
+def test_text_of_an_enum_is_its_value():
+    class Body(str, enum.Enum):
+        ONE = '{"b":1}'
+
+    template = JsonTemplate(content_type="application/json")
+    assert json.loads(template.write(template.parts(Body.ONE)))["data"] == {"b": 1}
+
+
+def test_a_time_of_another_zone_is_written_as_utc():
+    zone = dt.timezone(dt.timedelta(microseconds=500_000))
+    moment = dt.datetime(2026, 1, 1, 0, 0, 0, 750_000, tzinfo=zone)
+    template = JsonTemplate(extensions={"until": moment})
+    parts = template.parts("x")
+    expected = json.loads(cloudevents_json.to_json(parts.to_message()))["until"]
+    assert json.loads(template.write(parts))["until"] == expected

@@ -49,6 +49,9 @@ from virtufin.api.client.results import AllStateResult, MethodInfo, StateResult,
 if TYPE_CHECKING:
     from virtufin.api.client._subscriptions import Handler, HandlerSubscription
     from virtufin.api.client.diagnosis import Report
+else:
+    # For `typing.get_type_hints`, which fails at a name that is imported later.
+    Handler = HandlerSubscription = Report = Any
 
 
 class ApiClient:

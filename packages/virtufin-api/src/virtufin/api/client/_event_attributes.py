@@ -21,11 +21,15 @@ CONTEXT = frozenset(
 """Attributes that CloudEvents itself defines."""
 
 _NAME = re.compile(r"[a-z0-9]+")
-# The CloudEvents type "Integer" has 32 bits.
-INT32 = range(-(2**31), 2**31)
 
 ExtensionValue = str | bool | int | bytes | datetime
 """Python types of extension attributes."""
+
+
+def fits_integer(value: int) -> bool:
+    """Returns whether a number fits the CloudEvents type "Integer", which has 32 bits."""
+    # Not a `range`, because looking for a number of a subclass of int would visit all of it.
+    return -(2**31) <= value < 2**31
 
 
 def checked_name(name: object, where: str) -> str:
@@ -103,7 +107,7 @@ def set_value(attribute: Any, value: object, what: str) -> None:
     if isinstance(value, bool):
         attribute.ce_boolean = value
     elif isinstance(value, int):
-        if value not in INT32:
+        if not fits_integer(value):
             raise InvalidInputError(
                 f"{what}: CloudEvents integers have 32 bits; send {short_repr(value)} as text"
             )

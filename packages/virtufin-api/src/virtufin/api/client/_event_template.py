@@ -40,7 +40,7 @@ _KEYWORDS = {
 
 
 class EventTemplate:
-    """The attributes of events, checked. Immutable; one template serves any number of events."""
+    """The attributes of events, checked. One template serves any number of events."""
 
     __slots__ = (
         "_given",
@@ -48,6 +48,7 @@ class EventTemplate:
         "attributes",
         "content_type",
         "id",
+        "is_shared",
         "source",
         "time",
         "type",
@@ -96,7 +97,7 @@ class EventTemplate:
             raise InvalidInputError(f"ce-specversion must be {SPEC_VERSION!r}, not {version!r}")
         self.id = context.get("id")
         """The id of the events; None for a random one each."""
-        self.source: str = context.get("source", default_source)
+        self.source = require_text(context.get("source", default_source), "source")
         self.type: str = context.get("type", DEFAULT_TYPE)
         # Rejected here, because CloudEvents 1.0 requires these attributes to have a value.
         for name, value in (("id", self.id), ("source", self.source), ("type", self.type)):
@@ -114,6 +115,8 @@ class EventTemplate:
             ),
         )
         """The other attributes, by name."""
+        self.is_shared = False
+        """True if several events are made from this template, so that it costs none of them."""
         self._given = (*keywords, *map(str, metadata or ()), *(extensions or ()))
         self._prototypes: dict[str, bytes] = {}
 
@@ -150,7 +153,8 @@ class EventTemplate:
         """
         payload: str | bytes
         if isinstance(data, str):
-            payload, default = data, TEXT
+            # The text itself, because a subclass such as an enum may show another one.
+            payload, default = data if type(data) is str else str.__str__(data), TEXT
         elif isinstance(data, (bytes, bytearray, memoryview)):
             payload, default = bytes(data), BINARY
         else:
@@ -221,7 +225,12 @@ class EventTemplates(Generic[Kind]):
         key = None
         # Only these, because the others differ from event to event, or may be changed by the
         # caller.
-        if (metadata, extensions, correlation_id, reply_topic) == (None, None, None, None):
+        if (
+            metadata is None
+            and extensions is None
+            and correlation_id is None
+            and reply_topic is None
+        ):
             key = (type, source, subject, content_type)
             try:
                 known = self._known.get(key)
@@ -244,6 +253,7 @@ class EventTemplates(Generic[Kind]):
             if len(self._known) == self._MOST:
                 self._known.clear()
             self._known[key] = template
+            template.is_shared = True
         return template
 
 
@@ -267,7 +277,9 @@ class EventParts(NamedTuple):
             InvalidInputError: The data is not valid Unicode text.
         """
         template = self.template
-        content_type = template.content_type or self.default_content_type
+        content_type = template.content_type
+        if content_type is None:
+            content_type = self.default_content_type
         event: CloudEvent = CloudEvent.FromString(template.prototype(content_type))
         event.id = self.id
         moment = event.attributes["time"].ce_timestamp

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
         ReplyRouter,
         Subscription,
     )
+else:
+    # For `typing.get_type_hints`, which fails at a name that is imported later.
+    Handler = HandlerSubscription = OnEvent = ReplyRouter = Subscription = Any
 
 # Two seconds, because a subscription that cannot connect must not delay publishing for longer.
 _PUBLISH_WAIT = 2.0
@@ -64,10 +67,7 @@ class PubsubClient:
 
     @property
     def ignored_replies(self) -> int:
-        """The number of received replies that no call of this client was waiting for.
-
-        These are late replies, repeated replies, and replies to other requesters.
-        """
+        """The number of replies that no call waited for: late, repeated, or of other requests."""
         return self._requests.ignored
 
     async def publish_async(

@@ -102,7 +102,12 @@ def encode_now(template: JsonTemplate, data: Any) -> Encoded:
     # thread encodes.
     except RuntimeError as error:
         raise InvalidInputError(f"the data changed while it was being encoded: {error}") from None
-    return Encoded(parts, template.write(parts))
+    body = template.write(parts)
+    # Serialized otherwise, because parts would take more memory than the event: those of a template
+    # that serves this event alone, and text with characters of several bytes.
+    if template.is_shared and (isinstance(parts.data, bytes) or parts.data.isascii()):
+        return Encoded(parts, body)
+    return Encoded(parts.to_message().SerializeToString(), body)
 
 
 def is_large(data: object) -> bool:

@@ -206,6 +206,7 @@ class DaprPublisher:
             content_type=content_type,
             extensions=extensions,
         )
+        template.is_shared = True
         async for event in encode_each(template, data):
             chunks.add(event)
         await self._sender.publish_chunks(topic, chunks, budget)

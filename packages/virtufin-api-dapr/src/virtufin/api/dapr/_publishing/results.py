@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import cast
+from typing import Any, cast
 
 from virtufin.api.client._error_mapping import wrap_error
 from virtufin.api.client.errors import VirtufinError
@@ -36,6 +36,10 @@ class FailedEvent:
     # each message again and again.
     origin: Origin = field(repr=False)
     """The source of `event`; not meant for other use."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Pickled as a serialized message, because a template holds objects of the publisher.
+        return FailedEvent, (self.index, self.topic, self.error, self.serialized)
 
     @property
     def event(self) -> CloudEvent:

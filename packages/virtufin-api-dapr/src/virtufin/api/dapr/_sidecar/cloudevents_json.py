@@ -19,7 +19,7 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Value
 
-from virtufin.api.client._event_attributes import INT32, set_time
+from virtufin.api.client._event_attributes import fits_integer, set_time
 from virtufin.api.client._json import BINARY, TEXT, media_type
 from virtufin.api.client.errors import InvalidInputError, InvalidReplyError
 from virtufin.api.client.events import PubsubEvent
@@ -226,7 +226,7 @@ def _set_attributes(event: CloudEvent, members: Iterable[tuple[str, object]]) ->
             value = int(value)
         if isinstance(value, bool):
             attribute.ce_boolean = value
-        elif isinstance(value, int) and value in INT32:
+        elif isinstance(value, int) and fits_integer(value):
             attribute.ce_integer = value
         else:
             attribute.ce_string = value if isinstance(value, str) else json.dumps(value)

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from virtufin.api.client._event_attributes import ExtensionValue
+from virtufin.api.client._event_attributes import ExtensionValue, set_time
 from virtufin.api.client._event_template import SPEC_VERSION, EventParts, EventTemplate
-from virtufin.api.client._json import TEXT, to_json
+from virtufin.api.client._json import BINARY, TEXT, to_json
 from virtufin.api.client._validation import require_text
+from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
 from .cloudevents_json import Form, form_of, is_json, require_json
 
@@ -47,7 +48,12 @@ class JsonTemplate(EventTemplate):
                 Unicode text.
         """
         data = parts.data
-        kind = (self.content_type or parts.default_content_type, isinstance(data, str))
+        is_text = isinstance(data, str)
+        content_type = self.content_type
+        if content_type is None:
+            content_type = parts.default_content_type
+        # An empty media type is like none, and a sidecar needs one.
+        kind = (content_type or (TEXT if is_text else BINARY), is_text)
         tail = self._tails.get(kind)
         if tail is None:
             tail = self._tails[kind] = _make_tail(*kind)
@@ -56,10 +62,10 @@ class JsonTemplate(EventTemplate):
         head = f"{start}{identifier}{self._middle}{self._time_text(parts.time)}{tail.text}"
         # Text of the publisher only, because a value that was written as JSON is JSON.
         if tail.is_json and parts.default_content_type == TEXT:
-            require_json(str(data))
+            require_json(data)  # type: ignore[arg-type]
         try:
             if tail.form is Form.JSON:
-                return f'{head}"data":{data!s}}}'.encode()
+                return f'{head}"data":{data}}}'.encode()  # type: ignore[str-bytes-safe]
             return f"{head}{_write_data(data, tail.form)}}}".encode()
         except UnicodeEncodeError:
             require_text(data, "data")
@@ -103,9 +109,9 @@ def _write_data(data: str | bytes, form: Form) -> str:
 
 def _write_value(value: ExtensionValue) -> str:
     if isinstance(value, datetime):
-        moment = Timestamp()
-        moment.FromDatetime(value)
-        value = moment.ToJsonString()
+        attribute = CloudEvent.CloudEventAttributeValue()
+        set_time(attribute, value)
+        value = attribute.ce_timestamp.ToJsonString()
     elif isinstance(value, bytes):
         value = base64.b64encode(value).decode()
     return to_json(value, "an attribute")

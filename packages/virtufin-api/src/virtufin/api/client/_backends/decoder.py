@@ -126,7 +126,11 @@ class _ObjectDecoder:
             return value
         if self._targets is None:
             fields = fields_of(self._message)
-            self._targets = tuple(_target(field, self._decoder) for field in fields)
+            targets = tuple(_target(field, self._decoder) for field in fields)
+            if self._ambiguous:
+                # By proto names only, because the keys of the object are changed to them before.
+                targets = tuple(target._replace(json_name=target.name) for target in targets)
+            self._targets = targets
         if self._ambiguous:
             value = self._in_proto_names(value)
         result: dict[str, Any] = {}

@@ -99,7 +99,8 @@ def decode_enum(kind: Any, value: Any) -> Any:
     if kind.full_name == NULL_VALUE:
         return None
     if isinstance(value, str):
-        if value not in kind.values_by_name:
+        # ASCII first, because protobuf fails with a SystemError at text that is no Unicode.
+        if not value.isascii() or value not in kind.values_by_name:
             raise MisfitError
         return value
     number = _decode_integer(value)

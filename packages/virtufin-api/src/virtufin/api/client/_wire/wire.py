@@ -10,7 +10,7 @@ take and return the packaged messages.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from google.protobuf import message_factory
 from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
     from virtufin.api.client._protobuf import Difference
+else:
+    # For `typing.get_type_hints`, which fails at a name that is imported later.
+    Difference = FileDescriptorProto = Any
 
 
 PACKAGE = "virtufin"
@@ -140,6 +143,9 @@ def confirm(packaged: Wire, files: Sequence[FileDescriptorProto]) -> Wire | None
         files: The proto files of the gateway's services and all files they import.
     """
     gateway = {_base_name(file.name): file.SerializeToString() for file in files}
+    # Not with two files of one name, because one of them may define something else.
+    if len(gateway) != len(files):
+        return None
     for module in (cloudevents_pb2, *_MODULES):
         file = gateway.get(_base_name(module.DESCRIPTOR.name))
         if file is None or _definitions(file) != _definitions(module.DESCRIPTOR.serialized_pb):
