@@ -13,7 +13,6 @@ from virtufin.api.client import (
     VirtufinError,
 )
 from virtufin.api.emulator import Service
-from virtufin.api.protos.gateway_pb2 import InvokeJsonRequest
 
 __all__ = ["make_probe"]
 
@@ -79,14 +78,14 @@ async def test_advice_is_still_an_error_of_the_same_kinds(client):
 
 
 class RecordingRequests(aio.UnaryUnaryClientInterceptor):
-    """Notes the JSON of every call to a backend."""
+    """Notes every call to a backend, in bytes: the layout of the gateway may be any."""
 
     def __init__(self):
-        self.texts = []
+        self.calls = []
 
     async def intercept_unary_unary(self, continuation, details, request):
         if "InvokeJson" in str(details.method):
-            self.texts.append(InvokeJsonRequest.FromString(request).request_data)
+            self.calls.append(request)
         return await continuation(details, request)
 
 
@@ -94,7 +93,7 @@ async def test_an_unknown_field_is_sent_all_the_same(gateway, connect):
     recording = RecordingRequests()
     client = connect(gateway, interceptors=[recording])
     await failure(client.gateway.workmanager.StartWorker({"idd": 1}))
-    assert recording.texts == ['{"idd":1}']
+    assert [b'{"idd":1}' in call for call in recording.calls] == [True]
 
 
 async def test_a_gateway_that_goes_away_hides_no_error(gateway, client):
