@@ -179,15 +179,16 @@ class ReservedPort:
 
 
 async def _hold_free_port(host: str, port: int) -> tuple[ExitStack, list[str], int]:
-    """Finds a port that is free on all addresses of a host, and keeps others from taking it.
-
-    Returns:
-        A context manager whose end releases the port, the addresses, and the port. Until the end,
-        only sockets that set SO_REUSEADDR can be bound to the port, as gRPC's are.
+    """Finds a port that is free on all addresses of a host, and holds the port.
 
     Args:
         host: Address or host name of this machine.
         port: TCP port. 0 means any free port.
+
+    Returns:
+        Three values. A context manager, which holds the port until its end. The addresses on which
+        the port is free. The port number. While the port is held, only sockets that set
+        SO_REUSEADDR, such as gRPC's, can be bound to it.
 
     Raises:
         OSError: The port is taken, or the host is not of this machine.

@@ -26,10 +26,11 @@ def leave_at_once() -> None:
 
 
 def call_once(on_signal: Callable[[], object]) -> None:
-    """Makes the first signal call a function in the main thread. Further signals are ignored.
+    """Makes the first SIGINT or SIGTERM call a function. Later ones are ignored.
 
     Args:
-        on_signal: Function without arguments, called between two steps of the running code.
+        on_signal: Function without arguments. It runs in the main thread and can interrupt other
+            code there at any point.
     """
     # Not a handler of the event loop, because the loop removes its handlers while it is being
     # closed, and a signal is a KeyboardInterrupt then.

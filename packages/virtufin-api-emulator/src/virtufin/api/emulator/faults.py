@@ -173,7 +173,7 @@ class LocalPlan(Plan):
     @property
     @abstractmethod
     def over(self) -> bool:
-        """True if the plan has no further effect: used up or lifted, and nothing is held back."""
+        """True if the plan was lifted, or is used up and holds no call or stream any more."""
 
 
 Code = grpc.StatusCode | str

@@ -196,13 +196,13 @@ def _kinds_of(error: VirtufinError) -> tuple[type[BaseException], ...]:
 
 
 def _combine(*kinds: type[BaseException]) -> type[VirtufinError]:
-    return _made(kinds)
+    return _make_class(kinds)
 
 
 # Cached, because making a class for each error would be slow.
 @functools.cache
-def _made(kinds: tuple[type[BaseException], ...]) -> type[VirtufinError]:
-    """Returns the private class with all these base classes; its name is that of the first."""
+def _make_class(kinds: tuple[type[BaseException], ...]) -> type[VirtufinError]:
+    """Returns a class that derives from all the given classes. Its name is that of the first."""
     bases: list[type[BaseException]] = []
     # A class is left out if another one is its subclass, because Python cannot make a class from
     # some lists that hold both.

@@ -160,7 +160,7 @@ class StateClient:
         limit: int = 0,
         timeout: Timeout = NOT_GIVEN,
     ) -> list[StateResult]:
-        """Finds keys by their values, if the state store supports queries.
+        """Returns the items whose values match a query, if the state store supports queries.
 
         Args:
             service: The service whose state is searched.

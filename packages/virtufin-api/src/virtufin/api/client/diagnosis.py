@@ -31,7 +31,7 @@ class Outcome(str, Enum):
 
 @dataclass(frozen=True)
 class Check:
-    """A check of a diagnosis."""
+    """The result of one check of a diagnosis."""
 
     name: str
     """The name of the check, such as `reflection`."""

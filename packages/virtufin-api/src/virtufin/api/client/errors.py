@@ -223,7 +223,7 @@ class InternalError(VirtufinError):
 
 
 class UnknownError(VirtufinError):
-    """The gateway or backend failed without a reason (UNKNOWN)."""
+    """The gateway or backend failed and gave no reason (UNKNOWN)."""
 
 
 class DataLossError(VirtufinError):

@@ -85,7 +85,11 @@ class FieldSchema(TypedDict):
 
 
 class MethodSchema(TypedDict):
-    """The request or response message of a method."""
+    """The fields of the request or the response of a method.
+
+    `schema_type` says which: `output` for the response, `input` or empty for the request. The names
+    of both messages are always given.
+    """
 
     input_type_name: str
     output_type_name: str

@@ -310,7 +310,7 @@ def _get_subscriptions(ext_app: Any) -> Any:
 
 
 def _to_request(received: Any, topic: Topic, path: str) -> tuple[Any, dict[str, str]]:
-    """Restores the message of a delivery from the event that the App has made of it.
+    """Rebuilds the sidecar's `TopicEventRequest` from the event that the App passes to a handler.
 
     Args:
         received: The event that the App passes to handlers.
@@ -318,7 +318,7 @@ def _to_request(received: Any, topic: Topic, path: str) -> tuple[Any, dict[str, 
         path: Path of the handler.
 
     Returns:
-        The `TopicEventRequest` and the metadata of the call.
+        The rebuilt message, and the metadata of the sidecar's call.
     """
     request = appcallback_v1.TopicEventRequest(
         topic=topic.name, pubsub_name=topic.pubsub_name, path=path

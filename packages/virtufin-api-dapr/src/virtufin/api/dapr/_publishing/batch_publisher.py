@@ -217,8 +217,8 @@ class BatchPublisher:
         wait: sending goes on.
 
         Raises:
-            PublishFailedError: There is no `on_failed`, and events have failed since the last such
-                error. The error lists them.
+            PublishFailedError: There is no `on_failed`, and events have failed that no earlier
+                `PublishFailedError` has listed. The error lists them.
             ClientClosedError: The batch or its publisher is closed.
             FailedPreconditionError: `on_failed` of this batch called this method.
         """
@@ -230,13 +230,13 @@ class BatchPublisher:
         """Sends the queued events, waits for their outcome, and closes the batch. Idempotent.
 
         The publisher stays open. Calls of `publish_async` that wait for capacity raise
-        `ClientClosedError`. Events without an outcome after the batch's `timeout` fail. If this
-        method is cancelled, the batch is closed at once, its events fail, and their number is
-        logged.
+        `ClientClosedError`. An event fails if its outcome is unknown when the batch's `timeout`
+        ends. If this method is cancelled, the batch is closed at once, its events fail, and their
+        number is logged.
 
         Raises:
-            PublishFailedError: There is no `on_failed`, and events have failed since the last such
-                error. The error lists them.
+            PublishFailedError: There is no `on_failed`, and events have failed that no earlier
+                `PublishFailedError` has listed. The error lists them.
             WrongLoopError: The batch belongs to another event loop.
             FailedPreconditionError: `on_failed` of this batch called this method.
         """
@@ -249,8 +249,8 @@ class BatchPublisher:
         """Closes the batch as `close()` does, but leaves its failures to `take_kept`.
 
         Args:
-            most: Seconds that closing may take, if that is less than the batch's `timeout`. None
-                means the batch's `timeout`.
+            most: Additional limit in seconds. Closing takes no longer than this, and no longer than
+                the batch's `timeout`. None means no additional limit.
 
         Raises:
             WrongLoopError: The batch belongs to another event loop.

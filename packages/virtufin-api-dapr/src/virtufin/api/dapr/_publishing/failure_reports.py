@@ -63,7 +63,7 @@ class Reports:
             self._reporting.discard(task)
 
     def owns_running_task(self) -> bool:
-        """Returns whether the running task is calling `on_failed`."""
+        """Returns whether the current asyncio task is calling `on_failed`."""
         # Looked at first, because every event comes here, and failures are rare.
         return bool(self._reporting) and asyncio.current_task() in self._reporting
 
@@ -89,7 +89,7 @@ class Reports:
             del self._kept[:1]
 
     def is_over_limit(self, events: int, size: int) -> bool:
-        """Returns whether the retained failures have reached a limit.
+        """Returns whether the retained failures have reached at least one of two limits.
 
         Args:
             events: Limit for the number of retained failures.

@@ -71,7 +71,7 @@ class Query:
         )
 
     def run(self, entries: Iterable[Entry]) -> list[Entry]:
-        """Returns the entries that match, sorted, and only those of the page."""
+        """Returns the matching entries of the page, in the order of the sort keys."""
         found = [(entry, _parse_document(entry.value)) for entry in entries]
         found = [pair for pair in found if self.matches(pair[1])]
         # From the last key to the first, because each sort is stable and keeps the order within

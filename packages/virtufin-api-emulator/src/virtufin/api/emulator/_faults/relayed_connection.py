@@ -21,7 +21,7 @@ _RESET_ON_CLOSE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
 
 class Owner(Protocol):
-    """The relay, as its links see it: the receiver of their notifications."""
+    """The receiver of the notifications of links. The relay implements it."""
 
     def accepted(self, link: RelayedConnection) -> None:
         """Reports that a client has connected."""
@@ -118,9 +118,10 @@ class RelayedConnection:
         self.forward()
 
     def forward(self) -> None:
-        """Forwards the kept data of each side to the other, and then the end of the data (FIN).
+        """Forwards the kept data of each side to the other, and the FIN of a side that sent one.
 
-        Does nothing while the link is frozen. After both ends were forwarded, closes the link.
+        Forwards nothing to a side that is not connected yet. Does nothing while the link is frozen.
+        Closes the link after the FIN of both sides was forwarded.
         """
         if self.frozen:
             return
@@ -173,7 +174,10 @@ class RelayedConnection:
         self._end(at_once=False)
 
     def reset(self) -> None:
-        """Breaks the connection to the client (RST), and closes the other at once."""
+        """Breaks the client's connection (RST), and closes the connection to the server at once.
+
+        Data that was not sent yet is lost.
+        """
         if self.client.transport is not None:
             sock = self.client.transport.get_extra_info("socket")
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)

@@ -51,7 +51,7 @@ class Layout(ABC):
 
 
 class CloudEventLayout(Layout):
-    """The form in the packaged messages: the whole event is in the field `cloudevent`."""
+    """The form in the messages of the installed protos: `cloudevent` holds the whole event."""
 
     def __init__(self, wire: Wire) -> None:
         super().__init__(with_passthrough_events(wire))

@@ -94,10 +94,10 @@ def different_messages(
 
 
 def counterpart(field: FieldDescriptor, message: Descriptor) -> FieldDescriptor | None:
-    """Returns the field of another message with the same meaning: same name, or renamed.
+    """Returns the field of another message that corresponds to a field, or None if none does.
 
-    A field counts as renamed if number and type are the same, and if the first message has no field
-    of the new name.
+    That is the field with the same name, or else a renamed field. A field counts as renamed if its
+    number and type are the same, and if no field of the first message has its name.
 
     Args:
         field: Field of the first message.

@@ -220,7 +220,10 @@ class HandlerSubscription(BaseSubscription):
             self._stream.stop()
 
     async def _start(self, event: PubsubEvent) -> None:
-        """Handles an event in a task of its own, once fewer than `max_concurrency` are running."""
+        """Starts a task that handles an event.
+
+        First waits until fewer than `max_concurrency` of these tasks are running.
+        """
         # Waits here, because events that stay in the buffer fill it, which pauses the gateway.
         while len(self._running) >= self._handling.max_concurrency:
             await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)

@@ -127,10 +127,11 @@ class HandoverReader:
         self._refusals = 0
 
     async def read(self, stream: Stream) -> VirtufinError | None:
-        """Reads a stream and the streams that replace it, until one ends; releases all of them.
+        """Reads a stream, and then each stream that replaces it. Releases all of them.
 
         Returns:
-            The error that ended the last stream; None for a clean end.
+            The error that ended the last stream, or the error of opening a replacement after
+            several failures in a row. None for a clean end.
 
         Raises:
             ClientClosedError: The client or the channel was closed.
