@@ -6,7 +6,6 @@ import datetime as dt
 import importlib.metadata
 import os
 import platform
-import statistics
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +33,11 @@ def _ratio(row: Row, measure: str) -> str:
     return f"{row.ratio(measure):.2f} [{low:.2f}-{high:.2f}]"
 
 
+def _numbers(row: Row) -> tuple[str, ...]:
+    amounts = (_amount(row.median("wall", side)) for side in (0, 1))
+    return (row.what, row.peer, *amounts, _ratio(row, "wall"), _ratio(row, "cpu"))
+
+
 def kept(row: Row) -> str:
     """Returns the bounds of a row, each with whether it was kept."""
     return "; ".join(
@@ -45,9 +49,8 @@ def kept(row: Row) -> str:
 
 def line(row: Row) -> str:
     """Returns a row for the terminal."""
-    cells = (row.what, row.peer, _amount(row.median("wall", 0)), _amount(row.median("wall", 1)))
     notes = "  ".join(note for note in (kept(row), row.note) if note)
-    return f"{_cells(*cells, _ratio(row, 'wall'), _ratio(row, 'cpu'))}  {notes}".rstrip()
+    return f"{_cells(*_numbers(row))}  {notes}".rstrip()
 
 
 def points(series: Series) -> str:
@@ -117,10 +120,15 @@ Run it yourself: `scripts/nox -s benchmarks`, or a quick one with `-- --quick`.
 """
 
 
-def write_page(found: dict[str, Any]) -> None:
-    """Writes the page of the documentation, and its plots."""
+def write_page(found: dict[str, Any], rows: list[Row], series: list[Series]) -> None:
+    """Writes the page of the documentation, and its plots.
+
+    Args:
+        found: The results, for the machine and the versions.
+        rows: The rows that were measured.
+        series: The series that were measured.
+    """
     PLOTS.mkdir(exist_ok=True)
-    rows, series = found["rows"], found["series"]
     machine = found["machine"]
     text = [
         INTRODUCTION,
@@ -129,46 +137,18 @@ def write_page(found: dict[str, Any]) -> None:
         + ", ".join(f"{name} {machine[name]}" for name in PACKAGES)
         + ".\n",
         "![Ratios of processor time](performance/ratios.svg)\n",
-        "| What | Against | Peer | Ours | Wall ratio | CPU ratio | Bound |",
-        "| --- | --- | ---: | ---: | ---: | ---: | --- |",
+        "| What | Against | Peer | Ours | Wall ratio | CPU ratio | Bounds |",
+        "| --- | --- | ---: | ---: | --- | --- | --- |",
     ]
-    text += [_table_row(row) for row in rows]
+    text += ["| " + " | ".join((*_numbers(row), kept(row))) + " |" for row in rows]
     _plot_ratios(rows)
     text.append("\n## As the work grows\n")
     for number, one in enumerate(series):
         name = f"series-{number}.svg"
         _plot_series(one, PLOTS / name)
-        text.append(f"![{one['what']} by {one['x']}](performance/{name})\n")
-        text.append(f"{one['what'].capitalize()} ({one['y']}) by {one['x']}:\n")
-        text += [
-            f"- {label}: " + ", ".join(f"{x:,.0f}: {y:.1f}" for x, y in points)
-            for label, points in one["lines"].items()
-        ]
-        text.append("")
+        text.append(f"![{one.what} by {one.x}](performance/{name})\n")
+        text.append(f"```text\n{points(one)}\n```\n")
     PAGE.write_text("\n".join(text).rstrip() + "\n")
-
-
-def _median(row: dict[str, Any], measure: str, side: int) -> float:
-    return statistics.median(pair[side] for pair in row[measure])
-
-
-def _table_row(row: dict[str, Any]) -> str:
-    bounds = "; ".join(
-        f"{bound['measure']} {'≤' if bound['at_most'] is not None else '≥'} "
-        f"{bound['at_most'] if bound['at_most'] is not None else bound['at_least']:g}"
-        + ("" if row["holds"][bound["measure"]] else " (**not kept**)")
-        for bound in row["bounds"]
-    )
-    cells = (
-        row["what"],
-        row["peer"],
-        _amount(_median(row, "wall", 0)),
-        _amount(_median(row, "wall", 1)),
-        f"{row['ratios']['wall']:.2f}",
-        f"{row['ratios']['cpu']:.2f}",
-        bounds,
-    )
-    return "| " + " | ".join(cells) + " |"
 
 
 def _pyplot() -> Any:
@@ -188,31 +168,31 @@ def _save(plt: Any, path: Path) -> None:
     plt.close()
 
 
-def _plot_ratios(rows: list[dict[str, Any]]) -> None:
+def _plot_ratios(rows: list[Row]) -> None:
     plt = _pyplot()
-    names = [row["what"] for row in rows]
-    values = [row["ratios"]["cpu"] for row in rows]
+    names = [row.what for row in rows]
+    values = [row.ratio("cpu") for row in rows]
     plt.figure(figsize=(8, 0.32 * len(rows) + 1))
     plt.barh(names, values, color=["#3a7d44" if value <= 1 else "#4063a3" for value in values])
     plt.axvline(1.0, color="#333333", linewidth=1)
     for place, row in enumerate(rows):
-        for bound in row["bounds"]:
-            if bound["measure"] == "cpu":
-                plt.plot([bound["at_most"]] * 2, [place - 0.4, place + 0.4], color="#c0392b")
+        for bound in row.bounds:
+            if bound.measure == "cpu":
+                plt.plot([bound.at_most] * 2, [place - 0.4, place + 0.4], color="#c0392b")
     plt.gca().invert_yaxis()
     plt.xlabel("processor time, ours by the peer's; red: the bound")
     _save(plt, PLOTS / "ratios.svg")
 
 
-def _plot_series(series: dict[str, Any], path: Path) -> None:
+def _plot_series(series: Series, path: Path) -> None:
     plt = _pyplot()
     plt.figure(figsize=(6, 3))
-    for label, points in series["lines"].items():
+    for label, points in series.lines.items():
         plt.plot([x for x, _ in points], [y for _, y in points], marker="o", label=label)
-    if series["logarithmic"]:
+    if series.logarithmic:
         plt.xscale("log")
     plt.ylim(bottom=0)
-    plt.xlabel(series["x"])
-    plt.ylabel(f"{series['what']} ({series['y']})")
+    plt.xlabel(series.x)
+    plt.ylabel(f"{series.what} ({series.y})")
     plt.legend()
     _save(plt, path)

@@ -69,7 +69,7 @@ def main() -> None:
     print(report.summary(rows))
     print(f"took {time.monotonic() - began:.0f} s; written to {RESULTS}")
     if arguments.page:
-        report.write_page(results)
+        report.write_page(results, rows, series)
 
 
 if __name__ == "__main__":

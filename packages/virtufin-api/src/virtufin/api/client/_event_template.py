@@ -140,7 +140,22 @@ class EventTemplate:
         Raises:
             InvalidInputError: It is another message, or attributes were given.
         """
-        return _require_cloudevent(data, self._given)
+        # By name, because other packages have CloudEvent classes of their own for the same message.
+        if data.DESCRIPTOR.full_name != CloudEvent.DESCRIPTOR.full_name:
+            raise InvalidInputError(
+                f"data is a {data.DESCRIPTOR.full_name} message; publish data.SerializeToString(), "
+                "or a CloudEvent that holds it"
+            )
+        # Rejected, because a ready event is sent unchanged and the extras would be lost.
+        if self._given:
+            names = ", ".join(sorted(self._given))
+            raise InvalidInputError(
+                f"a ready CloudEvent goes out untouched; set {names} in it instead"
+            )
+        if isinstance(data, CloudEvent):
+            return data
+        event: CloudEvent = CloudEvent.FromString(data.SerializeToString())
+        return event
 
     def parts(self, data: object) -> EventParts:
         """Returns the parts of an event with this data.
@@ -152,20 +167,22 @@ class EventTemplate:
             InvalidInputError: The data is not valid Unicode text, or JSON cannot hold it.
         """
         payload: str | bytes
+        is_json = False
         if isinstance(data, str):
             # The text itself, because a subclass such as an enum may show another one.
             payload, default = data if type(data) is str else str.__str__(data), TEXT
         elif isinstance(data, (bytes, bytearray, memoryview)):
             payload, default = bytes(data), BINARY
         else:
-            payload, default = to_json(data, "data"), JSON
+            payload, default, is_json = to_json(data, "data"), JSON, True
         return EventParts(
             self,
             # A random id, because ids must be unique together with the source.
             random_id() if self.id is None else self.id,
             time.time_ns() if self.time is None else self.time,
             payload,
-            default,
+            default if self.content_type is None else self.content_type,
+            is_json,
         )
 
     def prototype(self, content_type: str) -> bytes:
@@ -267,8 +284,9 @@ class EventParts(NamedTuple):
     time: int
     """Nanoseconds since 1970."""
     data: str | bytes
-    default_content_type: str
-    """The media type that follows from the type of the data."""
+    content_type: str
+    is_json: bool
+    """True if the data is a value that was written as JSON."""
 
     def to_message(self) -> CloudEvent:
         """Returns the event as a CloudEvent message.
@@ -276,11 +294,8 @@ class EventParts(NamedTuple):
         Raises:
             InvalidInputError: The data is not valid Unicode text.
         """
-        template = self.template
-        content_type = template.content_type
-        if content_type is None:
-            content_type = self.default_content_type
-        event: CloudEvent = CloudEvent.FromString(template.prototype(content_type))
+        prototype = self.template.prototype(self.content_type)
+        event: CloudEvent = CloudEvent.FromString(prototype)
         event.id = self.id
         moment = event.attributes["time"].ce_timestamp
         moment.seconds, moment.nanos = divmod(self.time, 10**9)
@@ -293,24 +308,6 @@ class EventParts(NamedTuple):
             require_text(self.data, "data")
             raise
         return event
-
-
-def _require_cloudevent(data: Message, extras: tuple[str, ...]) -> CloudEvent:
-    """Returns a ready CloudEvent message, which must be the only thing that was given."""
-    # By name, because other packages have CloudEvent classes of their own for the same message.
-    if data.DESCRIPTOR.full_name != CloudEvent.DESCRIPTOR.full_name:
-        raise InvalidInputError(
-            f"data is a {data.DESCRIPTOR.full_name} message; publish data.SerializeToString(), "
-            "or a CloudEvent that holds it"
-        )
-    # Rejected, because a ready event is sent unchanged and the extras would be lost.
-    if extras:
-        names = ", ".join(sorted(extras))
-        raise InvalidInputError(f"a ready CloudEvent goes out untouched; set {names} in it instead")
-    if isinstance(data, CloudEvent):
-        return data
-    event: CloudEvent = CloudEvent.FromString(data.SerializeToString())
-    return event
 
 
 def _from_metadata(metadata: Mapping[str, str] | None) -> tuple[dict[str, str], dict[str, Any]]:

@@ -42,7 +42,7 @@ class Pending(Outgoing):
     ) -> None:
         super().__init__(topic, event.body)
         self.index = index
-        self.origin = event.origin
+        self.origin = event.to_origin()
         self.budget = budget
         self.receipt = receipt
         self.failure: VirtufinError | None = None
@@ -140,10 +140,6 @@ class Delivery:
             task = self._transport.spawn(self._deliver(batch), "virtufin-publish-batch")
             self._tasks.add(task)
             task.add_done_callback(partial(self._on_task_end, batch))
-
-    def owns_running_task(self) -> bool:
-        """Returns whether the running task is calling `on_failed`."""
-        return self._reports.owns_running_task()
 
     async def drain(self, timeout: float | None) -> bool:
         """Sends the queued events at once and waits until each open event is settled.

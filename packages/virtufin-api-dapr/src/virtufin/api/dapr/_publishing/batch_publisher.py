@@ -25,7 +25,7 @@ from virtufin.api.dapr._sidecar import JsonTemplate
 from .batch_delivery import Delivery, Pending
 from .batch_settings import BatchSettings
 from .capacity import Capacity
-from .encoding import YIELD_EVERY, encode, encode_now, is_large
+from .encoding import YIELD_EVERY, encode
 from .failure_reports import Reports
 from .receipt import Receipt
 from .results import FailedEvent, make_publish_failed_error
@@ -192,11 +192,7 @@ class BatchPublisher:
             correlation_id=correlation_id,
             reply_topic=reply_topic,
         )
-        # Not `encode`, because every event would wait in one more coroutine.
-        if is_large(data):
-            event = await encode(template, data)
-        else:
-            event = encode_now(template, data)
+        event = await encode(template, data)
         pending = Pending(topic, event, self._given, budget, Receipt())
         if not self._capacity.try_acquire(pending.size):
             self._delivery.flush_for_capacity()
@@ -329,7 +325,7 @@ class BatchPublisher:
         Raises:
             FailedPreconditionError: The caller is `on_failed` of this batch.
         """
-        if self._delivery.owns_running_task():
+        if self._reports.owns_running_task():
             raise FailedPreconditionError(
                 "on_failed must not wait for the batch that waits for it; use the publisher itself"
             )

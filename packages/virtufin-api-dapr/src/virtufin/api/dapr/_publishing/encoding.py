@@ -12,6 +12,7 @@ from virtufin.api.client._event_template import EventParts
 from virtufin.api.client._validation import short_repr
 from virtufin.api.client.errors import InvalidInputError
 from virtufin.api.dapr._sidecar import JsonTemplate, cloudevents_json
+from virtufin.api.protos.cloudevents_pb2 import CloudEvent
 
 # Larger data is encoded in a thread, because its encoding would block the loop for milliseconds.
 _LARGE = 64 * 1024
@@ -34,12 +35,24 @@ Origin = EventParts | bytes
 class Encoded(NamedTuple):
     """An event as the sidecar gets it, and what it was made from."""
 
-    # No messages, because thousands of these may wait, and the garbage collector would visit each
-    # message again and again.
-    origin: Origin
-    """The parts of the event, or a ready CloudEvent serialized; for the report of a failure."""
+    source: Origin | CloudEvent
     body: bytes
     """The CloudEvent in JSON, for the sidecar."""
+
+    def to_origin(self) -> Origin:
+        """Returns the event in the form in which it is kept for the report of a failure."""
+        # No messages, because thousands of events may wait, and the garbage collector would visit
+        # each message again and again.
+        parts = self.source
+        if isinstance(parts, bytes):
+            return parts
+        if isinstance(parts, CloudEvent):
+            return parts.SerializeToString()
+        # Serialized otherwise, because parts would take more memory than the event: those of a
+        # template that serves this event alone, and text with characters of several bytes.
+        if parts.template.is_shared and (isinstance(parts.data, bytes) or parts.data.isascii()):
+            return parts
+        return parts.to_message().SerializeToString()
 
 
 async def encode(template: JsonTemplate, data: Any) -> Encoded:
@@ -52,9 +65,9 @@ async def encode(template: JsonTemplate, data: Any) -> Encoded:
     Raises:
         InvalidInputError: The event cannot be sent; see `to_cloudevent`.
     """
-    if is_large(data):
-        return await asyncio.to_thread(encode_now, template, data)
-    return encode_now(template, data)
+    if _is_large(data):
+        return await asyncio.to_thread(_encode_large, template, data)
+    return _encode_now(template, data)
 
 
 async def encode_each(template: JsonTemplate, data: Iterable[Any]) -> AsyncIterator[Encoded]:
@@ -79,38 +92,32 @@ async def encode_each(template: JsonTemplate, data: Iterable[Any]) -> AsyncItera
         if index % YIELD_EVERY == 0:
             await asyncio.sleep(0)
         try:
-            if is_large(one):
-                event = await asyncio.to_thread(encode_now, template, one)
-            else:
-                event = encode_now(template, one)
+            event = await encode(template, one)
         except InvalidInputError as error:
             raise InvalidInputError(f"event {index}: {error.message}") from None
         yield event
 
 
-def encode_now(template: JsonTemplate, data: Any) -> Encoded:
-    """Encodes an event, which blocks for milliseconds if it is large.
-
-    Arguments and errors are those of `encode`.
-    """
+def _encode_now(template: JsonTemplate, data: Any) -> Encoded:
     try:
         if isinstance(data, Message):
             event = template.require_ready(data)
-            return Encoded(event.SerializeToString(), cloudevents_json.to_json(event))
+            return Encoded(event, cloudevents_json.to_json(event))
         parts = template.parts(data)
     # RuntimeError, because iterating over a dict raises it if the caller changes the dict while the
     # thread encodes.
     except RuntimeError as error:
         raise InvalidInputError(f"the data changed while it was being encoded: {error}") from None
-    body = template.write(parts)
-    # Serialized otherwise, because parts would take more memory than the event: those of a template
-    # that serves this event alone, and text with characters of several bytes.
-    if template.is_shared and (isinstance(parts.data, bytes) or parts.data.isascii()):
-        return Encoded(parts, body)
-    return Encoded(parts.to_message().SerializeToString(), body)
+    return Encoded(parts, template.write(parts))
 
 
-def is_large(data: object) -> bool:
+def _encode_large(template: JsonTemplate, data: Any) -> Encoded:
+    event = _encode_now(template, data)
+    # Here, because serializing a large event would block the event loop, too.
+    return event._replace(source=event.to_origin())
+
+
+def _is_large(data: object) -> bool:
     """Returns whether the data is too large to be encoded in the event loop."""
     if isinstance(data, Message):
         return data.ByteSize() > _LARGE

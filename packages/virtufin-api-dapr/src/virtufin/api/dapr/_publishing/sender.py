@@ -133,7 +133,7 @@ class Chunks:
         if full or self._bytes > MAX_BYTES:
             self._chunks.append(Chunk(self.count))
             self._bytes = size
-        self._chunks[-1].origins.append(event.origin)
+        self._chunks[-1].origins.append(event.to_origin())
         self._chunks[-1].bodies.append(event.body)
         self.count += 1
 

@@ -49,11 +49,8 @@ class JsonTemplate(EventTemplate):
         """
         data = parts.data
         is_text = isinstance(data, str)
-        content_type = self.content_type
-        if content_type is None:
-            content_type = parts.default_content_type
         # An empty media type is like none, and a sidecar needs one.
-        kind = (content_type or (TEXT if is_text else BINARY), is_text)
+        kind = (parts.content_type or (TEXT if is_text else BINARY), is_text)
         tail = self._tails.get(kind)
         if tail is None:
             tail = self._tails[kind] = _make_tail(*kind)
@@ -61,7 +58,7 @@ class JsonTemplate(EventTemplate):
         identifier = f'"{parts.id}"' if self._id is None else self._id
         head = f"{start}{identifier}{self._middle}{self._time_text(parts.time)}{tail.text}"
         # Text of the publisher only, because a value that was written as JSON is JSON.
-        if tail.is_json and parts.default_content_type == TEXT:
+        if tail.is_json and not parts.is_json:
             require_json(data)  # type: ignore[arg-type]
         try:
             if tail.form is Form.JSON:
